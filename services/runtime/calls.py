@@ -1,0 +1,198 @@
+"""Calls from one stage to another: tenant, deadline, cancellation and trace travel with each."""
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from services.runtime import telemetry
+from services.runtime.errors import (
+    InternalFailure,
+    InvalidInput,
+    NotFound,
+    SensoriumError,
+    Unavailable,
+)
+from services.runtime.status import ERROR_TYPES, from_stream_error
+
+TENANT_KEY = "sensorium-tenant"
+USER_KEY = "sensorium-user"
+DEFAULT_TENANT = "default"
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def _metadata(context: Context, key: str) -> str:
+    for name, value in context.invocation_metadata() or ():
+        if name == key and isinstance(value, str):
+            return value
+    return ""
+
+
+def tenant_id(context: Context) -> str:
+    """The tenant of a call between stages. Raises InvalidInput for a malformed one."""
+    tenant = _metadata(context, TENANT_KEY) or DEFAULT_TENANT
+    if not _NAME.fullmatch(tenant):
+        raise InvalidInput("TENANT_INVALID", "The tenant's name is malformed.", subject=TENANT_KEY)
+    return tenant
+
+
+def user_id(context: Context) -> str:
+    """The user of a call between stages; empty if none is known."""
+    return _metadata(context, USER_KEY)
+
+
+@dataclass(frozen=True, slots=True)
+class CallScope:
+    """On whose behalf calls are made, and until when."""
+
+    tenant_id: str = DEFAULT_TENANT
+    user_id: str = ""
+    remaining_s: Callable[[], float | None] = lambda: None
+    """Seconds left of the caller's deadline; None without one. grpc.aio does not pass it on."""
+
+    def metadata(self) -> dict[str, str]:
+        """The metadata that says so."""
+        user = {USER_KEY: self.user_id} if self.user_id else {}
+        return {TENANT_KEY: self.tenant_id, **user}
+
+
+def to_domain(error: grpc.aio.AioRpcError, peer: str) -> SensoriumError:
+    """The domain form of a status that came back from ``peer``."""
+    status = rpc_status.from_call(error)
+    for detail in status.details if status else ():
+        info = error_details_pb2.ErrorInfo()
+        if detail.Is(info.DESCRIPTOR) and detail.Unpack(info):
+            error_type = ERROR_TYPES.get(status.code, InternalFailure)
+            return error_type(
+                info.reason,
+                error.details() or info.reason,
+                subject=info.metadata.get("subject", ""),
+            )
+    code = error.code()
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return Unavailable("DEADLINE_EXCEEDED", "The deadline passed before the work was done.")
+    if code == grpc.StatusCode.UNAVAILABLE:
+        return Unavailable(
+            "STAGE_UNAVAILABLE", f"{peer} cannot be reached.", subject=peer, retry_after_s=1.0
+        )
+    if code == grpc.StatusCode.NOT_FOUND:
+        return NotFound("NOT_FOUND", f"{peer} has no such thing.", subject=peer)
+    return InternalFailure("STAGE_FAILED", f"{peer} failed ({code.name}).", subject=peer)
+
+
+class StageStream(Generic[RequestT, ResponseT]):
+    """One open bidirectional stream to a stage. Errors of either kind are raised as ours."""
+
+    def __init__(self, call: Any, peer: str) -> None:
+        self._call = call
+        self._peer = peer
+
+    async def send(self, request: RequestT) -> None:
+        """Send one message; waits while the stage is not reading."""
+        try:
+            await self._call.write(request)
+        except grpc.aio.AioRpcError as error:
+            raise to_domain(error, self._peer) from None
+        except (grpc.aio.UsageError, grpc.aio.InternalError):
+            # The stage has ended the stream; its status is the reason.
+            raise await self._reason() from None
+
+    async def done_sending(self) -> None:
+        """Half-close."""
+        with contextlib.suppress(grpc.aio.BaseError, grpc.aio.AioRpcError):
+            await self._call.done_writing()
+
+    async def _reason(self) -> SensoriumError:
+        status = await self._call.code()
+        if status == grpc.StatusCode.OK:
+            return InternalFailure(
+                "STAGE_ENDED", f"{self._peer} ended its stream early.", subject=self._peer
+            )
+        return to_domain(
+            grpc.aio.AioRpcError(
+                status,
+                await self._call.initial_metadata(),
+                await self._call.trailing_metadata(),
+                await self._call.details(),
+            ),
+            self._peer,
+        )
+
+    async def __aiter__(self) -> AsyncIterator[ResponseT]:
+        try:
+            async for response in self._call:
+                if response.WhichOneof("event") == "error":
+                    raise from_stream_error(response.error)
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise to_domain(error, self._peer) from None
+
+
+@contextlib.asynccontextmanager
+async def call_stage(method: Any, scope: CallScope) -> AsyncIterator[StageStream[Any, Any]]:
+    """Open a bidirectional stream; when the block ends, however it ends, so does the call."""
+    name = _method_name(method)
+    span, trace_metadata = telemetry.start_client_span(name)
+    call = method(
+        metadata=tuple({**scope.metadata(), **trace_metadata}.items()),
+        timeout=scope.remaining_s(),
+    )
+    call.add_done_callback(lambda _: span.end())
+    try:
+        yield StageStream(call, name.split("/")[0])
+    finally:
+        # Dropping a call without cancel would leave the stage at work. No-op when done.
+        call.cancel()
+
+
+async def call_unary(method: Any, request: Message, scope: CallScope) -> Any:
+    """One unary call. Raises SensoriumError."""
+    name = _method_name(method)
+    span, trace_metadata = telemetry.start_client_span(name)
+    try:
+        return await method(
+            request,
+            metadata=tuple({**scope.metadata(), **trace_metadata}.items()),
+            timeout=scope.remaining_s(),
+        )
+    except grpc.aio.AioRpcError as error:
+        ours = to_domain(error, name.split("/")[0])
+        telemetry.mark_failed(span, ours.reason)
+        raise ours from None
+    finally:
+        span.end()
+
+
+async def read_stage(method: Any, request: Message, scope: CallScope) -> AsyncIterator[Any]:
+    """One server-streaming call. Raises SensoriumError; closing the iterator cancels the call."""
+    name = _method_name(method)
+    span, trace_metadata = telemetry.start_client_span(name)
+    call = method(
+        request,
+        metadata=tuple({**scope.metadata(), **trace_metadata}.items()),
+        timeout=scope.remaining_s(),
+    )
+    call.add_done_callback(lambda _: span.end())
+    try:
+        async for response in call:
+            yield response
+    except grpc.aio.AioRpcError as error:
+        raise to_domain(error, name.split("/")[0]) from None
+    finally:
+        call.cancel()
+
+
+def _method_name(method: Any) -> str:
+    raw: bytes | str = method._method
+    return (raw.decode() if isinstance(raw, bytes) else raw).lstrip("/")

@@ -1,0 +1,204 @@
+"""One server for any set of stages: options, health, reflection, readiness, drain."""
+
+import asyncio
+import contextlib
+import fcntl
+import ipaddress
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.runtime import telemetry
+from services.runtime.channel import server_options
+from services.runtime.errors import SensoriumError, Unavailable
+from services.runtime.interceptors import LiveStreams, StageInterceptor
+from services.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+HEALTH_CHECK_INTERVAL_S = 1.0
+STAGES = ("ingest", "encode", "fuse", "generate", "search")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A service and its life: registered, started (models loaded, tables open), stopped."""
+
+    name: str
+    service_name: str
+    register: Callable[[grpc.aio.Server], None]
+    start: Callable[[], Awaitable[None]]
+    stop: Callable[[], Awaitable[None]]
+
+
+BuildStage = Callable[[Settings], Stage]
+
+
+class StageServer:
+    """A gRPC server that hosts stages. ``port`` is known once it is made."""
+
+    def __init__(self, host: str, port: int, settings: Settings) -> None:
+        self._settings = settings
+        self._live = LiveStreams()
+        self._health = health.aio.HealthServicer()
+        self._serving: set[str] = set()
+        self._stages: list[Stage] = []
+        self._server = grpc.aio.server(
+            options=server_options(settings.connection_window_bytes),
+            interceptors=[StageInterceptor(self._serving.__contains__, self._live)],
+        )
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError:
+            raise Unavailable(
+                "PORT_IN_USE",
+                f"Cannot listen on {address}: is another server running there? "
+                "Set SENSORIUM_PORT to use another port.",
+                subject="SENSORIUM_PORT",
+            ) from None
+
+    async def open(self, stages: Sequence[Stage]) -> None:
+        """Register the stages and accept calls; each answers NOT_READY until it is started."""
+        self._stages = list(stages)
+        for stage in stages:
+            stage.register(self._server)
+            await self._health.set(stage.service_name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [stage.service_name for stage in stages]
+        reflection.enable_server_reflection(
+            (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        await self._server.start()
+
+    async def start_stages(self) -> None:
+        """Start all stages at once; health turns SERVING stage by stage, then as a whole."""
+
+        async def start(stage: Stage) -> None:
+            await stage.start()
+            self._serving.add(stage.service_name)
+            await self._health.set(stage.service_name, health_pb2.HealthCheckResponse.SERVING)
+            log.info("%s is ready", stage.name)
+
+        async with asyncio.TaskGroup() as group:
+            for stage in self._stages:
+                group.create_task(start(stage))
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self) -> None:
+        """Let open streams end: health, two check intervals, GoAway, then the grace."""
+        await self._health.enter_graceful_shutdown()
+        if len(self._live):
+            await asyncio.sleep(2 * HEALTH_CHECK_INTERVAL_S)
+            await self._live.go_away(self._settings.drain_grace_s)
+        await self._server.stop(self._settings.drain_grace_s if len(self._live) else 0)
+
+    async def close(self) -> None:
+        """Stop at once, and the stages with it. Also ends a drain."""
+        await self._server.stop(0)
+        for stage in self._stages:
+            await stage.stop()
+
+
+@contextlib.contextmanager
+def locked_data_dir(settings: Settings) -> Iterator[None]:
+    """Hold the data folder against a second server. Raises Unavailable DATA_DIR_IN_USE."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.data_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Unavailable(
+                "DATA_DIR_IN_USE",
+                "Another server uses the same data folder. Stop it, use it with --server, "
+                "or set SENSORIUM_DATA_DIR.",
+                subject="SENSORIUM_DATA_DIR",
+            ) from None
+        yield
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextlib.asynccontextmanager
+async def hosting(
+    builders: dict[str, BuildStage], settings: Settings
+) -> AsyncIterator[tuple[Settings, list[StageServer]]]:
+    """Host stages in this process and yield the settings with the real ports filled in.
+
+    On a public address only the gateway listens there; the inner stages move to
+    a loopback port of their own.
+    """
+    telemetry.install(settings)
+    public = StageServer(settings.host, settings.port, settings)
+    servers = [public]
+    inner_names = [name for name in builders if name != "gateway"]
+    inner = public
+    if "gateway" in builders and inner_names and not is_loopback(settings.host):
+        inner = StageServer("127.0.0.1", 0, settings)
+        servers.append(inner)
+    addresses = {f"{name}_address": f"127.0.0.1:{inner.port}" for name in inner_names}
+    settings = settings.model_copy(update={"port": public.port, **addresses})
+    stages = {name: build(settings) for name, build in builders.items()}
+    try:
+        if inner is public:
+            await public.open(list(stages.values()))
+        else:
+            await inner.open([stages[name] for name in inner_names])
+            await public.open([stages["gateway"]])
+        yield settings, servers
+    finally:
+        for server in servers:
+            await server.close()
+
+
+async def _serve(builders: dict[str, BuildStage], settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    async with hosting(builders, settings) as (effective, servers):
+        log.info("listening on %s:%d", effective.host, effective.port)
+
+        async def start() -> None:
+            await asyncio.gather(*(server.start_stages() for server in servers))
+            log.info("ready")
+
+        starting: asyncio.Task[object] = asyncio.create_task(start())
+        stopping: asyncio.Task[object] = asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            await starting
+            await stopping
+        starting.cancel()
+        log.info("draining")
+        for server in servers:
+            await server.drain()
+
+
+def run(builders: dict[str, BuildStage], settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. On a bad start print one line and exit with 1."""
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        with locked_data_dir(settings):
+            asyncio.run(_serve(builders, settings))
+    except* SensoriumError as group:
+        for error in group.exceptions:
+            print(f"sensorium: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

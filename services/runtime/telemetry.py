@@ -1,0 +1,163 @@
+"""Traces and metrics by OpenTelemetry: kept in memory for GetTrace, exported over OTLP if set."""
+
+import contextlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+from opentelemetry import context as otel_context
+from opentelemetry import metrics as otel_metrics
+from opentelemetry import trace
+from opentelemetry.propagate import extract, inject
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.util.types import AttributeValue
+
+from services.runtime.settings import Settings
+
+INSTRUMENTATION = "sensorium"
+SPANS_PER_TRACE_MAX = 2000
+
+
+class RecentSpans(SpanProcessor):
+    """Keeps the spans of the latest traces in memory, for ``GetTrace``. Thread-safe."""
+
+    def __init__(self, trace_count_max: int) -> None:
+        self._trace_count_max = trace_count_max
+        self._traces: OrderedDict[int, list[ReadableSpan]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def on_start(self, span: Span, parent_context: otel_context.Context | None = None) -> None:
+        """Nothing: a span is kept when it ends."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Keep the span; forget the oldest trace when there are too many."""
+        span_context = span.get_span_context()
+        if span_context is None:
+            return
+        with self._lock:
+            spans = self._traces.setdefault(span_context.trace_id, [])
+            self._traces.move_to_end(span_context.trace_id)
+            if len(spans) < SPANS_PER_TRACE_MAX:
+                spans.append(span)
+            while len(self._traces) > self._trace_count_max:
+                self._traces.popitem(last=False)
+
+    def shutdown(self) -> None:
+        """Nothing to flush."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing to flush."""
+        return True
+
+    def spans(self, trace_id: int) -> Sequence[ReadableSpan]:
+        """The finished spans of a trace in order of their start; empty if unknown."""
+        with self._lock:
+            found = list(self._traces.get(trace_id, ()))
+        return sorted(found, key=lambda span: span.start_time or 0)
+
+
+def install(settings: Settings) -> TracerProvider:
+    """Install the process's tracer; the first call decides where it exports to."""
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        resource = Resource.create({"service.name": INSTRUMENTATION})
+        provider = TracerProvider(resource=resource)
+        if settings.otlp_endpoint:
+            _export(provider, settings.otlp_endpoint, resource)
+        trace.set_tracer_provider(provider)
+    return provider
+
+
+def remember_spans(settings: Settings) -> RecentSpans:
+    """Keep the spans that this process ends from now on."""
+    recent = RecentSpans(settings.trace_count_max)
+    install(settings).add_span_processor(recent)
+    return recent
+
+
+def _export(provider: TracerProvider, endpoint: str, resource: Resource) -> None:
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+    insecure = not endpoint.startswith("https://")
+    spans = OTLPSpanExporter(endpoint=endpoint, insecure=insecure)
+    provider.add_span_processor(BatchSpanProcessor(spans))
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=endpoint, insecure=insecure))
+    otel_metrics.set_meter_provider(MeterProvider([reader], resource=resource))
+
+
+def _tracer() -> trace.Tracer:
+    return trace.get_tracer(INSTRUMENTATION)
+
+
+@contextlib.contextmanager
+def span(name: str, **attributes: AttributeValue) -> Iterator[Span]:
+    """A piece of work inside the process, child of the current span."""
+    with _tracer().start_as_current_span(name, attributes=attributes) as current:
+        yield current
+
+
+@contextlib.contextmanager
+def server_span(method: str, metadata: dict[str, str]) -> Iterator[Span]:
+    """The serving side of a call, child of the caller's span in W3C ``metadata``."""
+    with _tracer().start_as_current_span(
+        method.lstrip("/"),
+        context=extract(metadata),
+        kind=SpanKind.SERVER,
+        attributes={"rpc.system": "grpc", "rpc.method": method},
+    ) as current:
+        yield current
+
+
+def start_client_span(method: str) -> tuple[Span, dict[str, str]]:
+    """The calling side of a call: a span to end when it is over, and the metadata to send."""
+    current = _tracer().start_span(
+        method.lstrip("/"),
+        kind=SpanKind.CLIENT,
+        attributes={"rpc.system": "grpc", "rpc.method": method},
+    )
+    carrier: dict[str, str] = {}
+    inject(carrier, context=trace.set_span_in_context(current))
+    return current, carrier
+
+
+def mark_failed(current: Span, reason: str) -> None:
+    """Record that the work of a span failed."""
+    current.set_status(Status(StatusCode.ERROR, reason))
+
+
+def current_trace_id() -> str:
+    """The trace of the current span, 32 hexadecimal digits; zeros outside of one."""
+    return trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
+
+
+class Metrics:
+    """The platform's instruments, by the names that dashboards use."""
+
+    def __init__(self, meter: otel_metrics.Meter) -> None:
+        self.requests = meter.create_counter("multimodal_requests", "1", "Calls served")
+        self.errors = meter.create_counter("multimodal_errors", "1", "Calls failed, by reason")
+        self.request_duration = meter.create_histogram(
+            "multimodal_request_duration", "s", "Length of calls"
+        )
+        self.encoding_duration = meter.create_histogram(
+            "multimodal_encoding_duration", "s", "Length of forward passes, by task"
+        )
+        self.batch_size = meter.create_histogram(
+            "multimodal_batch_size", "1", "Items in a forward pass, by task"
+        )
+        self.cache_hits = meter.create_counter("multimodal_cache_hits", "1", "By tier")
+        self.cache_misses = meter.create_counter("multimodal_cache_misses", "1", "By tier")
+        self.tokens = meter.create_counter("multimodal_tokens", "1", "Prompt and completion tokens")
+        self.generation_latency = meter.create_histogram(
+            "multimodal_generation_latency", "s", "By phase: ttft or total"
+        )
+
+
+# A proxy until a provider is installed, as OpenTelemetry intends.
+metrics = Metrics(otel_metrics.get_meter(INSTRUMENTATION))
