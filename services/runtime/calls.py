@@ -1,5 +1,6 @@
 """Calls from one stage to another: tenant, deadline, cancellation and trace travel with each."""
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Callable
@@ -97,11 +98,14 @@ class StageStream(Generic[RequestT, ResponseT]):
     def __init__(self, call: Any, peer: str) -> None:
         self._call = call
         self._peer = peer
+        # gRPC takes one write at a time.
+        self._writing = asyncio.Lock()
 
     async def send(self, request: RequestT) -> None:
         """Send one message; waits while the stage is not reading."""
         try:
-            await self._call.write(request)
+            async with self._writing:
+                await self._call.write(request)
         except grpc.aio.AioRpcError as error:
             raise to_domain(error, self._peer) from None
         except (grpc.aio.UsageError, grpc.aio.InternalError):

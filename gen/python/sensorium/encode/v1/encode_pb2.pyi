@@ -211,6 +211,28 @@ class TaskComplete(_message.Message):
 Global___TaskComplete: _TypeAlias = TaskComplete  # noqa: Y015
 
 @_typing.final
+class SegmentComplete(_message.Message):
+    """All tasks on a segment are done or failed: nothing more of it will come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENT_ID_FIELD_NUMBER: _builtins.int
+    segment_id: _builtins.str
+    """The segment."""
+    def __init__(
+        self,
+        *,
+        segment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["segment_id", b"segment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentComplete: _TypeAlias = SegmentComplete  # noqa: Y015
+
+@_typing.final
 class EncodeSummary(_message.Message):
     """The last event of a stream that ended well."""
 
@@ -251,7 +273,8 @@ class StreamingEncodeResponse(_message.Message):
     """One event of an encode stream. A worked sequence:
       1. ready
       2. observation (label), task_complete (label), embedding, task_complete
-         (embed) for the first segment, while the client still sends
+         (embed), segment_complete for the first segment, while the client still
+         sends
       3. observation (transcript) ..., task_complete (transcribe) for another
       4. after the client's half-close and the last result: summary
     """
@@ -266,6 +289,7 @@ class StreamingEncodeResponse(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     GO_AWAY_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    SEGMENT_COMPLETE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ready(self) -> Global___StreamReady:
         """The configuration is accepted."""
@@ -298,6 +322,10 @@ class StreamingEncodeResponse(_message.Message):
     def summary(self) -> Global___EncodeSummary:
         """Last event."""
 
+    @_builtins.property
+    def segment_complete(self) -> Global___SegmentComplete:
+        """A segment is over."""
+
     def __init__(
         self,
         *,
@@ -309,12 +337,13 @@ class StreamingEncodeResponse(_message.Message):
         error: _stream_pb2.StreamError | None = ...,
         go_away: _stream_pb2.GoAway | None = ...,
         summary: Global___EncodeSummary | None = ...,
+        segment_complete: Global___SegmentComplete | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "observation", b"observation", "ready", b"ready", "summary", b"summary", "task_complete", b"task_complete"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "observation", b"observation", "ready", b"ready", "segment_complete", b"segment_complete", "summary", b"summary", "task_complete", b"task_complete"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "observation", b"observation", "ready", b"ready", "summary", b"summary", "task_complete", b"task_complete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "observation", b"observation", "ready", b"ready", "segment_complete", b"segment_complete", "summary", b"summary", "task_complete", b"task_complete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "embedding", "observation", "task_complete", "item_error", "error", "go_away", "summary"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "embedding", "observation", "task_complete", "item_error", "error", "go_away", "summary", "segment_complete"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
