@@ -1,0 +1,177 @@
+"""One fusion from its first asset to its context."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from services.fuse.budget import Candidate, estimate_tokens, select
+from services.fuse.fusion import fuse
+from services.fuse.lines import Line
+from services.fuse.model import Asset, Modality, Piece, Segment, Vector
+from services.fuse.timeline import Timeline
+from services.fuse.weighting import weigh
+from services.runtime.errors import LimitExceeded
+
+# Longest line; one passage must not take the whole budget.
+LINE_CHARS = 900
+# What one fusion holds in memory at most: a half-hour recording has about 1,000.
+PIECE_COUNT_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class FuseOptions:
+    """Token budget of the context; temperature in units of cosine, above 0."""
+
+    token_budget: int
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One line of context as the language model reads it."""
+
+    citation_key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weighed:
+    """A line with its part in the answer."""
+
+    line: Line
+    citation_key: str
+    similarity: float
+    weight: float
+    in_context: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fused:
+    """The result of a fusion."""
+
+    evidence: tuple[Weighed, ...]
+    gates: dict[Modality, float]
+    parts: tuple[Part, ...]
+    prefix_kept: bool
+    vector: Vector | None
+    piece_count: int
+    selected_count: int
+    token_count: int
+
+
+class FusionSession:
+    """Takes messages, gives parts as they become final, and at the end the whole."""
+
+    def __init__(self, options: FuseOptions) -> None:
+        self._options = options
+        self._timeline = Timeline()
+        self._lines: list[Line] = []
+        self._parts: list[Part] = []
+        self._sent_count = 0
+        self._sent_tokens = 0
+        self._sending = True
+        self._segment_vectors: dict[str, Vector] = {}
+        self._line_chars = min(LINE_CHARS, options.token_budget * 3 // 2)
+
+    def add_asset(self, asset: Asset) -> None:
+        """Announces an asset; errors as ``Timeline.add_asset``."""
+        self._timeline.add_asset(asset)
+
+    def add_segment(self, segment: Segment) -> None:
+        """Announces a segment; errors as ``Timeline.add_segment``."""
+        self._timeline.add_segment(segment)
+
+    def add_segment_vector(self, segment_id: str, vector: Vector) -> None:
+        """Takes a segment's vector. Raises InvalidInput UNKNOWN_SEGMENT."""
+        self._timeline.check_segment(segment_id)
+        self._segment_vectors[segment_id] = vector
+
+    def add_piece(self, piece: Piece) -> None:
+        """Takes an observation; errors as ``Timeline.add_piece``."""
+        self._check_room(piece)
+        self._timeline.add_piece(piece)
+
+    def add_recalled(self, asset: Asset, piece: Piece) -> None:
+        """Takes evidence from storage. A bare segment, one without words, only
+        gives its vector."""
+        self._check_room(piece)
+        if piece.text.strip():
+            self._timeline.add_recalled(asset, piece)
+        elif piece.vector is not None:
+            self._segment_vectors[piece.segment_id] = piece.vector
+
+    def end_segment(self, segment_id: str) -> None:
+        """All of a segment is known; errors as ``Timeline.end_segment``."""
+        self._timeline.end_segment(segment_id)
+
+    def complete_asset(self, asset_id: str) -> None:
+        """An asset is cut to its end; errors as ``Timeline.complete_asset``."""
+        self._timeline.complete_asset(asset_id)
+
+    def take_parts(self) -> Iterator[Part]:
+        """Yields the parts that became final and fit the budget beside those
+        yielded before. After the first that does not fit there are no more:
+        what was yielded is a prefix of the timeline."""
+        for part in self._number(self._timeline.take()):
+            tokens = estimate_tokens(part.text)
+            self._sending &= self._sent_tokens + tokens <= self._options.token_budget
+            if self._sending:
+                self._sent_count += 1
+                self._sent_tokens += tokens
+                yield part
+
+    def finish(self, question: Vector | None) -> Fused:
+        """Weighs, selects and fuses. ``question`` is float32 [dimension], unit
+        length, or None."""
+        list(self._number(self._timeline.finish()))
+        weights = weigh(self._lines, question, self._options.temperature)
+        tokens = [estimate_tokens(part.text) for part in self._parts]
+        candidates = [
+            Candidate(line.asset.asset_id, count, float(weight))
+            for line, count, weight in zip(self._lines, tokens, weights.weight, strict=True)
+        ]
+        selection = select(candidates, self._sent_count, self._options.token_budget)
+        selected = frozenset(selection.indices)
+        evidence = tuple(
+            Weighed(
+                line,
+                part.citation_key,
+                float(weights.similarity[index]),
+                float(weights.weight[index]),
+                index in selected,
+            )
+            for index, (line, part) in enumerate(zip(self._lines, self._parts, strict=True))
+        )
+        return Fused(
+            evidence=evidence,
+            gates=weights.gates,
+            parts=tuple(self._parts[index] for index in selection.indices),
+            prefix_kept=selection.prefix_kept,
+            vector=fuse(self._lines, weights, self._silent_vectors()),
+            piece_count=self._timeline.piece_count,
+            selected_count=sum(len(self._lines[index].pieces) for index in selection.indices),
+            token_count=sum(tokens[index] for index in selection.indices),
+        )
+
+    def _number(self, lines: Iterable[Line]) -> Iterator[Part]:
+        for line in lines:
+            key = str(len(self._lines) + 1)
+            part = Part(key, line.render(key, self._line_chars))
+            self._lines.append(line)
+            self._parts.append(part)
+            yield part
+
+    def _silent_vectors(self) -> list[Vector]:
+        spoken = {piece.segment_id for line in self._lines for piece in line.pieces}
+        return [
+            self._segment_vectors[segment_id]
+            for segment_id in sorted(self._segment_vectors)
+            if segment_id not in spoken
+        ]
+
+    def _check_room(self, piece: Piece) -> None:
+        if self._timeline.piece_count >= PIECE_COUNT_MAX:
+            raise LimitExceeded(
+                "TOO_MUCH_EVIDENCE",
+                f"A fusion takes at most {PIECE_COUNT_MAX} pieces of evidence; use fewer assets.",
+                subject=piece.asset_id,
+            )
