@@ -24,6 +24,13 @@ def origin_rank(origin: Origin) -> int:
     return _ORIGIN_RANK[origin]
 
 
+def natural(identifier: str) -> tuple[str, int]:
+    """Sort key of an id that ends in an index: "x/9" before "x/10"."""
+    stem = identifier.rstrip("0123456789")
+    index = identifier[len(stem) :]
+    return (stem, int(index) if index and len(index) < 19 else -1)
+
+
 def position(modality: Modality, segment: Segment, origin: Origin, locator: Locator) -> Position:
     """Returns where evidence of a segment stands. A part of the locator that is
     missing is taken from the segment, and is 0 where that has none either."""

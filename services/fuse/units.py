@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from services.fuse.model import Locator, Modality, Origin, Piece, Segment, SegmentKind, cover
-from services.fuse.order import Position, lower_bound, origin_rank, position
+from services.fuse.order import Position, lower_bound, natural, origin_rank, position
 
 # Lines of writing share a line of context up to this many characters.
 OCR_LINE_CHARS = 240
+
+# Segment, origin, evidence.
+TieBreak = tuple[tuple[str, int], int, tuple[str, int]]
 
 _SEPARATOR = {Origin.LABEL: ", ", Origin.OCR: " / "}
 
@@ -47,12 +50,12 @@ class Group:
     one: an empty frame ends what the frames before it showed."""
 
     position: Position
-    tie_break: tuple[str, int, str]
+    tie_break: TieBreak
     frame: bool
     units: tuple[Unit, ...]
 
     @property
-    def key(self) -> tuple[Position, tuple[str, int, str]]:
+    def key(self) -> tuple[Position, TieBreak]:
         """Total order within an asset, whatever the order of arrival."""
         return self.position, self.tie_break
 
@@ -66,11 +69,17 @@ def group_segment(modality: Modality, segment: Segment, pieces: Iterable[Piece])
         if segment.locator.span:
             span = segment.locator.span
             frame_position = (span.end_ns, span.start_ns, 0, 0, 0)
-        return [Group(frame_position, (segment.segment_id, 0, ""), True, tuple(units))]
+        return [
+            Group(frame_position, (natural(segment.segment_id), 0, ("", 0)), True, tuple(units))
+        ]
     return [
         Group(
             position(modality, segment, unit.origin, unit.locator),
-            (segment.segment_id, origin_rank(unit.origin), unit.pieces[0].evidence_id),
+            (
+                natural(segment.segment_id),
+                origin_rank(unit.origin),
+                natural(unit.pieces[0].evidence_id),
+            ),
             False,
             (unit,),
         )
@@ -111,7 +120,7 @@ def _writing(pieces: Sequence[Piece]) -> list[Unit]:
     return units
 
 
-def _order_in_segment(piece: Piece) -> tuple[int, int, int, int, int, float, str]:
+def _order_in_segment(piece: Piece) -> tuple[int, int, int, int, int, float, tuple[str, int]]:
     """By time, characters, then reading order; labels the surest first."""
     span, region, chars = piece.locator.span, piece.locator.region, piece.locator.chars
     confidence = -piece.confidence if piece.origin is Origin.LABEL else 0.0
@@ -122,7 +131,7 @@ def _order_in_segment(piece: Piece) -> tuple[int, int, int, int, int, float, str
         region.top_px if region else 0,
         region.left_px if region else 0,
         confidence,
-        piece.evidence_id,
+        natural(piece.evidence_id),
     )
 
 
