@@ -1,0 +1,78 @@
+"""Reading prompts into slots, one chunk a turn (chunked prefill, as in Sarathi-Serve, 2024).
+
+Chunks end at multiples of CHUNK_TOKENS. The engine therefore evaluates a prompt
+in the same batches whether it came whole or line by line, and its numbers, and
+so the greedy tokens, are the same.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+from services.generate.backends.base import LanguageModel
+from services.generate.permits import Permits
+from services.generate.slots import Lease, SlotPool, common_prefix_length
+
+CHUNK_TOKENS = 32
+"""0.2 to 0.4 s on two cores: what a cancel, or another stream's next token, waits for at most."""
+
+
+def aligned(length: int) -> int:
+    """The last chunk boundary at or before ``length``."""
+    return length - length % CHUNK_TOKENS
+
+
+class Prefiller:
+    """Reads chunks; ``gate`` lets one prompt at a time do so, urgent ones first."""
+
+    def __init__(self, model: LanguageModel, pool: SlotPool, gate: Permits) -> None:
+        self.model = model
+        self.gate = gate
+        self._pool = pool
+        self._background: WeakKeyDictionary[object, Lease] = WeakKeyDictionary()
+
+    async def read(self, lease: Lease, tokens: Sequence[int], *, urgent: bool = True) -> None:
+        """Read ``tokens`` into the lease's slot, a chunk a turn of the gate."""
+        position = common_prefix_length(lease.slot.cached, tokens)
+        while position < len(tokens):
+            position = min(aligned(position) + CHUNK_TOKENS, len(tokens))
+            await self._read_chunk(lease, tokens[:position], urgent=urgent)
+
+    async def read_next_chunk(self, tokens: Sequence[int], claimant: object) -> int:
+        """Read one more whole chunk of ``tokens`` in the background, on the claimant's slot.
+
+        Returns how many of the tokens that slot has then read. Cancelling does
+        not stop a chunk under way: ``settled`` waits for it.
+        """
+        lease = await self._pool.acquire(tokens, urgent=False, claimant=claimant)
+        self._background[claimant] = lease
+        try:
+            position = common_prefix_length(lease.slot.cached, tokens)
+            boundary = aligned(position) + CHUNK_TOKENS
+            if boundary > len(tokens):
+                return position
+            await self._read_chunk(lease, tokens[:boundary], urgent=False)
+            return boundary
+        finally:
+            lease.release()
+
+    async def settled(self, claimant: object) -> None:
+        """Wait until no thread reads in the background for the claimant."""
+        if lease := self._background.get(claimant):
+            await lease.settled()
+
+    async def _read_chunk(self, lease: Lease, tokens: Sequence[int], *, urgent: bool) -> None:
+        await self.gate.acquire(urgent=urgent)
+        try:
+            slot = lease.slot
+            # Until the engine has answered, only what it held before is certain.
+            slot.cached = slot.cached[: common_prefix_length(slot.cached, tokens)]
+
+            def read() -> None:
+                self.model.prefill(slot.index, tokens)
+                # In the thread: it is true even if the caller has gone meanwhile.
+                slot.cached = list(tokens)
+
+            await asyncio.shield(lease.start(read))
+        finally:
+            self.gate.release()

@@ -1,0 +1,128 @@
+"""The model's slots: who holds which, and what each has already read."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from services.generate.permits import Permits
+
+T = TypeVar("T")
+
+
+def common_prefix_length(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two sequences share at their start."""
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return min(len(left), len(right))
+
+
+@dataclass(slots=True)
+class Slot:
+    """One sequence of the model.
+
+    ``cached`` is what its cache is known to hold. ``claimant`` is the open
+    stream whose prompt is being read into it; others take it last.
+    """
+
+    index: int
+    cached: list[int] = field(default_factory=list)
+    last_used: int = 0
+    held: bool = False
+    claimant: object = None
+
+
+class Lease:
+    """A slot in one caller's hands, until ``release``."""
+
+    def __init__(self, slot: Slot, executor: Executor, give_back: Callable[[Slot], None]) -> None:
+        self.slot = slot
+        self._executor = executor
+        self._give_back = give_back
+        self._work: asyncio.Future[Any] | None = None
+
+    def start(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """Run blocking work on the slot in a worker thread; one at a time.
+
+        The future cannot be cancelled from outside: shield it. The slot is not
+        given back before the work has ended, whatever becomes of the caller.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        self._work = future
+        return future
+
+    def release(self) -> None:
+        """Give the slot back, as soon as no thread works on it."""
+        if self._work is None or self._work.done():
+            self._give_back(self.slot)
+        else:
+            self._work.add_done_callback(self._after_work)
+
+    async def settled(self) -> None:
+        """Wait until no thread works on the slot."""
+        if self._work is not None and not self._work.done():
+            await asyncio.wait({self._work})
+
+    def _after_work(self, work: "asyncio.Future[Any]") -> None:
+        if not work.cancelled():
+            work.exception()  # the caller who would have seen it is gone
+        self._give_back(self.slot)
+
+
+class SlotPool:
+    """Hands out the free slot that has read the longest part of a prompt already."""
+
+    def __init__(self, slot_count: int, executor: Executor, waiting_max: int) -> None:
+        self._slots = [Slot(index) for index in range(slot_count)]
+        self._permits = Permits(slot_count, waiting_max)
+        self._executor = executor
+        self._clock = 0
+
+    @property
+    def active_slots(self) -> int:
+        """Slots in use, by a stream or by a thread that is still ending."""
+        return self._permits.held
+
+    @property
+    def waiting(self) -> int:
+        """Callers that wait for a slot."""
+        return self._permits.waiting
+
+    def cached_length(self, tokens: Sequence[int]) -> int:
+        """The longest part of ``tokens`` that some slot, free or not, has read."""
+        return max(common_prefix_length(slot.cached, tokens) for slot in self._slots)
+
+    async def acquire(
+        self, tokens: Sequence[int], *, urgent: bool, claimant: object = None
+    ) -> Lease:
+        """Wait for a slot, and claim it. Raises Overloaded GENERATE_QUEUE_FULL."""
+        await self._permits.acquire(urgent=urgent)
+
+        def worth(slot: Slot) -> tuple[bool, int, int]:
+            shared = common_prefix_length(slot.cached, tokens)
+            # A prompt that shares only its first words with a long one would destroy that
+            # for little. Between equals the least recently used is the least missed.
+            continues = 2 * shared >= len(slot.cached)
+            available = slot.claimant is None or slot.claimant is claimant
+            return (available, shared if continues else 0, -slot.last_used)
+
+        slot = max((slot for slot in self._slots if not slot.held), key=worth)
+        slot.held = True
+        if claimant is not None:
+            self.forget(claimant)
+            slot.claimant = claimant
+        return Lease(slot, self._executor, self._give_back)
+
+    def forget(self, claimant: object) -> None:
+        """The claimant's stream is over: its slot is anyone's."""
+        for slot in self._slots:
+            if slot.claimant is claimant:
+                slot.claimant = None
+
+    def _give_back(self, slot: Slot) -> None:
+        self._clock += 1
+        slot.last_used = self._clock
+        slot.held = False
+        self._permits.release()
