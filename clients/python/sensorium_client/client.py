@@ -1,0 +1,310 @@
+"""The client: one connection to a gateway, and what can be asked of it."""
+
+import dataclasses
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from sensorium.media.v1 import media_pb2
+
+from sensorium_client import decode, events
+from sensorium_client.channel import DEFAULT_ADDRESS, CallContext, is_serving, open_channel
+from sensorium_client.conversation import Conversation
+from sensorium_client.duplex import DuplexCall, WritingStopped
+from sensorium_client.errors import SensoriumClientError, from_rpc_error
+from sensorium_client.media import Media, MediaFile, as_media, file_sha256
+from sensorium_client.options import AskOptions
+from sensorium_client.uploads import UploadSession
+
+SEARCH_MEDIA_BYTES_MAX = 3 << 20
+_FILES_A_STREAM = 64
+_HASHES_A_CALL = 1000
+_DEFAULTS = AskOptions()
+
+
+class Client:
+    """A typed async client of the gateway.
+
+        async with Client("127.0.0.1:50051") as client:
+            async for event in client.ask("What is this?", files=["photo.jpg"]):
+                ...
+
+    Every method raises SensoriumClientError for what the server or the
+    connection reports, and OSError for a file that cannot be read.
+    """
+
+    def __init__(self, address: str = DEFAULT_ADDRESS) -> None:
+        self.address = address
+        self._channel = open_channel(address)
+        self._stub = gateway_pb2_grpc.GatewayServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all calls and the connection."""
+        await self._channel.close()
+
+    async def is_serving(self, timeout_s: float = 1.0) -> bool:
+        """Whether a gateway answers and is ready."""
+        return await is_serving(self._channel, timeout_s)
+
+    @asynccontextmanager
+    async def converse(self, options: AskOptions = _DEFAULTS) -> AsyncIterator[Conversation]:
+        """Open a conversation. When the block ends, however it ends, so does the stream."""
+        context = CallContext()
+        call = DuplexCall(self._stub.StreamingConverse(metadata=_metadata(context)))
+        config = gateway_pb2.ConverseConfig(
+            answer=options.answer_message(), perception=options.perception_message()
+        )
+        try:
+            await _begin(call, gateway_pb2.StreamingConverseRequest(config=config))
+            yield Conversation(call, context)
+        finally:
+            call.cancel()
+
+    async def ask(
+        self,
+        question: str,
+        files: Iterable[Media | Path | str] = (),
+        asset_ids: Iterable[str] = (),
+        options: AskOptions = _DEFAULTS,
+    ) -> AsyncGenerator[events.Event, None]:
+        """Ask one question over files, stored assets or neither; the events of the answer.
+
+        Files that the server already has are named by their asset id instead of
+        sent (``already_stored``), unless ``options.reuse_stored`` is off. The
+        iterator ends after ``summary``, when the files are indexed too. Leaving
+        it early - wrap it in ``contextlib.aclosing`` - cancels the call.
+        """
+        media = [as_media(file) for file in files]
+        stored_ids = list(asset_ids)
+        if options.reuse_stored:
+            media, known = await self._split_known(media)
+            for event in known:
+                yield event
+                stored_ids.append(event.asset_id)
+        async with self.converse(options) as conversation:
+            async with aclosing(conversation.ask(question, media, stored_ids)) as turn:
+                async for turn_event in turn:
+                    yield turn_event
+            await conversation.finish()
+            async for last_event in conversation.events():
+                yield last_event
+
+    async def upload(
+        self, files: Sequence[MediaFile | Path | str], language: str = ""
+    ) -> AsyncGenerator[events.Event, None]:
+        """Store and index files. Known bytes are skipped; interrupted uploads go on.
+
+        The asset id of a file is the SHA-256 of its bytes, so a second run finds
+        what the first one began. A bad file gives ``item_error`` with that id
+        and the others go on.
+        """
+        paths = [MediaFile(Path(file)) if isinstance(file, str | Path) else file for file in files]
+        for start in range(0, len(paths), _FILES_A_STREAM):
+            fresh, known = await self._split_known(paths[start : start + _FILES_A_STREAM])
+            for event in known:
+                yield event
+            # Equal files have equal ids: the bytes travel once.
+            by_id = {
+                file.asset_id or file.sha256: dataclasses.replace(
+                    file, asset_id=file.asset_id or file.sha256
+                )
+                for file in fresh
+                if isinstance(file, MediaFile)
+            }
+            if by_id:
+                async with aclosing(self._upload(list(by_id.values()), language)) as stream:
+                    async for upload_event in stream:
+                        yield upload_event
+
+    async def _upload(
+        self, files: Sequence[MediaFile], language: str
+    ) -> AsyncGenerator[events.Event, None]:
+        call = DuplexCall(self._stub.StreamingUpload(metadata=_metadata(CallContext())))
+        config = gateway_pb2.UploadConfig(
+            perception=gateway_pb2.PerceptionOptions(language=language)
+        )
+        try:
+            await _begin(call, gateway_pb2.StreamingUploadRequest(config=config))
+            async with aclosing(UploadSession(call, files).run()) as stream:
+                async for event in stream:
+                    yield event
+        finally:
+            call.cancel()
+
+    async def stored_asset_id(self, path: Path | str, language: str = "") -> str:
+        """The id under which the server knows a file, sent first if it does not know it yet."""
+        asset_id = ""
+        async for event in self.upload([path], language):
+            match event:
+                case events.AlreadyStored():
+                    asset_id = event.asset_id
+                case events.AssetStored():
+                    asset_id = event.asset.content_id
+                case events.ItemFailed():
+                    # Of a segment it is no reason to stop, unless nothing is stored.
+                    failure = SensoriumClientError(
+                        event.code, event.reason, event.message, subject=Path(path).name
+                    )
+                    if "/" not in event.item_id:
+                        raise failure
+        return asset_id
+
+    async def search(
+        self,
+        *,
+        text: str = "",
+        image: Path | str | None = None,
+        audio: Path | str | None = None,
+        asset_id: str = "",
+        modalities: Iterable[str] = (),
+        top_k: int = 10,
+    ) -> tuple[events.SearchHit, ...]:
+        """Find moments, regions and passages by exactly one of words, picture, sound, asset.
+
+        ``modalities`` are of "text", "image", "video", "audio"; none means all.
+        A file of more than 3 MiB is stored first and searched by its asset id.
+        """
+        if sum(map(bool, (text, image, audio, asset_id))) != 1:
+            raise ValueError("Give exactly one of text, image, audio and asset_id.")
+        request = gateway_pb2.SearchRequest(
+            modalities=[media_pb2.Modality.Value(f"MODALITY_{m.upper()}") for m in modalities],
+            top_k=top_k,
+        )
+        media = image or audio
+        if media:
+            file = MediaFile(Path(media))
+            if file.size_bytes <= SEARCH_MEDIA_BYTES_MAX:
+                request.media = b"".join([piece async for piece in file.pieces()])
+            else:
+                request.asset_id = await self.stored_asset_id(file.path)
+        elif text:
+            request.text = text
+        else:
+            request.asset_id = asset_id
+        response = await self._unary(self._stub.Search, request)
+        return tuple(decode.hit(hit) for hit in response.hits)
+
+    async def transcribe(
+        self,
+        file: Path | str | None = None,
+        *,
+        asset_id: str = "",
+        language: str = "",
+        word_times: bool = False,
+    ) -> AsyncGenerator[events.Transcript, None]:
+        """Write out the speech of a file or a stored asset, in order of time."""
+        asset_id = asset_id or await self.stored_asset_id(file or "", language)
+        request = gateway_pb2.TranscribeRequest(
+            asset_id=asset_id, language=language, word_times=word_times
+        )
+        call = self._stub.Transcribe(request, metadata=_metadata(CallContext()))
+        try:
+            async for response in call:
+                yield decode.transcript(response, asset_id=asset_id)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        finally:
+            call.cancel()
+
+    async def caption(
+        self, file: Path | str | None = None, *, asset_id: str = ""
+    ) -> events.Caption:
+        """Describe a file or a stored asset in a sentence."""
+        request = gateway_pb2.CaptionRequest(
+            asset_id=asset_id or await self.stored_asset_id(file or "")
+        )
+        response = await self._unary(self._stub.Caption, request)
+        citations = tuple(decode.citation(citation) for citation in response.citations)
+        return events.Caption(text=response.text, citations=citations)
+
+    async def find_assets(self, sha256: Sequence[str]) -> tuple[events.StoredAsset, ...]:
+        """The stored assets with these hashes; at most one for each."""
+        found: list[events.StoredAsset] = []
+        for start in range(0, len(sha256), _HASHES_A_CALL):
+            request = gateway_pb2.FindAssetsRequest(sha256=sha256[start : start + _HASHES_A_CALL])
+            response = await self._unary(self._stub.FindAssets, request)
+            found.extend(decode.asset(asset) for asset in response.assets)
+        return tuple(found)
+
+    async def list_assets(self, page_size: int = 100) -> AsyncGenerator[events.StoredAsset, None]:
+        """All stored assets, newest first."""
+        page_token = ""
+        while True:
+            request = gateway_pb2.ListAssetsRequest(page_size=page_size, page_token=page_token)
+            response = await self._unary(self._stub.ListAssets, request)
+            for asset in response.assets:
+                yield decode.asset(asset)
+            page_token = response.next_page_token
+            if not page_token:
+                return
+
+    async def durable_bytes(self, asset_id: str) -> int:
+        """Where an interrupted upload goes on. Raises with the code NOT_FOUND if there is none."""
+        request = gateway_pb2.GetUploadRequest(asset_id=asset_id)
+        response = await self._unary(self._stub.GetUpload, request)
+        return int(response.durable_offset)
+
+    async def get_trace(self, trace_id: str) -> tuple[events.Span, ...]:
+        """The spans that the server recorded of a recent trace, in order of their start."""
+        request = gateway_pb2.GetTraceRequest(trace_id=trace_id)
+        response = await self._unary(self._stub.GetTrace, request)
+        return tuple(decode.span(span) for span in response.spans)
+
+    async def _split_known(
+        self, media: Sequence[Media]
+    ) -> tuple[list[Media], list[events.AlreadyStored]]:
+        """Hash the files and tell those to send from those that the server has."""
+        hashed: list[Media] = [
+            dataclasses.replace(item, sha256=item.sha256 or await file_sha256(item.path))
+            if isinstance(item, MediaFile)
+            else item
+            for item in media
+        ]
+        hashes = sorted({item.sha256 for item in hashed if item.sha256})
+        stored = {asset.sha256: asset for asset in await self.find_assets(hashes)}
+        fresh = [item for item in hashed if item.sha256 not in stored]
+        known = [
+            events.AlreadyStored(
+                name=item.display_name,
+                asset_id=stored[item.sha256].content_id,
+                sha256=item.sha256,
+                size_bytes=item.size_bytes,
+            )
+            for item in hashed
+            if item.sha256 in stored
+        ]
+        return fresh, known
+
+    @staticmethod
+    async def _unary(method: Any, request: Any) -> Any:
+        try:
+            return await method(request, metadata=_metadata(CallContext()))
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+
+
+def _metadata(context: CallContext) -> tuple[tuple[str, str], ...]:
+    return (("traceparent", context.traceparent),)
+
+
+async def _begin(call: DuplexCall[Any, Any], first: Any) -> None:
+    try:
+        await call.write(first)
+    except WritingStopped:
+        # Refused before the first message: the reader gets to know why.
+        return
