@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     """Longest text asset."""
     frame_count_max: int = Field(32, ge=1, le=256)
     """Most frames sampled from one video, unless the request says fewer."""
+    audio_window_min_s: float = Field(4.0, gt=0)
+    """Shortest stretch of sound between two cuts."""
+    audio_window_max_s: float = Field(12.0, gt=0, le=30)
+    """Longest stretch of sound between two cuts."""
     upload_expiry_s: float = Field(24 * 3600.0, gt=0)
     """How long an interrupted upload can be resumed."""
 
@@ -85,6 +89,8 @@ class Settings(BaseSettings):
     """Turns answered at once; more are refused with a retry hint."""
     generate_slots: int = Field(4, ge=1, le=64)
     """Answers the language model works on at once."""
+    generate_waiting_max: int = Field(32, ge=0)
+    """Answers that may wait for a slot; more are refused with a retry hint."""
     context_window_tokens: int = Field(4096, ge=512)
     """Prompt and answer together, for each slot."""
     evidence_token_budget: int = Field(640, ge=64)
