@@ -1,0 +1,50 @@
+"""Files and folders that survive a crash once a call returns. Everything here blocks."""
+
+import os
+import uuid
+from pathlib import Path
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, each durable."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write or replace a file: after a crash it is the old one or the new one, never half."""
+    make_folder(path.parent)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a synced file a second name, durable; no bytes are copied.
+
+    A file that is already there under that name is left as it is.
+    """
+    make_folder(target.parent)
+    try:
+        target.hardlink_to(source)
+    except FileExistsError:
+        return
+    sync_folder(target.parent)

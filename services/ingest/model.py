@@ -1,0 +1,103 @@
+"""The vocabulary of the stage: what media is, and what it is cut into. No gRPC here."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+SEGMENT_BYTES_MAX = 1 << 20
+"""Largest payload of one segment."""
+
+
+class Modality(Enum):
+    """What kind of signal an asset is."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
+class SegmentKind(Enum):
+    """Which cut a segment is; the value is the middle part of its id."""
+
+    IMAGE_VIEW = "view"
+    IMAGE_TILE = "tile"
+    VIDEO_FRAME = "frame"
+    AUDIO_WINDOW = "audio"
+    TEXT_PASSAGE = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time from the start of the asset, in seconds."""
+
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle in the pixels of the upright source picture."""
+
+    left_px: int
+    top_px: int
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Characters:
+    """A range of code points, the end not included."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture: ``data`` is a JPEG (quality 90 or better) or PNG file."""
+
+    mime_type: str
+    data: bytes
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """int16 little-endian mono samples."""
+
+    samples: bytes
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One piece of an asset. ``index`` counts from 0 within the kind, in order of time."""
+
+    kind: SegmentKind
+    index: int
+    payload: Picture | Sound | str
+    span: Span | None = None
+    region: Region | None = None
+    characters: Characters | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Rough size of the payload, for bounding queues."""
+        if isinstance(self.payload, Picture):
+            return len(self.payload.data)
+        return len(self.payload.samples if isinstance(self.payload, Sound) else self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What the bytes turned out to be. ``duration_s`` is None where it is not stated."""
+
+    modality: Modality
+    mime_type: str
+    has_video: bool = False
+    has_audio: bool = False
+    duration_s: float | None = None
+    width_px: int = 0
+    height_px: int = 0
+    streamable: bool = True

@@ -1,0 +1,52 @@
+"""What the stage is allowed and told to do, frozen."""
+
+from dataclasses import dataclass
+
+from services.runtime.settings import Settings
+
+DURATION_TOLERANCE_S = 0.5
+"""Codecs pad the end of a recording; so much more than the limit is let through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest asset that is taken."""
+
+    asset_bytes_max: int = 2 << 30
+    image_pixels_max: int = 64_000_000
+    video_seconds_max: float = 300.0
+    audio_seconds_max: float = 1800.0
+    text_bytes_max: int = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CutOptions:
+    """How an asset is cut into segments. The same options give the same segments."""
+
+    frame_count_max: int = 32
+    """Frame budget of one video."""
+    audio_window_min_s: float = 4.0
+    audio_window_max_s: float = 12.0
+    thread_count: int = 1
+    """Threads of one video decoder."""
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits that the settings state."""
+    return Limits(
+        asset_bytes_max=settings.asset_bytes_max,
+        image_pixels_max=settings.image_pixels_max,
+        video_seconds_max=settings.video_seconds_max,
+        audio_seconds_max=settings.audio_seconds_max,
+        text_bytes_max=settings.text_bytes_max,
+    )
+
+
+def cut_options_of(settings: Settings) -> CutOptions:
+    """The cutting that the settings state."""
+    return CutOptions(
+        frame_count_max=settings.frame_count_max,
+        audio_window_min_s=settings.audio_window_min_s,
+        audio_window_max_s=settings.audio_window_max_s,
+        thread_count=settings.cpu_threads,
+    )
