@@ -1,6 +1,7 @@
 """The sound track: decoded, resampled to 16 kHz mono, cut at pauses."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -27,6 +28,7 @@ class SoundTrack:
         self, stream: AudioStream, origin_s: float, options: CutOptions, damage: DamageCount
     ) -> None:
         self._context = stream.codec_context
+        self._time_base = stream.time_base or Fraction(1, av.time_base)
         self._origin_s = origin_s
         self._damage = damage
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
@@ -45,7 +47,7 @@ class SoundTrack:
         """Whether nothing could be decoded."""
         return self._cutter.sample_count == 0
 
-    def push(self, packet: Packet[AudioStream]) -> Iterator[Segment]:
+    def push(self, packet: "Packet[AudioStream]") -> Iterator[Segment]:
         """The windows that a packet completes."""
         try:
             frames = self._context.decode(packet)
@@ -68,7 +70,9 @@ class SoundTrack:
         yield from self._segments(self._cutter.flush())
 
     def _take(self, frame: AudioFrame) -> Iterator[Segment]:
-        time_s = frame.time - self._origin_s if frame.time is not None else None
+        time_s = None
+        if frame.pts is not None:
+            time_s = float(frame.pts * self._time_base) - self._origin_s
         if self._start_s is None:
             self._start_s = max(0.0, time_s or 0.0)
         elif time_s is not None and time_s - self.end_s > _GAP_S:

@@ -96,9 +96,9 @@ def cut_timed(
                 if packet.size == 0:
                     continue  # the demuxer's own flush marks
                 if picture is not None and packet.stream is media.video:
-                    yield from picture.push(cast(Packet[VideoStream], packet))
+                    yield from picture.push(cast("Packet[VideoStream]", packet))
                 elif sound is not None and packet.stream is media.audio:
-                    yield from sound.push(cast(Packet[AudioStream], packet))
+                    yield from sound.push(cast("Packet[AudioStream]", packet))
                 if max(track.end_s for track in tracks) > media.limit_s + DURATION_TOLERANCE_S:
                     raise too_long(media.limit_s, media.info.modality.value)
         except av.FFmpegError:

@@ -8,6 +8,7 @@ the bin. What no bin asks for is never decoded.
 
 from collections import deque
 from collections.abc import Iterator
+from fractions import Fraction
 
 import av
 from av.packet import Packet
@@ -39,6 +40,8 @@ class PictureTrack:
         self, stream: VideoStream, origin_s: float, bins: Iterator[Bin], damage: DamageCount
     ) -> None:
         self._context = stream.codec_context
+        # Frames that a drained decoder gives carry no time base of their own.
+        self._time_base = stream.time_base or Fraction(1, av.time_base)
         self._origin_s = origin_s
         self._bins = bins
         self._bin: Bin | None = next(bins, None)
@@ -60,7 +63,7 @@ class PictureTrack:
         """Whether nothing could be decoded."""
         return self._count == 0
 
-    def push(self, packet: Packet[VideoStream]) -> Iterator[Segment]:
+    def push(self, packet: "Packet[VideoStream]") -> Iterator[Segment]:
         """The frames that a packet completes."""
         time_s = self._time_s(packet)
         if self._bin is None:
@@ -98,7 +101,7 @@ class PictureTrack:
         """A bin has passed without a frame."""
         return self._bin is not None and self._newest_s >= self._bin.end_s
 
-    def _decode_alone(self, packet: Packet[VideoStream]) -> Iterator[Segment]:
+    def _decode_alone(self, packet: "Packet[VideoStream]") -> Iterator[Segment]:
         """Decode a key frame by itself; the packet stays held, the decoder forgets it."""
         frames = self._decode(packet) + self._decode(None)
         self._context.flush_buffers()
@@ -156,7 +159,7 @@ class PictureTrack:
         if self._bin is None:
             self._start_over()
 
-    def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+    def _decode(self, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
         try:
             return self._context.decode(packet)
         except av.FFmpegError:
@@ -182,13 +185,15 @@ class PictureTrack:
         return segment
 
     def _frame_s(self, frame: VideoFrame) -> float:
-        return max(0.0, frame.time - self._origin_s) if frame.time is not None else self._newest_s
+        return self._seconds(frame.pts)
 
-    def _time_s(self, packet: Packet[VideoStream]) -> float:
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is None or packet.time_base is None:
+    def _time_s(self, packet: "Packet[VideoStream]") -> float:
+        return self._seconds(packet.pts if packet.pts is not None else packet.dts)
+
+    def _seconds(self, stamp: int | None) -> float:
+        if stamp is None:
             return self._newest_s
-        return max(0.0, float(stamp * packet.time_base) - self._origin_s)
+        return max(0.0, float(stamp * self._time_base) - self._origin_s)
 
 
 def upright_picture(frame: VideoFrame) -> Image.Image:
