@@ -1,0 +1,50 @@
+"""Stored assets, as ingest keeps them and as the index knows them."""
+
+from collections.abc import Sequence
+
+from sensorium.ingest.v1 import ingest_pb2
+from sensorium.media.v1 import media_pb2
+from sensorium.search.v1 import search_pb2
+
+from services.gateway.stages import Stages
+from services.runtime.calls import CallScope, call_unary, read_stage
+from services.runtime.errors import InvalidInput
+
+ASSETS_PER_TURN_MAX = 32
+
+
+def canonical_id(asset: media_pb2.Asset) -> str:
+    """The id by which the index knows the bytes of an asset."""
+    return asset.duplicate_of or asset.asset_id
+
+
+async def get_asset(stages: Stages, scope: CallScope, asset_id: str) -> media_pb2.Asset:
+    """The record of a committed asset. Raises NotFound."""
+    request = ingest_pb2.GetAssetRequest(asset_id=asset_id)
+    response = await call_unary(stages.ingest.GetAsset, request, scope)
+    asset: media_pb2.Asset = response.asset
+    return asset
+
+
+async def get_assets(
+    stages: Stages, scope: CallScope, asset_ids: Sequence[str]
+) -> list[media_pb2.Asset]:
+    """The records of the assets of a turn. Raises NotFound, InvalidInput TOO_MANY_ASSETS."""
+    if len(asset_ids) > ASSETS_PER_TURN_MAX:
+        raise InvalidInput(
+            "TOO_MANY_ASSETS",
+            f"At most {ASSETS_PER_TURN_MAX} assets can be consulted in one turn.",
+            subject="asset_ids",
+        )
+    return [await get_asset(stages, scope, asset_id) for asset_id in dict.fromkeys(asset_ids)]
+
+
+async def list_documents(
+    stages: Stages, scope: CallScope, asset_id: str
+) -> list[search_pb2.Document]:
+    """What the index holds of an asset, in order of time; nothing if it is not indexed."""
+    request = search_pb2.ListDocumentsRequest(asset_ids=[asset_id])
+    return [
+        response.document
+        async for response in read_stage(stages.search.ListDocuments, request, scope)
+    ]

@@ -1,0 +1,95 @@
+"""Fuse and generate as one: evidence in, and the model reads what is stable of it at once."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sensorium.fuse.v1 import fuse_pb2
+from sensorium.generate.v1 import generate_pb2
+from sensorium.media.v1 import media_pb2
+
+from services.gateway.timings import TurnClock
+from services.runtime.calls import StageStream
+from services.runtime.errors import InternalFailure
+
+FuseRequest = fuse_pb2.StreamingFuseRequest
+GenerateRequest = generate_pb2.StreamingGenerateRequest
+
+
+class Context:
+    """One fusion whose parts flow on into one generation."""
+
+    def __init__(
+        self, fusion: StageStream[Any, Any], generation: StageStream[Any, Any], clock: TurnClock
+    ) -> None:
+        self._fusion = fusion
+        self._generation = generation
+        self._clock = clock
+
+    async def asset_info(self, info: media_pb2.AssetInfo) -> None:
+        """An asset begins."""
+        await self._fusion.send(FuseRequest(asset_info=info))
+
+    async def segment(self, segment: media_pb2.MediaSegment) -> None:
+        """A segment begins."""
+        pending = fuse_pb2.SegmentPending(
+            segment_id=segment.segment_id,
+            asset_id=segment.asset_id,
+            kind=segment.kind,
+            locator=segment.locator,
+        )
+        await self._fusion.send(FuseRequest(segment_pending=pending))
+
+    async def vector(self, segment_id: str, embedding: media_pb2.Embedding) -> None:
+        """The vector of a segment."""
+        vector = fuse_pb2.SegmentVector(segment_id=segment_id, embedding=embedding)
+        await self._fusion.send(FuseRequest(segment_vector=vector))
+
+    async def observation(self, observation: media_pb2.Observation) -> None:
+        """Something observed in a segment that is not over."""
+        await self._fusion.send(FuseRequest(observation=observation))
+
+    async def segment_encoded(self, segment_id: str) -> None:
+        """A segment is over."""
+        encoded = fuse_pb2.SegmentEncoded(segment_id=segment_id)
+        await self._fusion.send(FuseRequest(segment_encoded=encoded))
+
+    async def segments_complete(self, complete: Any) -> None:
+        """An asset is cut to its end."""
+        await self._fusion.send(FuseRequest(segments_complete=complete))
+
+    async def recalled(self, evidence: Iterable[fuse_pb2.RecalledEvidence]) -> None:
+        """Evidence from storage, from earlier turns, or late for its segment."""
+        for piece in evidence:
+            await self._fusion.send(FuseRequest(recalled=piece))
+
+    async def finish(self, question: str, embedding: media_pb2.Embedding) -> None:
+        """All evidence is sent."""
+        finish = fuse_pb2.FuseFinish(question=question, question_embedding=embedding)
+        await self._fusion.send(FuseRequest(finish=finish))
+        await self._fusion.done_sending()
+
+    async def relay(self) -> fuse_pb2.FusedContext:
+        """Pass stable parts on to the model as they come; the fused context at the end."""
+        sent = 0
+        async for event in self._fusion:
+            self._clock.stage("fuse")
+            kind = event.WhichOneof("event")
+            if kind == "context_part":
+                await self._append([event.context_part])
+                sent += 1
+            elif kind == "fused_context":
+                fused: fuse_pb2.FusedContext = event.fused_context
+                if not fused.prefix_kept:
+                    await self._generation.send(
+                        GenerateRequest(context_reset=generate_pb2.ContextReset())
+                    )
+                    sent = 0
+                await self._append(fused.parts[sent:])
+                return fused
+        raise InternalFailure("STAGE_ENDED", "fuse ended without a context.", subject="fuse")
+
+    async def _append(self, parts: Iterable[fuse_pb2.ContextPart]) -> None:
+        lines = [part.text for part in parts]
+        if lines:
+            append = generate_pb2.ContextAppend(lines=lines)
+            await self._generation.send(GenerateRequest(context_append=append))

@@ -1,0 +1,180 @@
+"""A conversation: turns one after another on one stream, each knowing the ones before."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from sensorium.gateway.v1 import gateway_pb2
+from sensorium.generate.v1 import generate_pb2
+
+from services.gateway.admission import Admission
+from services.gateway.events import ConverseEvent, TurnEvents
+from services.gateway.ledger import AssetEntry
+from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, TurnOutcome, Walk
+from services.runtime import telemetry
+from services.runtime.calls import CallScope
+from services.runtime.errors import InvalidInput, OutOfOrder, SensoriumError
+from services.runtime.status import item_error
+from services.runtime.streams import Emit
+
+HISTORY_MESSAGES_MAX = 6
+TURN_ID_CHARACTERS_MAX = 64
+
+
+class _OpenTurn:
+    """A turn at work."""
+
+    def __init__(self, turn_id: str, turn: Turn) -> None:
+        self.turn_id = turn_id
+        self.turn = turn
+        self.task: asyncio.Task[None] | None = None
+        self.ended = False
+        self.cancelled = False
+
+
+class Conversation:
+    """One ``StreamingConverse`` from its config to its summary."""
+
+    def __init__(
+        self,
+        walk: Walk,
+        admission: Admission,
+        scope: CallScope,
+        config: gateway_pb2.ConverseConfig,
+        emit: Emit[ConverseEvent],
+    ) -> None:
+        self._walk = walk
+        self._admission = admission
+        self._scope = scope
+        self._config = config
+        self._emit = emit
+        self._open: _OpenTurn | None = None
+        self._last_turn_id = ""
+        self._history: list[generate_pb2.Message] = []
+        self._remembered: dict[str, AssetEntry] = {}
+        self._summary = gateway_pb2.ConverseSummary()
+
+    async def run(self, messages: AsyncIterator[TurnMessage]) -> None:
+        """Read to the client's half-close, answer every turn, and end with the summary."""
+        ready = gateway_pb2.StreamReady(
+            effective_config=self._config, trace_id=telemetry.current_trace_id()
+        )
+        await self._emit(ConverseEvent(ready=ready))
+        async with asyncio.TaskGroup() as group:
+            async for message in messages:
+                await self._accept(message, group)
+            if self._open and not self._open.ended:
+                raise OutOfOrder(
+                    "TURN_UNFINISHED",
+                    "The stream ended before end_turn, so the turn was not answered.",
+                    subject=self._open.turn_id,
+                )
+        await self._emit(ConverseEvent(summary=self._summary))
+
+    async def _accept(self, message: TurnMessage, group: asyncio.TaskGroup) -> None:
+        """Hand one message to its turn. Waits for ingest's spool only, so that a
+        cancel behind media is seen at once."""
+        kind = message.WhichOneof("message")
+        current = self._open or self._begin(message, group)
+        if current is None:
+            return
+        if message.turn_id != current.turn_id:
+            raise OutOfOrder(
+                "TURN_OPEN",
+                "One turn is open at a time: wait for turn_complete or send cancel_turn.",
+                subject=message.turn_id,
+            )
+        if kind == "cancel_turn":
+            current.cancelled = True
+            assert current.task is not None
+            current.task.cancel()
+            await asyncio.wait({current.task})
+            return
+        if current.ended:
+            raise OutOfOrder(
+                "TURN_ENDED",
+                "After end_turn only cancel_turn may follow in a turn.",
+                subject=message.turn_id,
+            )
+        if kind == "end_turn":
+            current.ended = True
+            current.turn.clock.last_byte()
+        await current.turn.messages.put(message)
+
+    def _begin(self, message: TurnMessage, group: asyncio.TaskGroup) -> _OpenTurn | None:
+        turn_id = message.turn_id
+        if message.WhichOneof("message") == "cancel_turn":
+            return None  # It crossed turn_complete on the way.
+        if not 1 <= len(turn_id) <= TURN_ID_CHARACTERS_MAX:
+            raise InvalidInput(
+                "TURN_ID_INVALID", "turn_id must have 1 to 64 characters.", subject="turn_id"
+            )
+        if turn_id == self._last_turn_id:
+            raise OutOfOrder(
+                "TURN_OVER", "That turn is over; begin another with a new id.", subject=turn_id
+            )
+        events = TurnEvents(turn_id, self._emit)
+        options = TurnOptions(
+            answer=self._config.answer,
+            perception=self._config.perception,
+            history=tuple(self._history[-HISTORY_MESSAGES_MAX:]),
+            remembered=tuple(self._remembered.values()),
+        )
+        current = _OpenTurn(turn_id, Turn(self._walk, self._scope, options, events))
+        current.task = group.create_task(self._answer(current, events, group))
+        self._open = current
+        self._last_turn_id = turn_id
+        return current
+
+    async def _answer(
+        self, current: _OpenTurn, events: TurnEvents, group: asyncio.TaskGroup
+    ) -> None:
+        turn = current.turn
+        try:
+            with self._admission.permit():
+                outcome = await turn.run()
+        except asyncio.CancelledError:
+            if not current.cancelled:
+                raise
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            complete = gateway_pb2.TurnComplete(
+                finish_reason=gateway_pb2.TURN_FINISH_REASON_CANCELLED
+            )
+        else:
+            complete = outcome.complete
+            self._remember(outcome, turn)
+        finally:
+            committed = [entry for entry in turn.ledger.assets.values() if entry.asset]
+            # What is committed gets indexed, whatever became of the turn.
+            jobs = [(entry, self._walk.indexer.submit(entry, self._scope)) for entry in committed]
+        self._open = None
+        await events.send(turn_complete=complete)
+        for entry, job in jobs:
+            group.create_task(self._tell_indexed(entry, job, events))
+
+    def _remember(self, outcome: TurnOutcome, turn: Turn) -> None:
+        self._history += [
+            generate_pb2.Message(role=generate_pb2.ROLE_USER, content=outcome.question),
+            generate_pb2.Message(role=generate_pb2.ROLE_ASSISTANT, content=outcome.answer),
+        ]
+        for entry in turn.ledger.assets.values():
+            if entry.asset:
+                self._remembered[entry.asset.asset_id] = entry
+        self._summary.turn_count += 1
+        usage, total = outcome.complete.usage, self._summary.usage
+        for field in usage.DESCRIPTOR.fields:
+            setattr(total, field.name, getattr(total, field.name) + getattr(usage, field.name))
+
+    async def _tell_indexed(
+        self, entry: AssetEntry, job: "asyncio.Task[int]", events: TurnEvents
+    ) -> None:
+        asset_id = entry.info.asset_id
+        try:
+            # The job goes on when the client does not wait for it.
+            count = await asyncio.shield(job)
+        except SensoriumError as error:
+            await events.send(item_error=item_error(asset_id, error))
+        else:
+            indexed = gateway_pb2.AssetIndexed(asset_id=asset_id, document_count=count)
+            await events.send(asset_indexed=indexed)

@@ -1,0 +1,126 @@
+"""What a turn tells its client, in the client's vocabulary."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.duration_pb2 import Duration
+from sensorium.encode.v1 import encode_pb2
+from sensorium.fuse.v1 import fuse_pb2
+from sensorium.gateway.v1 import gateway_pb2
+from sensorium.generate.v1 import generate_pb2
+from sensorium.ingest.v1 import ingest_pb2
+from sensorium.media.v1 import media_pb2
+
+from services.gateway.ledger import AssetEntry, Ledger
+from services.gateway.timings import TurnClock
+
+ConverseEvent = gateway_pb2.StreamingConverseResponse
+
+PASSED_ON = ("upload_opened", "chunk_ack", "asset_info", "asset", "item_error")
+"""Events of ingest that a client sees as they are."""
+
+FINISH_REASONS = {
+    generate_pb2.FINISH_REASON_STOP: gateway_pb2.TURN_FINISH_REASON_STOP,
+    generate_pb2.FINISH_REASON_LENGTH: gateway_pb2.TURN_FINISH_REASON_LENGTH,
+    generate_pb2.FINISH_REASON_CANCELLED: gateway_pb2.TURN_FINISH_REASON_CANCELLED,
+}
+
+
+def duration(seconds: float) -> Duration:
+    """Seconds as protobuf has them, to the microsecond."""
+    result = Duration()
+    result.FromMicroseconds(round(seconds * 1e6))
+    return result
+
+
+def progress(entry: AssetEntry) -> gateway_pb2.Progress:
+    """How far one asset has come."""
+    return gateway_pb2.Progress(
+        asset_id=entry.info.asset_id,
+        received_bytes=entry.received_bytes,
+        segment_count=len(entry.segments),
+        encoded_segment_count=len(entry.encoded),
+        complete=entry.complete,
+    )
+
+
+def transcript(observation: media_pb2.Observation) -> gateway_pb2.TranscriptChunk:
+    """Words heard."""
+    return gateway_pb2.TranscriptChunk(
+        asset_id=observation.asset_id,
+        span=observation.locator.span,
+        transcript=observation.transcript,
+    )
+
+
+def perception_events(
+    ledger: Ledger, event: ingest_pb2.StreamingIngestResponse | encode_pb2.StreamingEncodeResponse
+) -> list[dict[str, object]]:
+    """What a client sees of an event of ingest or encode, as fields of its response."""
+    kind = event.WhichOneof("event")
+    if kind in PASSED_ON:
+        return [{kind: getattr(event, kind)}]
+    if kind in ("segment", "segments_complete"):
+        entry = ledger.assets[getattr(event, kind).asset_id]
+        return [{"progress": progress(entry)}]
+    if isinstance(event, encode_pb2.StreamingEncodeResponse):
+        if kind == "segment_complete":
+            entry = ledger.of_segment(event.segment_complete.segment_id)
+            return [{"progress": progress(entry)}]
+        if kind == "observation" and event.observation.WhichOneof("observed") == "transcript":
+            return [{"transcript": transcript(event.observation)}]
+    return []
+
+
+def timings(clock: TurnClock, segment_count: int) -> gateway_pb2.Timings:
+    """The marks of a turn."""
+    result = gateway_pb2.Timings(
+        stages=[
+            gateway_pb2.StageTiming(stage=name, start=duration(start), end=duration(end))
+            for name, (start, end) in sorted(clock.stages.items(), key=lambda item: item[1])
+        ]
+    )
+    if segment_count:
+        result.overlap = clock.segments_before_last_byte / segment_count
+    if clock.last_byte_s is not None:
+        result.last_byte.CopyFrom(duration(clock.last_byte_s))
+    if clock.first_token_s is not None and clock.last_token_s is not None:
+        result.first_token.CopyFrom(duration(clock.first_token_s))
+        result.last_token.CopyFrom(duration(clock.last_token_s))
+        if clock.last_byte_s is not None:
+            waited = duration(clock.first_token_s - clock.last_byte_s)
+            result.time_to_first_token.CopyFrom(waited)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEvents:
+    """Sends the events of one turn; ``emit`` waits while the client does not read."""
+
+    turn_id: str
+    emit: Callable[[ConverseEvent], Awaitable[None]]
+
+    async def send(self, **event: object) -> None:
+        """Send one event, given as its field of the response."""
+        await self.emit(ConverseEvent(turn_id=self.turn_id, **event))  # type: ignore[arg-type]
+
+    async def perceived(
+        self,
+        ledger: Ledger,
+        event: ingest_pb2.StreamingIngestResponse | encode_pb2.StreamingEncodeResponse,
+    ) -> None:
+        """Show what concerns the client of an event of ingest or encode."""
+        for fields in perception_events(ledger, event):
+            await self.send(**fields)
+
+    async def weights(self, fused: fuse_pb2.FusedContext) -> None:
+        """What the answer is weighed from."""
+        weights = gateway_pb2.EvidenceWeights(
+            evidence=fused.evidence, modality_weights=fused.modality_weights
+        )
+        await self.send(evidence=weights)
+
+    async def citations(self, citations: Sequence[gateway_pb2.Citation]) -> None:
+        """Evidence for the answer."""
+        for citation in citations:
+            await self.send(citation=citation)

@@ -1,0 +1,177 @@
+"""What has been perceived so far: the record that evidence, index and citations are made from."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+from sensorium.encode.v1 import encode_pb2
+from sensorium.fuse.v1 import fuse_pb2
+from sensorium.ingest.v1 import ingest_pb2
+from sensorium.media.v1 import evidence_pb2, media_pb2
+from sensorium.search.v1 import search_pb2
+
+PICTURES = (
+    media_pb2.SEGMENT_KIND_IMAGE_VIEW,
+    media_pb2.SEGMENT_KIND_IMAGE_TILE,
+    media_pb2.SEGMENT_KIND_VIDEO_FRAME,
+)
+
+ORIGINS = {
+    "transcript": evidence_pb2.EVIDENCE_ORIGIN_SPEECH,
+    "ocr_line": evidence_pb2.EVIDENCE_ORIGIN_OCR,
+    "label": evidence_pb2.EVIDENCE_ORIGIN_LABEL,
+    "caption": evidence_pb2.EVIDENCE_ORIGIN_CAPTION,
+    "passage": evidence_pb2.EVIDENCE_ORIGIN_PASSAGE,
+}
+
+
+@dataclass(slots=True)
+class AssetEntry:
+    """One asset: what it is, its segments, what was observed in them."""
+
+    info: media_pb2.AssetInfo
+    asset: media_pb2.Asset | None = None
+    segments: dict[str, media_pb2.MediaSegment] = field(default_factory=dict)
+    encoded: set[str] = field(default_factory=set)
+    embeddings: dict[str, media_pb2.Embedding] = field(default_factory=dict)
+    observations: list[media_pb2.Observation] = field(default_factory=list)
+    received_bytes: int = 0
+    complete: bool = False
+    """No more segments will come."""
+    unread: dict[str, media_pb2.MediaSegment] = field(default_factory=dict)
+    """Pictures, with their pixels, in which no one has looked for writing yet."""
+
+    @property
+    def fully_encoded(self) -> bool:
+        """Whether all that the answer waits for is known."""
+        return self.complete and len(self.encoded) == len(self.segments)
+
+    async def take_unread(self) -> AsyncIterator[media_pb2.MediaSegment]:
+        """Hand out the pictures to read, each once, and let go of their pixels."""
+        while self.unread:
+            yield self.unread.pop(next(iter(self.unread)))
+
+    def evidence(self, observation: media_pb2.Observation) -> evidence_pb2.Evidence:
+        """An observation of this asset as evidence."""
+        kind = observation.WhichOneof("observed") or "passage"
+        return evidence_pb2.Evidence(
+            evidence_id=observation.observation_id,
+            segment_id=observation.segment_id,
+            asset_id=observation.asset_id,
+            asset_name=self.info.name,
+            modality=self.info.modality,
+            origin=ORIGINS[kind],
+            text=getattr(observation, kind).text,
+            locator=observation.locator,
+            confidence=observation.confidence,
+        )
+
+    def recall(self, observation: media_pb2.Observation) -> fuse_pb2.RecalledEvidence:
+        """An observation of this asset as evidence that fuse did not see live."""
+        return fuse_pb2.RecalledEvidence(
+            evidence=self.evidence(observation), embedding=observation.embedding
+        )
+
+    def documents(self) -> Iterator[search_pb2.Document]:
+        """What the index shall hold of this committed asset."""
+        assert self.asset is not None
+        for observation in self.observations:
+            segment = self.segments[observation.segment_id]
+            yield self._document(
+                self.evidence(observation), observation.embedding, segment.kind, self.asset
+            )
+        for segment_id, embedding in self.embeddings.items():
+            segment = self.segments[segment_id]
+            # Text has its own vector already, as a passage.
+            if segment.kind in PICTURES:
+                evidence = evidence_pb2.Evidence(
+                    evidence_id=segment_id,
+                    segment_id=segment_id,
+                    asset_id=segment.asset_id,
+                    asset_name=self.info.name,
+                    modality=self.info.modality,
+                    locator=segment.locator,
+                    confidence=1.0,
+                )
+                yield self._document(evidence, embedding, segment.kind, self.asset)
+
+    @staticmethod
+    def _document(
+        evidence: evidence_pb2.Evidence,
+        embedding: media_pb2.Embedding,
+        kind: media_pb2.SegmentKind.ValueType,
+        asset: media_pb2.Asset,
+    ) -> search_pb2.Document:
+        return search_pb2.Document(
+            evidence=evidence,
+            embedding=embedding,
+            segment_kind=kind,
+            asset_sha256=asset.sha256,
+            user_id=asset.user_id,
+            tags=asset.tags,
+            create_time=asset.create_time,
+        )
+
+
+class Ledger:
+    """All assets of a turn or an upload, in the order in which they were announced.
+
+    ``reading`` tells that writing is looked for as the pictures come; otherwise
+    their pixels are kept (``unread``) to do it later.
+    """
+
+    def __init__(self, *, reading: bool = True) -> None:
+        self.assets: dict[str, AssetEntry] = {}
+        self._reading = reading
+
+    def note_ingest(self, event: ingest_pb2.StreamingIngestResponse) -> None:
+        """Record an event of ingest."""
+        kind = event.WhichOneof("event")
+        if kind == "asset_info":
+            self.assets[event.asset_info.asset_id] = AssetEntry(event.asset_info)
+        elif kind == "segment":
+            self._note_segment(event.segment)
+        elif kind == "chunk_ack" and event.chunk_ack.asset_id in self.assets:
+            self.assets[event.chunk_ack.asset_id].received_bytes = event.chunk_ack.received_offset
+        elif kind == "segments_complete":
+            self.assets[event.segments_complete.asset_id].complete = True
+        elif kind == "asset":
+            self.assets[event.asset.asset_id].asset = event.asset
+
+    def _note_segment(self, segment: media_pb2.MediaSegment) -> None:
+        entry = self.assets[segment.asset_id]
+        place = media_pb2.MediaSegment(
+            segment_id=segment.segment_id,
+            asset_id=segment.asset_id,
+            kind=segment.kind,
+            index=segment.index,
+            locator=segment.locator,
+        )
+        entry.segments[segment.segment_id] = place
+        if segment.kind in PICTURES and not self._reading:
+            entry.unread[segment.segment_id] = segment
+
+    def note_encode(self, event: encode_pb2.StreamingEncodeResponse) -> AssetEntry | None:
+        """Record an event of encode; the asset it is about, if it is about one."""
+        kind = event.WhichOneof("event")
+        if kind == "observation":
+            entry = self.assets[event.observation.asset_id]
+            entry.observations.append(event.observation)
+            return entry
+        if kind == "embedding":
+            entry = self.of_segment(event.embedding.segment_id)
+            entry.embeddings[event.embedding.segment_id] = event.embedding.embedding
+            return entry
+        if kind == "segment_complete":
+            entry = self.of_segment(event.segment_complete.segment_id)
+            entry.encoded.add(event.segment_complete.segment_id)
+            return entry
+        return None
+
+    def of_segment(self, segment_id: str) -> AssetEntry:
+        """The asset that a segment was cut from."""
+        return self.assets[segment_id.split("/", 1)[0]]
+
+    @property
+    def segment_count(self) -> int:
+        """Segments of all assets."""
+        return sum(len(entry.segments) for entry in self.assets.values())

@@ -1,0 +1,150 @@
+"""Ingest and encode as one: bytes in, segments, vectors and observations out, all at once."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+from sensorium.encode.v1 import encode_pb2
+from sensorium.gateway.v1 import gateway_pb2
+from sensorium.ingest.v1 import ingest_pb2
+from sensorium.media.v1 import media_pb2
+
+from services.gateway.stages import Stages
+from services.runtime.calls import (
+    CallScope,
+    StageStream,
+    call_stage,
+    call_unary,
+    exchange,
+    read_stage,
+)
+
+IngestEvent = ingest_pb2.StreamingIngestResponse
+EncodeEvent = encode_pb2.StreamingEncodeResponse
+Tasks = Sequence[encode_pb2.EncodeTask.ValueType]
+
+ANSWER_TASKS: Tasks = (
+    encode_pb2.ENCODE_TASK_EMBED,
+    encode_pb2.ENCODE_TASK_LABEL,
+    encode_pb2.ENCODE_TASK_TRANSCRIBE,
+)
+"""What every answer waits for."""
+READING_TASKS: Tasks = (encode_pb2.ENCODE_TASK_OCR,)
+"""What only questions about writing wait for."""
+ALL_TASKS: Tasks = (*ANSWER_TASKS, *READING_TASKS)
+
+
+def encode_config(
+    tasks: Tasks, language: str = "", *, word_times: bool = False, bulk: bool = False
+) -> encode_pb2.EncodeConfig:
+    """Options of an encode call."""
+    return encode_pb2.EncodeConfig(tasks=tasks, language=language, word_times=word_times, bulk=bulk)
+
+
+class Perception:
+    """One open upload and the encode stream that follows it."""
+
+    def __init__(self, ingest: StageStream[Any, Any], encode: StageStream[Any, Any]) -> None:
+        self._ingest = ingest
+        self._encode = encode
+
+    async def send(self, message: ingest_pb2.StreamingIngestRequest) -> None:
+        """Forward a chunk or a mark. Ingest spools to disk, so this hardly ever waits."""
+        await self._ingest.send(message)
+
+    async def done_sending(self) -> None:
+        """No more media."""
+        await self._ingest.done_sending()
+
+    async def run(
+        self,
+        on_ingest: Callable[[IngestEvent], Awaitable[None]],
+        on_encode: Callable[[EncodeEvent], Awaitable[None]],
+    ) -> None:
+        """Walk every segment from ingest to encode until both are done.
+
+        Each segment is handed to ``on_ingest`` before encode may say anything of it.
+        """
+
+        async def read_encode() -> None:
+            async for event in self._encode:
+                await on_encode(event)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(read_encode())
+            async for event in self._ingest:
+                await on_ingest(event)
+                if event.WhichOneof("event") == "segment":
+                    await self._encode.send(
+                        encode_pb2.StreamingEncodeRequest(segment=event.segment)
+                    )
+            await self._encode.done_sending()
+
+
+@contextlib.asynccontextmanager
+async def open_perception(
+    stages: Stages,
+    scope: CallScope,
+    ingest_config: ingest_pb2.IngestConfig,
+    config: encode_pb2.EncodeConfig,
+) -> AsyncIterator[Perception]:
+    """Open both streams; leaving the block cancels what is not finished."""
+    async with (
+        call_stage(stages.ingest.StreamingIngest, scope) as ingest,
+        call_stage(stages.encode.StreamingEncode, scope) as encode,
+    ):
+        await encode.send(encode_pb2.StreamingEncodeRequest(config=config))
+        await ingest.send(ingest_pb2.StreamingIngestRequest(config=ingest_config))
+        yield Perception(ingest, encode)
+
+
+def ingest_config(
+    options: gateway_pb2.PerceptionOptions, scope: CallScope, *, ephemeral: bool = False
+) -> ingest_pb2.IngestConfig:
+    """Options of an ingest call."""
+    return ingest_pb2.IngestConfig(
+        frame_count_max=options.frame_count_max, user_id=scope.user_id, ephemeral=ephemeral
+    )
+
+
+def encode_segments(
+    stages: Stages,
+    scope: CallScope,
+    config: encode_pb2.EncodeConfig,
+    segments: AsyncIterable[media_pb2.MediaSegment],
+) -> AsyncIterator[EncodeEvent]:
+    """Encode segments as they come from an iterator."""
+
+    async def requests() -> AsyncIterator[encode_pb2.StreamingEncodeRequest]:
+        yield encode_pb2.StreamingEncodeRequest(config=config)
+        async for segment in segments:
+            yield encode_pb2.StreamingEncodeRequest(segment=segment)
+
+    return exchange(stages.encode.StreamingEncode, scope, requests())
+
+
+async def segment_stored(
+    stages: Stages, scope: CallScope, asset_id: str, frame_count_max: int = 0
+) -> AsyncIterator[IngestEvent]:
+    """Cut a stored asset again; the events are those of its upload."""
+    request = ingest_pb2.SegmentAssetRequest(asset_id=asset_id, frame_count_max=frame_count_max)
+    async for event in read_stage(stages.ingest.SegmentAsset, request, scope):
+        kind = event.WhichOneof("event")
+        yield IngestEvent(**{kind: getattr(event, kind)})
+
+
+async def embed_text(stages: Stages, scope: CallScope, text: str) -> media_pb2.Embedding:
+    """The vector of a question or a query."""
+    segment = media_pb2.MediaSegment(
+        segment_id="question/text/0",
+        asset_id="question",
+        kind=media_pb2.SEGMENT_KIND_TEXT_PASSAGE,
+        text=text,
+    )
+    request = encode_pb2.EncodeRequest(
+        config=encode_config((encode_pb2.ENCODE_TASK_EMBED,)), segments=[segment]
+    )
+    response = await call_unary(stages.encode.Encode, request, scope)
+    embedding: media_pb2.Embedding = response.embeddings[0].embedding
+    return embedding

@@ -1,0 +1,376 @@
+"""The walk of one turn: media and a question in, tokens and citations out.
+
+The only module that knows the order of all stages. All streams of a turn are
+open at once: while chunks still come, segments are encoded, evidence is fused,
+and the stable part of the context is read by the language model.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sensorium.fuse.v1 import fuse_pb2
+from sensorium.gateway.v1 import gateway_pb2
+from sensorium.generate.v1 import generate_pb2
+from sensorium.ingest.v1 import ingest_pb2
+from sensorium.media.v1 import media_pb2
+
+from services.gateway.catalogue import canonical_id, get_asset, get_assets
+from services.gateway.context import Context
+from services.gateway.events import FINISH_REASONS, TurnEvents, timings
+from services.gateway.indexing import Indexer
+from services.gateway.ledger import AssetEntry, Ledger
+from services.gateway.perception import (
+    ALL_TASKS,
+    ANSWER_TASKS,
+    READING_TASKS,
+    EncodeEvent,
+    IngestEvent,
+    Perception,
+    embed_text,
+    encode_config,
+    encode_segments,
+    ingest_config,
+    open_perception,
+)
+from services.gateway.question import check_question, needs_writing
+from services.gateway.recall import recalled_evidence, stored_evidence
+from services.gateway.stages import Stages
+from services.gateway.timings import TurnClock
+from services.gateway.verification import cite_verified
+from services.runtime import telemetry
+from services.runtime.calls import CallScope, StageStream, call_stage
+from services.runtime.errors import InternalFailure, OutOfOrder
+from services.runtime.settings import Settings
+from services.runtime.status import from_stream_error
+
+TurnMessage = gateway_pb2.StreamingConverseRequest
+Calls = contextlib.AsyncExitStack
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOptions:
+    """What a turn starts from: options, and what earlier turns left behind."""
+
+    answer: gateway_pb2.AnswerOptions
+    perception: gateway_pb2.PerceptionOptions = field(default_factory=gateway_pb2.PerceptionOptions)
+    history: tuple[generate_pb2.Message, ...] = ()
+    remembered: tuple[AssetEntry, ...] = ()
+
+
+@dataclass(slots=True)
+class TurnOutcome:
+    """What a turn leaves behind."""
+
+    question: str
+    answer: str
+    citations: list[gateway_pb2.Citation]
+    complete: gateway_pb2.TurnComplete
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What every turn of a gateway shares."""
+
+    stages: Stages
+    indexer: Indexer
+    settings: Settings
+
+
+class Turn:
+    """One turn. The reader of the client's stream feeds ``messages``; ``run`` does the work."""
+
+    def __init__(
+        self, walk: Walk, scope: CallScope, options: TurnOptions, events: TurnEvents
+    ) -> None:
+        self._stages = walk.stages
+        self._indexer = walk.indexer
+        self._settings = walk.settings
+        self._scope = scope
+        self._options = options
+        self._events = events
+        # Short: media goes on to ingest's spool, which never waits for a decoder.
+        self.messages: asyncio.Queue[TurnMessage] = asyncio.Queue(4)
+        self.clock = TurnClock()
+        self.ledger = Ledger()
+        self._question = ""
+        self._named_ids: list[str] = []
+        self._usage = gateway_pb2.Usage()
+
+    async def run(self) -> TurnOutcome:
+        """Walk the turn to its end. Raises SensoriumError; cancelling frees every stage."""
+        with telemetry.span("gateway.turn"):
+            async with Calls() as calls, asyncio.TaskGroup() as group:
+                generation = await self._open_generation(calls)
+                context = await self._take_input(calls, group, generation)
+                stored = await self._stored_assets()
+                fused = await self._fuse(calls, group, generation, context, stored)
+                await generation.send(_start(self._question))
+                answer, finish = await self._relay_tokens(generation)
+                citations = await self._cite(answer, fused, stored)
+                return TurnOutcome(self._question, answer, citations, self._complete(finish))
+
+    # --- input: media flows on to ingest and encode while it comes -----------------
+
+    async def _open_generation(self, calls: Calls) -> StageStream[Any, Any]:
+        call = call_stage(self._stages.generate.StreamingGenerate, self._scope)
+        generation = await calls.enter_async_context(call)
+        options = self._options.answer
+        sampling = generate_pb2.SamplingOptions(
+            max_tokens=options.max_tokens or self._settings.answer_tokens_max,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            stop=options.stop,
+        )
+        if options.HasField("seed"):
+            sampling.seed = options.seed
+        config = generate_pb2.GenerateConfig(
+            model=options.model, messages=self._options.history, sampling=sampling
+        )
+        await generation.send(generate_pb2.StreamingGenerateRequest(config=config))
+        return generation
+
+    async def _take_input(
+        self, calls: Calls, group: asyncio.TaskGroup, generation: StageStream[Any, Any]
+    ) -> "_Live | None":
+        """Take messages until the end of the turn; perceive media from its first byte on."""
+        live: _Live | None = None
+        unfinished: set[str] = set()
+        while True:
+            message = await self.messages.get()
+            kind = message.WhichOneof("message")
+            if kind == "end_turn":
+                self._named_ids = list(message.end_turn.asset_ids)
+                break
+            if kind == "text":
+                self._question += message.text.text
+                continue
+            if kind == "asset_start":
+                unfinished.add(message.asset_start.asset_id)
+            elif kind == "asset_finish":
+                unfinished.discard(message.asset_finish.asset_id)
+            assert kind
+            live = live or await self._perceive(calls, group, generation)
+            await live.perception.send(
+                ingest_pb2.StreamingIngestRequest(**{kind: getattr(message, kind)})  # type: ignore[arg-type]
+            )
+        self._question = check_question(self._question, self._settings.question_characters_max)
+        if unfinished:
+            raise OutOfOrder(
+                "ASSET_UNFINISHED",
+                "end_turn came before asset_finish of an asset.",
+                subject=min(unfinished),
+            )
+        if live:
+            await live.perception.done_sending()
+        return live
+
+    async def _perceive(
+        self, calls: Calls, group: asyncio.TaskGroup, generation: StageStream[Any, Any]
+    ) -> "_Live":
+        """Open ingest, encode and fuse for the turn's media and let them run."""
+        reading = needs_writing(self._question)
+        self.ledger = Ledger(reading=reading)
+        context = await self._open_context(calls, generation)
+        perception = await calls.enter_async_context(
+            open_perception(
+                self._stages,
+                self._scope,
+                ingest_config(self._options.perception, self._scope),
+                encode_config(
+                    ALL_TASKS if reading else ANSWER_TASKS, self._options.perception.language
+                ),
+            )
+        )
+        live = _Live(perception, context)
+        live.fused = group.create_task(context.relay())
+        live.perceived = group.create_task(
+            perception.run(
+                lambda event: self._on_ingest(event, context),
+                lambda event: self._on_encode(event, context),
+            )
+        )
+        return live
+
+    async def _open_context(self, calls: Calls, generation: StageStream[Any, Any]) -> Context:
+        fusion = await calls.enter_async_context(
+            call_stage(self._stages.fuse.StreamingFuse, self._scope)
+        )
+        budget = self._options.answer.evidence_token_budget or self._settings.evidence_token_budget
+        config = fuse_pb2.FuseConfig(token_budget=budget)
+        await fusion.send(fuse_pb2.StreamingFuseRequest(config=config))
+        return Context(fusion, generation, self.clock)
+
+    async def _on_ingest(self, event: IngestEvent, context: Context) -> None:
+        self.clock.stage("ingest")
+        kind = event.WhichOneof("event")
+        if kind == "item_error":
+            raise from_stream_error(event.item_error.error)
+        self.ledger.note_ingest(event)
+        if kind == "asset_info":
+            await context.asset_info(event.asset_info)
+        elif kind == "segment":
+            await context.segment(event.segment)
+        elif kind == "segments_complete":
+            await context.segments_complete(event.segments_complete)
+        await self._events.perceived(self.ledger, event)
+
+    async def _on_encode(self, event: EncodeEvent, context: Context) -> None:
+        self.clock.stage("encode")
+        self.ledger.note_encode(event)
+        kind = event.WhichOneof("event")
+        if kind == "embedding":
+            await context.vector(event.embedding.segment_id, event.embedding.embedding)
+        elif kind == "observation":
+            await context.observation(event.observation)
+        elif kind == "segment_complete":
+            self.clock.segment_encoded()
+            await context.segment_encoded(event.segment_complete.segment_id)
+        elif kind == "summary":
+            self._usage.cache_hit_count += event.summary.cache_hit_count
+        await self._events.perceived(self.ledger, event)
+
+    # --- evidence: live, late, stored and recalled, into one context ----------------
+
+    async def _stored_assets(self) -> list[media_pb2.Asset]:
+        remembered = {entry.info.asset_id for entry in self._options.remembered}
+        named = [asset_id for asset_id in self._named_ids if asset_id not in remembered]
+        return await get_assets(self._stages, self._scope, named)
+
+    async def _fuse(
+        self,
+        calls: Calls,
+        group: asyncio.TaskGroup,
+        generation: StageStream[Any, Any],
+        live: "_Live | None",
+        stored: list[media_pb2.Asset],
+    ) -> fuse_pb2.FusedContext | None:
+        """Wait for the media, add what is stored, and weigh. A bare question needs none of it."""
+        remembered = self._options.remembered
+        if not (live or stored or remembered or self._options.answer.recall):
+            return None
+        vector = group.create_task(embed_text(self._stages, self._scope, self._question))
+        if live:
+            await live.perceived
+            context, relayed = live.context, live.fused
+            await context.recalled([piece async for piece in self._read_late()])
+        else:
+            context = await self._open_context(calls, generation)
+            relayed = group.create_task(context.relay())
+        for entry in remembered:
+            await context.recalled(map(entry.recall, entry.observations))
+        await context.recalled(
+            await stored_evidence(self._stages, self._indexer, self._scope, stored)
+        )
+        if self._options.answer.recall:
+            known = frozenset(self.ledger.assets) | {canonical_id(asset) for asset in stored}
+            known |= {entry.info.asset_id for entry in remembered}
+            self.clock.stage("search")
+            await context.recalled(
+                await recalled_evidence(
+                    self._stages, self._scope, self._question, await vector, known
+                )
+            )
+            self.clock.stage("search")
+        await context.finish(self._question, await vector)
+        fused = await relayed
+        await self._events.weights(fused)
+        return fused
+
+    async def _read_late(self) -> AsyncIterator[fuse_pb2.RecalledEvidence]:
+        """OCR of pictures not read yet: where the question, known late, asks for
+        writing, and where nothing else was recognised in a picture."""
+        wanted = needs_writing(self._question)
+        for entry in self.ledger.assets.values():
+            unnamed = entry.info.modality == media_pb2.MODALITY_IMAGE and not entry.observations
+            if not (wanted or unnamed):
+                continue
+            config = encode_config(READING_TASKS)
+            async for event in encode_segments(
+                self._stages, self._scope, config, entry.take_unread()
+            ):
+                self.clock.stage("encode")
+                if event.WhichOneof("event") == "observation":
+                    entry.observations.append(event.observation)
+                    yield entry.recall(event.observation)
+
+    # --- answer ----------------------------------------------------------------------
+
+    async def _relay_tokens(
+        self, generation: StageStream[Any, Any]
+    ) -> tuple[str, generate_pb2.Complete]:
+        answer: list[str] = []
+        complete: generate_pb2.Complete | None = None
+        async for event in generation:
+            kind = event.WhichOneof("event")
+            if kind == "token":
+                self.clock.token()
+                self.clock.stage("generate")
+                answer.append(event.token.text)
+                await self._events.send(
+                    token=gateway_pb2.TokenChunk(
+                        text=event.token.text, token_count=event.token.token_count
+                    )
+                )
+            elif kind == "complete":
+                complete = event.complete
+        if complete is None:
+            raise InternalFailure(
+                "STAGE_ENDED", "generate ended without an answer.", subject="generate"
+            )
+        return "".join(answer), complete
+
+    async def _cite(
+        self,
+        answer: str,
+        fused: fuse_pb2.FusedContext | None,
+        stored: list[media_pb2.Asset],
+    ) -> list[gateway_pb2.Citation]:
+        if fused is None:
+            return []
+        assets = {canonical_id(asset): asset for asset in stored}
+        for entry in (*self._options.remembered, *self.ledger.assets.values()):
+            if entry.asset:
+                assets[entry.asset.asset_id] = entry.asset
+        for asset_id in {piece.evidence.asset_id for piece in fused.evidence} - assets.keys():
+            assets[asset_id] = await get_asset(self._stages, self._scope, asset_id)
+        citations = cite_verified(answer, fused.evidence, assets)
+        for citation in citations:
+            await self._events.send(citation=citation)
+        return citations
+
+    def _complete(self, finish: generate_pb2.Complete) -> gateway_pb2.TurnComplete:
+        segment_count = self.ledger.segment_count
+        usage = gateway_pb2.Usage(
+            prompt_token_count=finish.usage.prompt_token_count,
+            cached_token_count=finish.usage.cached_token_count,
+            completion_token_count=finish.usage.completion_token_count,
+            media_bytes=sum(
+                entry.asset.size_bytes for entry in self.ledger.assets.values() if entry.asset
+            ),
+            segment_count=segment_count,
+            cache_hit_count=self._usage.cache_hit_count,
+        )
+        return gateway_pb2.TurnComplete(
+            finish_reason=FINISH_REASONS[finish.finish_reason],
+            usage=usage,
+            timings=timings(self.clock, segment_count),
+        )
+
+
+@dataclass(slots=True)
+class _Live:
+    """The open perception of a turn's media, and the context it flows into."""
+
+    perception: Perception
+    context: Context
+    perceived: "asyncio.Task[None]" = field(init=False)
+    fused: "asyncio.Task[fuse_pb2.FusedContext]" = field(init=False)
+
+
+def _start(question: str) -> generate_pb2.StreamingGenerateRequest:
+    return generate_pb2.StreamingGenerateRequest(
+        start=generate_pb2.GenerateStart(question=question)
+    )

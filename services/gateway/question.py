@@ -1,0 +1,42 @@
+"""What a question asks for, as far as the walk must know before it is answered."""
+
+import re
+
+from services.runtime.errors import InvalidInput, LimitExceeded
+
+# Words by which people ask for writing in a picture.
+_ABOUT_WRITING = re.compile(
+    r"\b(read|reads|reading|text|texts|say|says|written|write|writes|writing|word|words|wording"
+    r"|letter|letters|number|numbers|digit|digits|title|heading|headline|receipt|invoice|bill"
+    r"|total|price|prices|cost|costs|amount|date|name|names|named|called|page|document|form|sign"
+    r"|signs|menu|label|labels|caption|captions|subtitle|subtitles|screen|slide|slides|logo|brand"
+    r"|plate|address|phone|email|url|ocr|spell|spelled|quote|quotes)\b",
+    re.IGNORECASE,
+)
+
+
+def needs_writing(question: str) -> bool:
+    """Whether the answer may hang on text in a picture, so that it must wait for OCR.
+
+    A list of words, on purpose: it costs nothing, and a wrong yes costs only
+    time. What it misses is still read for the index after the answer.
+    """
+    return bool(_ABOUT_WRITING.search(question))
+
+
+def check_question(question: str, characters_max: int) -> str:
+    """The question without outer blanks. Raises InvalidInput or LimitExceeded."""
+    question = question.strip()
+    if not question:
+        raise InvalidInput(
+            "QUESTION_MISSING",
+            "The turn has no question: send text before end_turn.",
+            subject="text",
+        )
+    if len(question) > characters_max:
+        raise LimitExceeded(
+            "QUESTION_TOO_LONG",
+            f"The question has {len(question)} characters; at most {characters_max} are taken.",
+            subject="text",
+        )
+    return question

@@ -1,0 +1,76 @@
+"""Evidence that is not of this turn: stored assets that were named, and what search recalls."""
+
+from collections.abc import AsyncIterator, Iterable
+
+from sensorium.fuse.v1 import fuse_pb2
+from sensorium.media.v1 import media_pb2
+from sensorium.search.v1 import search_pb2
+
+from services.gateway.catalogue import canonical_id, list_documents
+from services.gateway.indexing import Indexer
+from services.gateway.stages import Stages
+from services.runtime.calls import CallScope, exchange
+from services.runtime.errors import SensoriumError
+from services.runtime.status import from_stream_error
+
+RECALLED_HITS = 8
+
+
+def as_evidence(document: search_pb2.Document) -> fuse_pb2.RecalledEvidence:
+    """A document of the index as evidence."""
+    return fuse_pb2.RecalledEvidence(evidence=document.evidence, embedding=document.embedding)
+
+
+async def stored_evidence(
+    stages: Stages, indexer: Indexer, scope: CallScope, assets: Iterable[media_pb2.Asset]
+) -> list[fuse_pb2.RecalledEvidence]:
+    """The evidence of stored assets, from the index; perceived again if the index has none."""
+    evidence = []
+    for asset in assets:
+        await indexer.settled(asset, scope)
+        documents = await list_documents(stages, scope, canonical_id(asset))
+        if not documents and await indexer.index_stored(asset, scope):
+            documents = await list_documents(stages, scope, canonical_id(asset))
+        evidence += [as_evidence(document) for document in documents]
+    return evidence
+
+
+async def search_one(
+    stages: Stages, scope: CallScope, query: search_pb2.SearchQuery
+) -> list[search_pb2.SearchHit]:
+    """The hits of one query. Raises SensoriumError."""
+
+    async def requests() -> AsyncIterator[search_pb2.StreamingSearchRequest]:
+        yield search_pb2.StreamingSearchRequest(config=search_pb2.SearchConfig())
+        yield search_pb2.StreamingSearchRequest(query=query)
+
+    hits: list[search_pb2.SearchHit] = []
+    failure: SensoriumError | None = None
+    async for event in exchange(stages.search.StreamingSearch, scope, requests()):
+        kind = event.WhichOneof("event")
+        if kind == "result":
+            hits = list(event.result.hits)
+        elif kind == "item_error":
+            failure = from_stream_error(event.item_error.error)
+    if failure:
+        raise failure
+    return hits
+
+
+async def recalled_evidence(
+    stages: Stages,
+    scope: CallScope,
+    question: str,
+    embedding: media_pb2.Embedding,
+    known_asset_ids: frozenset[str],
+) -> list[fuse_pb2.RecalledEvidence]:
+    """What search finds for a question among the tenant's other assets."""
+    query = search_pb2.SearchQuery(
+        query_id="recall", embedding=embedding, text=question, top_k=RECALLED_HITS
+    )
+    hits = await search_one(stages, scope, query)
+    return [
+        as_evidence(hit.document)
+        for hit in hits
+        if hit.document.evidence.asset_id not in known_asset_ids and hit.document.evidence.text
+    ]

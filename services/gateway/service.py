@@ -1,0 +1,155 @@
+"""GatewayService: the public contract on top of the walk."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from sensorium.ingest.v1 import ingest_pb2
+
+from services.gateway import lookup
+from services.gateway.admission import Admission
+from services.gateway.conversation import Conversation
+from services.gateway.events import ConverseEvent, TurnEvents
+from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, TurnOutcome, Walk
+from services.gateway.traces import read_trace
+from services.gateway.upload import Upload, UploadEvent, UploadMessage
+from services.runtime.calls import CallScope, Context, call_unary
+from services.runtime.streams import Emit, duplex, open_stream
+from services.runtime.telemetry import RecentSpans
+
+ASK_EVENTS = frozenset(field.name for field in gateway_pb2.AskResponse.DESCRIPTOR.fields)
+CAPTION_QUESTION = "Describe in one sentence what this is."
+
+
+class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
+    """The one public door. Everybody is the default tenant until there are credentials."""
+
+    def __init__(self, walk: Walk, admission: Admission, recent: RecentSpans) -> None:
+        self._walk = walk
+        self._admission = admission
+        self._recent = recent
+
+    def _scope(self, context: Context) -> CallScope:
+        return CallScope(remaining_s=context.time_remaining)
+
+    async def StreamingConverse(
+        self, requests: AsyncIterator[TurnMessage], context: Context
+    ) -> AsyncIterator[ConverseEvent]:
+        """See the contract."""
+        config, messages = await open_stream(requests)
+
+        async def converse(emit: Emit[ConverseEvent]) -> None:
+            scope = self._scope(context)
+            await Conversation(self._walk, self._admission, scope, config, emit).run(messages)
+
+        async for event in duplex(converse):
+            yield event
+
+    async def StreamingUpload(
+        self, requests: AsyncIterator[UploadMessage], context: Context
+    ) -> AsyncIterator[UploadEvent]:
+        """See the contract."""
+        config, messages = await open_stream(requests)
+
+        async def upload(emit: Emit[UploadEvent]) -> None:
+            await Upload(self._walk, self._scope(context), config, emit).run(messages)
+
+        async for event in duplex(upload):
+            yield event
+
+    async def Ask(
+        self, request: gateway_pb2.AskRequest, context: Context
+    ) -> AsyncIterator[gateway_pb2.AskResponse]:
+        """See the contract."""
+
+        async def ask(emit: Emit[gateway_pb2.AskResponse]) -> None:
+            async def narrow(event: ConverseEvent) -> None:
+                kind = event.WhichOneof("event")
+                if kind in ASK_EVENTS:
+                    await emit(gateway_pb2.AskResponse(**{kind: getattr(event, kind)}))
+
+            outcome = await self._answer(request, TurnEvents("ask", narrow), context)
+            await emit(gateway_pb2.AskResponse(turn_complete=outcome.complete))
+
+        async for event in duplex(ask):
+            yield event
+
+    async def _answer(
+        self, request: gateway_pb2.AskRequest, events: TurnEvents, context: Context
+    ) -> TurnOutcome:
+        turn = Turn(self._walk, self._scope(context), TurnOptions(request.answer), events)
+        question = gateway_pb2.TextChunk(text=request.question)
+        turn.messages.put_nowait(TurnMessage(text=question))
+        end = gateway_pb2.EndTurn(asset_ids=request.asset_ids)
+        turn.messages.put_nowait(TurnMessage(end_turn=end))
+        turn.clock.last_byte()
+        with self._admission.permit():
+            return await turn.run()
+
+    async def Caption(
+        self, request: gateway_pb2.CaptionRequest, context: Context
+    ) -> gateway_pb2.CaptionResponse:
+        """See the contract."""
+
+        async def ignore(event: ConverseEvent) -> None:
+            """A unary call has no events."""
+
+        asked = gateway_pb2.AskRequest(question=CAPTION_QUESTION, asset_ids=[request.asset_id])
+        outcome = await self._answer(asked, TurnEvents("caption", ignore), context)
+        return gateway_pb2.CaptionResponse(text=outcome.answer.strip(), citations=outcome.citations)
+
+    async def Transcribe(
+        self, request: gateway_pb2.TranscribeRequest, context: Context
+    ) -> AsyncIterator[gateway_pb2.TranscribeResponse]:
+        """See the contract."""
+        async for response in lookup.transcribe(self._walk.stages, self._scope(context), request):
+            yield response
+
+    async def Search(
+        self, request: gateway_pb2.SearchRequest, context: Context
+    ) -> gateway_pb2.SearchResponse:
+        """See the contract."""
+        return await lookup.find(self._walk.stages, self._scope(context), request)
+
+    async def FindAssets(
+        self, request: gateway_pb2.FindAssetsRequest, context: Context
+    ) -> gateway_pb2.FindAssetsResponse:
+        """See the contract."""
+        inner = ingest_pb2.FindAssetsRequest(sha256=request.sha256)
+        found = await self._ingest("FindAssets", inner, context)
+        return gateway_pb2.FindAssetsResponse(assets=found.assets)
+
+    async def ListAssets(
+        self, request: gateway_pb2.ListAssetsRequest, context: Context
+    ) -> gateway_pb2.ListAssetsResponse:
+        """See the contract."""
+        inner = ingest_pb2.ListAssetsRequest(
+            page_size=request.page_size, page_token=request.page_token
+        )
+        page = await self._ingest("ListAssets", inner, context)
+        return gateway_pb2.ListAssetsResponse(
+            assets=page.assets, next_page_token=page.next_page_token
+        )
+
+    async def GetUpload(
+        self, request: gateway_pb2.GetUploadRequest, context: Context
+    ) -> gateway_pb2.GetUploadResponse:
+        """See the contract."""
+        inner = ingest_pb2.GetUploadRequest(asset_id=request.asset_id)
+        state = await self._ingest("GetUpload", inner, context)
+        return gateway_pb2.GetUploadResponse(
+            asset_id=state.asset_id,
+            durable_offset=state.durable_offset,
+            expire_time=state.expire_time,
+            committed=state.committed,
+        )
+
+    async def GetTrace(
+        self, request: gateway_pb2.GetTraceRequest, context: Context
+    ) -> gateway_pb2.GetTraceResponse:
+        """See the contract."""
+        return read_trace(self._recent, request.trace_id)
+
+    async def _ingest(self, method: str, request: Any, context: Context) -> Any:
+        stub = self._walk.stages.ingest
+        return await call_unary(getattr(stub, method), request, self._scope(context))

@@ -1,0 +1,40 @@
+"""Builds the gateway."""
+
+from sensorium.gateway.v1 import gateway_pb2_grpc
+
+from services.gateway.admission import Admission
+from services.gateway.indexing import Indexer
+from services.gateway.pipeline import Walk
+from services.gateway.service import GatewayServicer
+from services.gateway.stages import connect
+from services.runtime import telemetry
+from services.runtime.server import Stage
+from services.runtime.settings import Settings
+
+
+def build(settings: Settings) -> Stage:
+    """Construct the gateway; the stages are dialled at the first call."""
+    stages = connect(settings)
+    indexer = Indexer(stages)
+    servicer = GatewayServicer(
+        Walk(stages, indexer, settings),
+        Admission(settings.turns_max),
+        telemetry.remember_spans(settings),
+    )
+
+    async def start() -> None:
+        """Nothing to load."""
+
+    async def stop() -> None:
+        await indexer.close()
+        await stages.close()
+
+    return Stage(
+        name="gateway",
+        service_name="sensorium.gateway.v1.GatewayService",
+        register=lambda server: gateway_pb2_grpc.add_GatewayServiceServicer_to_server(
+            servicer, server
+        ),
+        start=start,
+        stop=stop,
+    )
