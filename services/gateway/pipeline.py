@@ -154,7 +154,7 @@ class Turn:
             assert kind
             live = live or await self._perceive(calls, group, generation)
             await live.perception.send(
-                ingest_pb2.StreamingIngestRequest(**{kind: getattr(message, kind)})  # type: ignore[arg-type]
+                ingest_pb2.StreamingIngestRequest(**{kind: getattr(message, kind)})
             )
         self._question = check_question(self._question, self._settings.question_characters_max)
         if unfinished:

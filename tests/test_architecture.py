@@ -1,0 +1,102 @@
+"""The rules of the house, checked on the code itself."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = ("ingest", "encode", "fuse", "generate", "search", "gateway")
+LINES_MAX = 400
+MAIN_LINES_MAX = 30
+
+# Who may know protobuf and gRPC. The gateway is the walk itself: messages pass
+# through it as they are, so only its judgement (JUDGEMENT) is kept free of them.
+CONTRACT_MODULES = {"service.py", "stage.py", "__main__.py", "convert.py", "vectors.py"}
+JUDGEMENT = {"admission.py", "citations.py", "question.py", "timings.py"}
+HOSTS = {"services/host.py", "services/__main__.py"}
+
+
+def modules(folder: str) -> Iterator[Path]:
+    return (path for path in (ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_never_imports_another(stage: str) -> None:
+    others = tuple(f"services.{other}" for other in STAGES if other != stage)
+    for path in modules(f"services/{stage}"):
+        wrong = {name for name in imports(path) if name.startswith(others)}
+        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_the_runtime_imports_no_stage() -> None:
+    stages = tuple(f"services.{stage}" for stage in STAGES)
+    for path in modules("services/runtime"):
+        assert not {name for name in imports(path) if name.startswith(stages)}, path
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_domain_modules_know_no_grpc_and_no_protobuf(stage: str) -> None:
+    for path in modules(f"services/{stage}"):
+        judged = path.name in JUDGEMENT if stage == "gateway" else True
+        if path.name in CONTRACT_MODULES or not judged:
+            continue
+        wrong = {
+            name
+            for name in imports(path)
+            if name.split(".")[0] in ("grpc", "google", "sensorium") or name.endswith("_pb2")
+        }
+        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_has_its_roles(stage: str) -> None:
+    folder = ROOT / "services" / stage
+    assert {"__main__.py", "stage.py", "service.py"} <= {path.name for path in folder.iterdir()}
+    assert len((folder / "__main__.py").read_text().splitlines()) <= MAIN_LINES_MAX
+
+
+def test_only_backends_touch_weights() -> None:
+    engines = {"torch", "transformers", "openvino", "onnxruntime", "rapidocr"}
+    engines |= {"faster_whisper", "ctranslate2", "xllamacpp"}
+    for path in modules("services"):
+        if "backends" in path.parts:
+            continue
+        wrong = {name for name in imports(path) if name.split(".")[0] in engines}
+        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_only_settings_read_the_environment() -> None:
+    for path in modules("services"):
+        if path.name == "settings.py":
+            continue
+        source = path.read_text()
+        assert "os.environ" not in source and "getenv" not in source, path.relative_to(ROOT)
+
+
+def test_the_client_imports_services_in_one_place_only() -> None:
+    importers = {
+        path.name
+        for path in modules("clients/python/sensorium_client")
+        if any(name.startswith("services") for name in imports(path))
+    }
+    assert importers <= {"launcher.py"}
+
+
+def test_modules_are_small() -> None:
+    for folder in ("services", "clients"):
+        for path in modules(folder):
+            count = len(path.read_text().splitlines())
+            assert count <= LINES_MAX, f"{path.relative_to(ROOT)} has {count} lines"
