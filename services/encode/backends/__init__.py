@@ -1,0 +1,1 @@
+"""Engines that touch weights. ``registry`` names them all and imports none."""

