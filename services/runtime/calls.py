@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +21,7 @@ from services.runtime.errors import (
     Unavailable,
 )
 from services.runtime.status import ERROR_TYPES, from_stream_error
+from services.runtime.streams import Emit, duplex
 
 TENANT_KEY = "sensorium-tenant"
 USER_KEY = "sensorium-user"
@@ -158,6 +159,32 @@ async def call_stage(method: Any, scope: CallScope) -> AsyncIterator[StageStream
     finally:
         # Dropping a call without cancel would leave the stage at work. No-op when done.
         call.cancel()
+
+
+async def exchange(
+    method: Any, scope: CallScope, requests: AsyncIterable[Any]
+) -> AsyncIterator[Any]:
+    """Send all requests on one stream, half-close, and yield the events as they come.
+
+    Raises SensoriumError, from the stage or from ``requests``; closing the
+    iterator cancels the call.
+    """
+
+    async def body(emit: Emit[Any]) -> None:
+        async with call_stage(method, scope) as stream, asyncio.TaskGroup() as group:
+
+            async def send() -> None:
+                async for request in requests:
+                    await stream.send(request)
+                await stream.done_sending()
+
+            group.create_task(send())
+            async for event in stream:
+                await emit(event)
+
+    async with contextlib.aclosing(duplex(body)) as events:
+        async for event in events:
+            yield event
 
 
 async def call_unary(method: Any, request: Message, scope: CallScope) -> Any:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from typing import Any, Generic, TypeVar
 
@@ -123,7 +123,7 @@ def first_error(error: BaseException) -> BaseException:
 
 async def duplex(
     body: Callable[[Emit[T]], Awaitable[None]], capacity: int = 16
-) -> AsyncIterator[T]:
+) -> AsyncGenerator[T, None]:
     """Run ``body(emit)`` in a task of its own and yield what it emits.
 
     The body may use task groups, which a generator must not. At most
@@ -163,7 +163,7 @@ async def iterate_in_thread(
     cancel: threading.Event,
     executor: Executor | None = None,
     capacity: int = 4,
-) -> AsyncIterator[T]:
+) -> AsyncGenerator[T, None]:
     """Run a blocking iterator in a worker thread, at most ``capacity`` items ahead.
 
     ``cancel`` is set when the generator is closed; the iterator should look at
