@@ -1,5 +1,6 @@
 """The connection: its options, what every call carries, and whether the server is ready."""
 
+import enum
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ def open_channel(address: str) -> grpc.aio.Channel:
         ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
         ("grpc.use_local_subchannel_pool", 1),
+        # A server that is being started is found soon after it listens.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 1000),
+        ("grpc.max_reconnect_backoff_ms", 1000),
     ]
     if address.rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]"):
         # gRPC would send even loopback traffic through a proxy of the environment.
@@ -48,12 +53,21 @@ class CallContext:
         return f"00-{self.trace_id}-{self.span_id}-01"
 
 
-async def is_serving(channel: grpc.aio.Channel, timeout_s: float) -> bool:
-    """Whether a gateway answers on the channel and is ready. False if none answers in time."""
+class ServerState(enum.Enum):
+    """What a health check finds."""
+
+    SERVING = "serving"
+    STARTING = "starting"
+    ABSENT = "absent"
+
+
+async def server_state(channel: grpc.aio.Channel, timeout_s: float) -> ServerState:
+    """Whether a gateway answers on the channel, and whether it is ready."""
     stub = health_pb2_grpc.HealthStub(channel)
     request = health_pb2.HealthCheckRequest(service=GATEWAY_SERVICE)
     try:
         response = await stub.Check(request, timeout=timeout_s)
     except grpc.aio.AioRpcError:
-        return False
-    return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+        return ServerState.ABSENT
+    serving = response.status == health_pb2.HealthCheckResponse.SERVING
+    return ServerState.SERVING if serving else ServerState.STARTING

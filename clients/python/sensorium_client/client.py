@@ -1,7 +1,7 @@
 """The client: one connection to a gateway, and what can be asked of it."""
 
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,13 @@ from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from sensorium.media.v1 import media_pb2
 
 from sensorium_client import decode, events
-from sensorium_client.channel import DEFAULT_ADDRESS, CallContext, is_serving, open_channel
+from sensorium_client.channel import (
+    DEFAULT_ADDRESS,
+    CallContext,
+    ServerState,
+    open_channel,
+    server_state,
+)
 from sensorium_client.conversation import Conversation
 from sensorium_client.duplex import DuplexCall, WritingStopped
 from sensorium_client.errors import SensoriumClientError, from_rpc_error
@@ -59,12 +65,21 @@ class Client:
 
     async def is_serving(self, timeout_s: float = 1.0) -> bool:
         """Whether a gateway answers and is ready."""
-        return await is_serving(self._channel, timeout_s)
+        return await self.server_state(timeout_s) is ServerState.SERVING
+
+    async def server_state(self, timeout_s: float = 1.0) -> ServerState:
+        """Whether a gateway answers, and whether it is ready."""
+        return await server_state(self._channel, timeout_s)
 
     @asynccontextmanager
-    async def converse(self, options: AskOptions = _DEFAULTS) -> AsyncIterator[Conversation]:
-        """Open a conversation. When the block ends, however it ends, so does the stream."""
-        context = CallContext()
+    async def converse(
+        self, options: AskOptions = _DEFAULTS, context: CallContext | None = None
+    ) -> AsyncIterator[Conversation]:
+        """Open a conversation. When the block ends, however it ends, so does the stream.
+
+        ``context`` is the trace it belongs to; without it a new one begins.
+        """
+        context = context or CallContext()
         call = DuplexCall(self._stub.StreamingConverse(metadata=_metadata(context)))
         config = gateway_pb2.ConverseConfig(
             answer=options.answer_message(), perception=options.perception_message()
@@ -81,6 +96,7 @@ class Client:
         files: Iterable[Media | Path | str] = (),
         asset_ids: Iterable[str] = (),
         options: AskOptions = _DEFAULTS,
+        context: CallContext | None = None,
     ) -> AsyncGenerator[events.Event, None]:
         """Ask one question over files, stored assets or neither; the events of the answer.
 
@@ -96,7 +112,7 @@ class Client:
             for event in known:
                 yield event
                 stored_ids.append(event.asset_id)
-        async with self.converse(options) as conversation:
+        async with self.converse(options, context) as conversation:
             async with aclosing(conversation.ask(question, media, stored_ids)) as turn:
                 async for turn_event in turn:
                     yield turn_event
@@ -105,13 +121,17 @@ class Client:
                 yield last_event
 
     async def upload(
-        self, files: Sequence[MediaFile | Path | str], language: str = ""
+        self,
+        files: Sequence[MediaFile | Path | str],
+        language: str = "",
+        announce: Callable[[MediaFile], None] | None = None,
     ) -> AsyncGenerator[events.Event, None]:
         """Store and index files. Known bytes are skipped; interrupted uploads go on.
 
         The asset id of a file is the SHA-256 of its bytes, so a second run finds
         what the first one began. A bad file gives ``item_error`` with that id
-        and the others go on.
+        and the others go on. ``announce`` is told of each file, with that id,
+        before it is sent.
         """
         paths = [MediaFile(Path(file)) if isinstance(file, str | Path) else file for file in files]
         for start in range(0, len(paths), _FILES_A_STREAM):
@@ -119,17 +139,27 @@ class Client:
             for event in known:
                 yield event
             # Equal files have equal ids: the bytes travel once.
-            by_id = {
-                file.asset_id or file.sha256: dataclasses.replace(
-                    file, asset_id=file.asset_id or file.sha256
-                )
-                for file in fresh
-                if isinstance(file, MediaFile)
-            }
-            if by_id:
-                async with aclosing(self._upload(list(by_id.values()), language)) as stream:
-                    async for upload_event in stream:
-                        yield upload_event
+            by_id: dict[str, MediaFile] = {}
+            repeats: list[MediaFile] = []
+            for file in fresh:
+                if isinstance(file, MediaFile):
+                    file = dataclasses.replace(file, asset_id=file.asset_id or file.sha256)
+                    if by_id.setdefault(file.asset_id, file) is not file:
+                        repeats.append(file)
+            for file in by_id.values():
+                if announce is not None:
+                    announce(file)
+            if not by_id:
+                continue
+            stored: dict[str, str] = {}
+            async with aclosing(self._upload(list(by_id.values()), language)) as stream:
+                async for upload_event in stream:
+                    if isinstance(upload_event, events.AssetStored):
+                        stored[upload_event.asset.asset_id] = upload_event.asset.content_id
+                    yield upload_event
+            for file in repeats:
+                if file.asset_id in stored:
+                    yield _already_stored(file, stored[file.asset_id])
 
     async def _upload(
         self, files: Sequence[MediaFile], language: str
@@ -279,12 +309,7 @@ class Client:
         stored = {asset.sha256: asset for asset in await self.find_assets(hashes)}
         fresh = [item for item in hashed if item.sha256 not in stored]
         known = [
-            events.AlreadyStored(
-                name=item.display_name,
-                asset_id=stored[item.sha256].content_id,
-                sha256=item.sha256,
-                size_bytes=item.size_bytes,
-            )
+            _already_stored(item, stored[item.sha256].content_id)
             for item in hashed
             if item.sha256 in stored
         ]
@@ -296,6 +321,15 @@ class Client:
             return await method(request, metadata=_metadata(CallContext()))
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
+
+
+def _already_stored(media: Media, asset_id: str) -> events.AlreadyStored:
+    return events.AlreadyStored(
+        name=media.display_name,
+        asset_id=asset_id,
+        sha256=media.sha256,
+        size_bytes=media.size_bytes,
+    )
 
 
 def _metadata(context: CallContext) -> tuple[tuple[str, str], ...]:

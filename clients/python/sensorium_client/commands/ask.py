@@ -1,0 +1,152 @@
+"""``sensorium ask``: a question over files, answered while they are still being sent."""
+
+import dataclasses
+import enum
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sensorium_client import events
+from sensorium_client.channel import CallContext
+from sensorium_client.client import Client
+from sensorium_client.connection import connected
+from sensorium_client.media import MediaFile, recorded_duration_s
+from sensorium_client.options import AskOptions
+from sensorium_client.render.answer import AnswerView
+from sensorium_client.render.timeline import print_waterfall
+from sensorium_client.terminal import (
+    JsonOption,
+    ServerOption,
+    output,
+    print_json,
+    progress_output,
+    run_command,
+)
+
+
+class Pace(enum.StrEnum):
+    """How fast sound and film are sent."""
+
+    FULL = "full"
+    REALTIME = "realtime"
+
+
+@dataclasses.dataclass(frozen=True)
+class AskCommand:
+    """What the command line asked for."""
+
+    question: str
+    paths: tuple[Path, ...]
+    options: AskOptions
+    pace: Pace
+    as_json: bool
+    trace: bool
+    server: str | None
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What to ask.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            metavar="[FILE]...",
+            help="Photos, recordings, films and texts it is about.",
+        ),
+    ] = None,
+    recall: Annotated[
+        bool, typer.Option("--recall", help="Consult stored assets that fit, too.")
+    ] = False,
+    max_tokens: Annotated[int, typer.Option(min=0, help="Longest answer; 0: default.")] = 0,
+    temperature: Annotated[
+        float, typer.Option(min=0, max=2, help="0 takes the likeliest token each time.")
+    ] = 0.0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Fixes the random numbers.")] = None,
+    model: Annotated[str, typer.Option(help="Reference of the language model.")] = "",
+    language: Annotated[
+        str, typer.Option(help='Of the speech, such as "de"; "auto" detects it; default "en".')
+    ] = "",
+    pace: Annotated[
+        Pace, typer.Option(help='"realtime" sends sound and film as if just being recorded.')
+    ] = Pace.FULL,
+    resend: Annotated[
+        bool, typer.Option("--resend", help="Send files that the server already has, too.")
+    ] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Show the spans of the call as a waterfall.")
+    ] = False,
+    as_json: JsonOption = False,
+    server: ServerOption = None,
+) -> None:
+    """Ask a question about any mix of photos, recordings, films and texts.
+
+    The answer streams in as it is generated; then come its citations - which file,
+    when or where in it - and where the time went.
+
+    Examples:
+
+      sensorium ask "What is the capital of France?"
+
+      sensorium ask "What is said, and what is in the photo?" talk.ogg photo.jpg
+
+      sensorium ask "When does the dog appear?" film.mp4 --pace realtime --trace
+
+      sensorium ask "Where did I see a lighthouse?" --recall --json | jq .type
+    """
+    options = AskOptions(
+        model=model,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        recall=recall,
+        language=language,
+        reuse_stored=not resend and pace is Pace.FULL,
+    )
+    command = AskCommand(question, tuple(files or ()), options, pace, as_json, trace, server)
+    run_command(_run(command), as_json=as_json)
+
+
+async def _run(command: AskCommand) -> int:
+    media = [_media(path, command.pace) for path in command.paths]
+    async with connected(command.server, progress_output()) as client:
+        if command.as_json:
+            await _print_json_events(client, command, media)
+        else:
+            await _show_answer(client, command, media)
+    return 0
+
+
+def _media(path: Path, pace: Pace) -> MediaFile:
+    duration_s = recorded_duration_s(path) if pace is Pace.REALTIME else None
+    return MediaFile(path, duration_s=duration_s)
+
+
+async def _print_json_events(client: Client, command: AskCommand, media: list[MediaFile]) -> None:
+    trace_id = ""
+    answer = client.ask(command.question, media, options=command.options)
+    async with aclosing(answer):
+        async for event in answer:
+            if isinstance(event, events.Ready):
+                trace_id = event.trace_id
+            print_json(events.to_json(event))
+    if command.trace and trace_id:
+        spans = await client.get_trace(trace_id)
+        print_json({"type": "trace", "trace_id": trace_id, "spans": events.to_json(spans)})
+
+
+async def _show_answer(client: Client, command: AskCommand, media: list[MediaFile]) -> None:
+    out = output()
+    context = CallContext()
+    with AnswerView(out, progress_output()) as view:
+        answer = client.ask(command.question, media, options=command.options, context=context)
+        async with aclosing(answer):
+            async for event in answer:
+                view.show(event)
+    if command.trace and view.trace_id:
+        spans = await client.get_trace(view.trace_id)
+        out.print()
+        print_waterfall(out, spans, context)

@@ -1,0 +1,53 @@
+"""A command's client: of the server it is told, of the one that runs, or of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rich.console import Console
+
+from sensorium_client.channel import DEFAULT_ADDRESS, ServerState
+from sensorium_client.child_server import child_server
+from sensorium_client.client import Client
+from sensorium_client.terminal import CommandError
+
+_STARTING = "starting the services (the first start prepares the models) ..."
+_WAIT_S = 600.0
+_POLL_S = 0.2
+
+
+@asynccontextmanager
+async def connected(server: str | None, console: Console) -> AsyncIterator[Client]:
+    """A client of a ready server. A server that this starts is stopped at the end.
+
+    Raises:
+        CommandError: the named server does not answer, or none can be started.
+    """
+    async with Client(server or DEFAULT_ADDRESS) as client:
+        with console.status(f"waiting for the server on {client.address} ..."):
+            state = await _settled_state(client)
+        if state is ServerState.SERVING:
+            yield client
+            return
+    if server:
+        raise CommandError(
+            f"No server answers on {server}.",
+            "Start one with `sensorium serve`, or leave out --server and SENSORIUM_SERVER.",
+        )
+    starting = console.status(_STARTING)
+    starting.start()
+    try:
+        async with child_server() as client:
+            starting.stop()
+            yield client
+    finally:
+        starting.stop()
+
+
+async def _settled_state(client: Client) -> ServerState:
+    deadline_s = asyncio.get_running_loop().time() + _WAIT_S
+    while True:
+        state = await client.server_state()
+        if state is not ServerState.STARTING or asyncio.get_running_loop().time() > deadline_s:
+            return state
+        await asyncio.sleep(_POLL_S)

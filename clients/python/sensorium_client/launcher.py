@@ -1,0 +1,86 @@
+"""The one place where the client touches the services: to run them and to look at their set-up.
+
+``python -m sensorium_client.launcher PORT`` is the server that a command starts
+for itself; it ends when its standard input does, so it never outlives the command.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+STAGES = ("ingest", "encode", "fuse", "generate", "search", "gateway")
+
+
+@dataclass(frozen=True)
+class ServerSetup:
+    """Where a server of this machine would listen and keep things."""
+
+    host: str
+    port: int
+    data_dir: Path
+    cache_dir: Path
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """Whether the weights of a model are here and are the right ones."""
+
+    name: str
+    problem: str
+    """Empty if all is well."""
+    remedy: str
+    """What to do about it."""
+
+
+def run_server(stage: str | None = None, host: str | None = None, port: int | None = None) -> None:
+    """Serve one stage, or all, until SIGTERM or SIGINT. Exits with 1 on a bad start."""
+    from services.runtime.server import run
+    from services.runtime.settings import load_settings
+
+    chosen = {"host": host, "port": port}
+    settings = load_settings().model_copy(
+        update={name: value for name, value in chosen.items() if value is not None}
+    )
+    names = STAGES if stage is None else (stage,)
+    run({name: import_module(f"services.{name}.stage").build for name in names}, settings)
+
+
+def server_setup() -> ServerSetup:
+    """The settings as a server would read them. Exits with 2 if one is wrong."""
+    from services.runtime.settings import load_settings
+
+    settings = load_settings()
+    return ServerSetup(settings.host, settings.port, settings.data_dir, settings.cache_dir)
+
+
+def model_states(setup: ServerSetup) -> list[ModelState]:
+    """Check the weights of all models of the preset against their SHA-256."""
+    from services.runtime.models import verify_manifest
+
+    return [
+        ModelState(
+            name=verdict.entry.ref,
+            problem="" if verdict.error is None else verdict.error.message,
+            remedy="pip install --force-reinstall " + " ".join(verdict.entry.requirements),
+        )
+        for verdict in verify_manifest(setup.cache_dir)
+    ]
+
+
+def _end_with_standard_input(end: Callable[[], None]) -> None:
+    def watch() -> None:
+        while sys.stdin.buffer.read(1):
+            pass
+        end()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    _end_with_standard_input(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    run_server(host="127.0.0.1", port=int(sys.argv[1]))

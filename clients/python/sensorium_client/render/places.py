@@ -1,0 +1,92 @@
+"""Evidence, hits and places in words and tables."""
+
+from collections.abc import Iterable
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from sensorium_client.events import Citation, Locator, SearchHit
+
+_MODALITY_STYLES = {"text": "yellow", "image": "magenta", "video": "blue", "audio": "green"}
+
+
+def clock(time_s: float) -> str:
+    """ "1:02.5" for 62.5."""
+    minutes, rest_s = divmod(round(time_s, 1), 60)
+    return f"{int(minutes)}:{rest_s:04.1f}"
+
+
+def place(locator: Locator) -> str:
+    """Where in its asset something lies."""
+    parts = []
+    if locator.span is not None:
+        start_s, end_s = locator.span.start_s, locator.span.end_s
+        parts.append(clock(start_s) if end_s <= start_s else f"{clock(start_s)} – {clock(end_s)}")
+    if locator.region is not None:
+        region = locator.region
+        parts.append(f"{region.width_px}×{region.height_px} px at {region.left_px},{region.top_px}")
+    if locator.chars is not None:
+        parts.append(f"characters {locator.chars.start} – {locator.chars.end}")
+    return ", ".join(parts) or "whole"
+
+
+def file_size(size_bytes: float) -> str:
+    """ "1.2 MB" for 1,234,567."""
+    for unit in ("bytes", "kB", "MB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} GB"
+
+
+def citation_table(citations: Iterable[Citation]) -> Table:
+    """What an answer rests on, and where to look."""
+    table = _table("citations")
+    table.add_column("", style="bold", no_wrap=True)
+    table.add_column("source", overflow="fold")
+    table.add_column("where", no_wrap=True)
+    table.add_column("how", no_wrap=True)
+    table.add_column("evidence", ratio=1, overflow="fold")
+    table.add_column("weight", justify="right", no_wrap=True)
+    for citation in citations:
+        evidence = citation.evidence
+        table.add_row(
+            f"[{evidence.citation_key}]" if evidence.citation_key else "",
+            Text(evidence.asset_name, style=_MODALITY_STYLES.get(evidence.modality, "")),
+            place(evidence.locator),
+            evidence.origin,
+            Text(evidence.text),
+            f"{evidence.weight:.2f}",
+        )
+    return table
+
+
+def hit_table(hits: Iterable[SearchHit]) -> Table:
+    """What a search found, best first."""
+    table = _table("hits")
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("source", overflow="fold")
+    table.add_column("where", no_wrap=True)
+    table.add_column("how", no_wrap=True)
+    table.add_column("preview", ratio=1, overflow="fold")
+    for hit in hits:
+        table.add_row(
+            f"{hit.score:.3f}",
+            Text(hit.asset_name or hit.asset_id, style=_MODALITY_STYLES.get(hit.modality, "")),
+            place(hit.locator),
+            hit.origin or "likeness",
+            Text(hit.preview_text),
+        )
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        expand=True,
+    )
