@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 MARKER = re.compile(r"\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
-_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+|\n|$)")
+_SENTENCE = re.compile(r"[^\n]+?(?:[.!?]+(?=\s|\Z)|\n|\Z)")
 _WORD = re.compile(r"[^\W\d_]{3,}|\d+(?:[.,]\d+)*")
 _STOP_WORDS = frozenset(
     """

@@ -1,0 +1,127 @@
+"""Bounded queues, duplex handlers and worker threads."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.runtime.errors import InvalidInput
+from services.runtime.streams import ByteQueue, Emit, QueueClosed, duplex, iterate_in_thread
+
+
+@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 60))
+@settings(max_examples=30, deadline=None)
+def test_byte_queue_keeps_order_and_its_bound(sizes: list[int], capacity: int) -> None:
+    async def walk() -> list[int]:
+        queue: ByteQueue[int] = ByteQueue(capacity)
+        largest = max(sizes, default=0)
+
+        async def produce() -> None:
+            for index, size in enumerate(sizes):
+                await queue.put(index, size)
+                assert queue.held_bytes <= max(capacity, largest)
+            await queue.close()
+
+        producer = asyncio.ensure_future(produce())
+        received = [item async for item in queue]
+        await producer
+        return received
+
+    assert asyncio.run(walk()) == list(range(len(sizes)))
+
+
+async def test_byte_queue_makes_the_producer_wait() -> None:
+    queue: ByteQueue[str] = ByteQueue(10)
+    await queue.put("a", 8)
+    second = asyncio.ensure_future(queue.put("b", 8))
+    await asyncio.sleep(0)
+    assert not second.done()
+    assert await anext(aiter(queue)) == "a"
+    await second
+
+
+async def test_a_closed_byte_queue_refuses() -> None:
+    queue: ByteQueue[str] = ByteQueue(10)
+    await queue.close()
+    with pytest.raises(QueueClosed):
+        await queue.put("a", 1)
+
+
+async def test_duplex_yields_what_came_before_the_error_that_matters() -> None:
+    async def body(emit: Emit[int]) -> None:
+        await emit(1)
+
+        async def fail() -> None:
+            raise InvalidInput("WRONG", "Wrong.")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            await asyncio.Event().wait()
+
+    seen = []
+    with pytest.raises(InvalidInput, match="WRONG"):
+        async for item in duplex(body):
+            seen.append(item)
+    assert seen == [1]
+
+
+async def test_closing_duplex_ends_its_body() -> None:
+    ended = asyncio.Event()
+
+    async def body(emit: Emit[int]) -> None:
+        try:
+            while True:
+                await emit(1)
+        finally:
+            ended.set()
+
+    events = duplex(body, capacity=1)
+    await anext(events)
+    await events.aclose()
+    assert ended.is_set()
+
+
+async def test_a_thread_runs_at_most_its_capacity_ahead() -> None:
+    produced = 0
+    cancel = threading.Event()
+
+    def count() -> Iterator[int]:
+        nonlocal produced
+        for index in range(100):
+            produced = index + 1
+            yield index
+
+    items = iterate_in_thread(count, cancel, capacity=3)
+    assert await anext(items) == 0
+    for _ in range(20):
+        await asyncio.sleep(0)
+    # One is out, three wait, one is in the thread's hand.
+    assert produced <= 5
+    assert [item async for item in items] == list(range(1, 100))
+
+
+async def test_closing_stops_the_thread() -> None:
+    cancel = threading.Event()
+
+    def forever() -> Iterator[int]:
+        while not cancel.is_set():
+            yield 0
+
+    items = iterate_in_thread(forever, cancel)
+    await anext(items)
+    await items.aclose()
+    assert cancel.is_set()
+
+
+async def test_an_error_in_the_thread_reaches_the_reader() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise InvalidInput("BROKEN", "Broken.")
+
+    items = iterate_in_thread(broken, threading.Event())
+    assert await anext(items) == 1
+    with pytest.raises(InvalidInput, match="BROKEN"):
+        await anext(items)
