@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn
@@ -67,13 +68,14 @@ def run_command(command: Coroutine[Any, Any, int], *, as_json: bool = False) -> 
     except CommandError as error:
         _report(error.message, error.hint, "COMMAND_FAILED", "", as_json)
         code = 1
+    except BrokenPipeError:
+        # Who read the output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     except OSError as error:
         message = f"{error.filename or 'A file'}: {error.strerror or 'cannot be read'}"
         _report(message, "", "FILE_UNREADABLE", "", as_json)
         code = 1
-    except BrokenPipeError:
-        code = 0
-    sys.stdout.flush()
     raise typer.Exit(code)
 
 

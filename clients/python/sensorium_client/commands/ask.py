@@ -54,14 +54,14 @@ def ask(
             exists=True,
             dir_okay=False,
             readable=True,
-            metavar="[FILE]...",
+            metavar="FILE",
             help="Photos, recordings, films and texts it is about.",
         ),
     ] = None,
     recall: Annotated[
         bool, typer.Option("--recall", help="Consult stored assets that fit, too.")
     ] = False,
-    max_tokens: Annotated[int, typer.Option(min=0, help="Longest answer; 0: default.")] = 0,
+    max_tokens: Annotated[int, typer.Option(min=0, show_default=False, help="Longest answer.")] = 0,
     temperature: Annotated[
         float, typer.Option(min=0, max=2, help="0 takes the likeliest token each time.")
     ] = 0.0,
@@ -84,8 +84,7 @@ def ask(
 ) -> None:
     """Ask a question about any mix of photos, recordings, films and texts.
 
-    The answer streams in as it is generated; then come its citations - which file,
-    when or where in it - and where the time went.
+    The answer streams in; then come its citations, and where the time went.
 
     Examples:
 
@@ -149,4 +148,6 @@ async def _show_answer(client: Client, command: AskCommand, media: list[MediaFil
     if command.trace and view.trace_id:
         spans = await client.get_trace(view.trace_id)
         out.print()
-        print_waterfall(out, spans, context)
+        # A server may put the stream into a trace of its own.
+        ours = view.trace_id == context.trace_id
+        print_waterfall(out, view.trace_id, spans, context if ours else None)

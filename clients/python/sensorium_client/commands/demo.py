@@ -63,8 +63,9 @@ class Question:
 def demo(server: ServerOption = None) -> None:
     """Show the whole walk on real files - a photo, a recording, a film - and check it.
 
-    Exits with 0 if the evidence names what is in each file and every citation
-    holds. The answers' wording is not judged: the language model is small.
+    Exits with 0 if the evidence is true of each file and every citation holds.
+
+    The wording of the answers is not judged: the language model is small.
     """
     run_command(_run(server))
 

@@ -49,8 +49,7 @@ def ingest(
 ) -> None:
     """Store and index files, so that they can be searched and asked about.
 
-    What is stored is not sent again, and an interrupted run goes on where it
-    stopped: just run it again. Files that cannot be read are named at the end.
+    What is stored is not sent again; an interrupted run, run again, goes on.
 
     Examples:
 

@@ -1,5 +1,6 @@
 """Time as bars: where the time of an answer went, and the spans of a trace."""
 
+import re
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.text import Text
 from sensorium_client.channel import CallContext
 from sensorium_client.events import Span, TurnComplete
 
+_RPC_NAME = re.compile(r"^/?sensorium\.(\w+)\.v1\.\w+/(\w+)$")
 _STAGE_STYLES = {
     "ingest": "cyan",
     "encode": "magenta",
@@ -46,7 +48,9 @@ def print_timings(console: Console, complete: TurnComplete) -> None:
     console.print(table)
 
 
-def print_waterfall(console: Console, spans: Sequence[Span], context: CallContext | None) -> None:
+def print_waterfall(
+    console: Console, trace_id: str, spans: Sequence[Span], context: CallContext | None
+) -> None:
     """The spans of a trace as a tree of bars, the client's own call on top."""
     if not spans:
         return
@@ -55,8 +59,7 @@ def print_waterfall(console: Console, spans: Sequence[Span], context: CallContex
     if context is not None:
         start_s = min(start_s, context.start_time_s)
     total_s = max(end_s - start_s, 1e-6)
-    trace = f" {context.trace_id}" if context else ""
-    console.print(f"[bold]trace[/]{trace}  [dim]{len(spans)} spans, {total_s:.2f} s[/]")
+    console.print(f"[bold]trace[/] {trace_id}  [dim]{len(spans)} spans, {total_s:.2f} s[/]")
     table = _bars(console)
     if context is not None:
         bar = _bar(console, 0.0, total_s, total_s, "white")
@@ -85,7 +88,8 @@ def _tree(spans: Sequence[Span]) -> list[tuple[Span, int]]:
 
 
 def _short(name: str) -> str:
-    return name.removeprefix("sensorium.").replace(".v1.", " ")
+    # "encode StreamingEncode" for "sensorium.encode.v1.EncodeService/StreamingEncode".
+    return _RPC_NAME.sub(r"\1 \2", name)
 
 
 def _style(name: str) -> str:
