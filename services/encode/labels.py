@@ -79,7 +79,7 @@ def _sure_words(
     """Words whose classes together are probable: the narrower first, each with its broader ones."""
     mass: dict[str, float] = {}
     context: dict[str, dict[tuple[str, ...], float]] = {}
-    for index in np.flatnonzero(probabilities > 1e-4):
+    for index in np.flatnonzero(probabilities > 1e-4).tolist():
         words = vocabulary.broader[index]
         share = float(probabilities[index])
         for position, word in enumerate(words):

@@ -90,6 +90,36 @@ class SpokenWord:
 
 
 @dataclass(frozen=True, slots=True)
+class Utterance:
+    """A stretch of speech; times in seconds from the start of the sound."""
+
+    text: str
+    language: str
+    start_s: float
+    end_s: float
+    confidence: float
+    words: tuple[SpokenWord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLine:
+    """A line of text, 0 to 1 sure, with its upright bounding box."""
+
+    text: str
+    confidence: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPage:
+    """The lines of a picture from top to bottom, and the picture's size."""
+
+    lines: tuple[ReadLine, ...]
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something observed in a segment, said in words.
 

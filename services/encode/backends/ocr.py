@@ -1,7 +1,7 @@
 """Lines of text in pictures: PP-OCRv6 small by RapidOCR on ONNX Runtime."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from rapidocr import RapidOCR
 
 from services.encode.backends.contract import LoadOptions, ModelDescription
 from services.encode.backends.pictures import decode
-from services.encode.segments import Box
+from services.encode.segments import Box, ReadLine, ReadPage
 from services.runtime.models import ResolvedModel, resolve
 
 CONFIDENCE_MIN = 0.6
@@ -17,24 +17,6 @@ CONFIDENCE_MIN = 0.6
 _CHARACTERS_MIN = 2
 
 BgrPixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class ReadLine:
-    """A line of text, 0 to 1 sure, with its upright bounding box."""
-
-    text: str
-    confidence: float
-    box: Box
-
-
-@dataclass(frozen=True, slots=True)
-class ReadPage:
-    """The lines of a picture from top to bottom, and the picture's size."""
-
-    lines: tuple[ReadLine, ...]
-    width_px: int
-    height_px: int
 
 
 class PaddleOcr:
@@ -89,7 +71,8 @@ class PaddleOcr:
 
     def _read(self, picture: BgrPixels) -> ReadPage:
         height_px, width_px = picture.shape[:2]
-        found = self._engine(picture)
+        # Typed as a union of stages; with all three of them on it is the whole result.
+        found: Any = self._engine(picture)
         lines = [
             ReadLine(text.strip(), float(score), _bounds(corners))
             for text, score, corners in zip(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from services.encode.backends.contract import LoadOptions, ModelDescription
 from services.encode.languages import AUTO
-from services.encode.segments import Speech, SpokenWord
+from services.encode.segments import Speech, SpokenWord, Utterance
 from services.runtime.errors import InvalidInput
 from services.runtime.models import ResolvedModel, resolve
 
@@ -18,18 +18,6 @@ SAMPLE_RATE_HZ = 16_000
 # What whisper itself takes for silence (section 4.5 of the paper).
 _NO_SPEECH_MIN = 0.6
 _LOG_PROBABILITY_MIN = -1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """A stretch of speech; times in seconds from the start of the sound."""
-
-    text: str
-    language: str
-    start_s: float
-    end_s: float
-    confidence: float
-    words: tuple[SpokenWord, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +64,7 @@ class Whisper:
             raise InvalidInput(
                 "AUDIO_MALFORMED", "16-bit samples come in whole pairs of bytes.", subject="audio"
             )
-        samples = np.frombuffer(raw.samples, "<i2").astype(np.float32) / 32768
+        samples = np.frombuffer(raw.samples, "<i2").astype(np.float32) / np.float32(32768)
         return PreparedSpeech(samples, raw)
 
     def forward(self, batch: Sequence[PreparedSpeech]) -> list[list[Utterance]]:

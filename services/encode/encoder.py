@@ -1,0 +1,232 @@
+"""Runs the tasks on a segment, through the cache, and tells what comes of each."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from services.encode.codec import pack, unpack
+from services.encode.engines import Engines
+from services.encode.labels import choose_labels
+from services.encode.segments import (
+    EncodeOptions,
+    Finding,
+    Segment,
+    SegmentKind,
+    Speech,
+    Task,
+    TaskResult,
+    tasks_for,
+)
+from services.runtime.batching import Meter
+from services.runtime.cache import TTL_S, ResultCache, cache_key
+from services.runtime.errors import InvalidInput, SensoriumError
+
+# A longer payload is hashed in a thread: SHA-256 takes a millisecond or two a MiB.
+_HASH_INLINE_BYTES = 64 << 10
+_SAMPLE_RATE_HZ = 16_000
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a caller used."""
+
+    meter: Meter = field(default_factory=Meter)
+    cache_hit_count: int = 0
+    cache_miss_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone:
+    """A task is over and came out well."""
+
+    segment: Segment
+    task: Task
+    result: TaskResult
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed:
+    """A task is over and failed."""
+
+    segment: Segment
+    task: Task
+    error: SensoriumError
+
+
+Outcome = TaskDone | TaskFailed
+Report = Callable[[Outcome], Awaitable[None]]
+Run = Callable[[Segment, EncodeOptions, Usage], Awaitable[tuple[TaskResult, bool]]]
+
+
+class Encoder:
+    """Encodes segments. One for all streams: it holds no state of any."""
+
+    def __init__(self, engines: Engines, cache: ResultCache) -> None:
+        self._engines = engines
+        self._cache = cache
+
+    async def encode(
+        self, segment: Segment, options: EncodeOptions, usage: Usage, report: Report
+    ) -> None:
+        """Runs every wanted task that fits, reporting each as it ends.
+
+        The vector and the labels come from one forward pass, before the slow
+        reading of text. A failed task does not keep the others from running.
+        """
+        wanted = tasks_for(segment.kind, options.tasks)
+        for tasks, run in self._plan(segment.kind):
+            due = [task for task in tasks if task in wanted]
+            if not due:
+                continue
+            try:
+                result, cached = await run(segment, options, usage)
+            except SensoriumError as error:
+                for task in due:
+                    await report(TaskFailed(segment, task, error))
+                continue
+            for task in due:
+                if cached:
+                    usage.cache_hit_count += 1
+                else:
+                    usage.cache_miss_count += 1
+                await report(TaskDone(segment, task, _share(result, task), cached))
+
+    def _plan(self, kind: SegmentKind) -> tuple[tuple[tuple[Task, ...], Run], ...]:
+        """What runs on a kind of segment, in order, and the tasks that each run answers."""
+        if kind is SegmentKind.TEXT_PASSAGE:
+            return (((Task.EMBED,), self._passage),)
+        if kind is SegmentKind.AUDIO_WINDOW:
+            return (((Task.TRANSCRIBE,), self._transcript),)
+        return (((Task.EMBED, Task.LABEL), self._recognition), ((Task.OCR,), self._reading))
+
+    async def _passage(
+        self, segment: Segment, options: EncodeOptions, usage: Usage
+    ) -> tuple[TaskResult, bool]:
+        text = segment.payload.decode()
+        vector, cached = await self._text_vector(text, options, usage)
+        finding = Finding(Task.EMBED, text, 1.0, vector)
+        return TaskResult(vector, (finding,)), cached
+
+    async def _recognition(
+        self, segment: Segment, options: EncodeOptions, usage: Usage
+    ) -> tuple[TaskResult, bool]:
+        """The vector and the labels at once: they come from the same forward pass."""
+        engines = self._engines
+
+        async def compute() -> bytes:
+            probabilities = await engines.classifier.run(
+                segment.payload, bulk=options.bulk, meter=usage.meter
+            )
+            findings = [
+                Finding(Task.LABEL, label.text, label.confidence)
+                for label in choose_labels(probabilities, engines.vocabulary)
+            ]
+            vector = engines.class_space.project(probabilities)
+            described = await self._with_vectors(findings, options, usage)
+            return pack(TaskResult(vector.tobytes(), described))
+
+        identity = (engines.classifier.description.identity, engines.text.description.identity)
+        return await self._cached(segment, options, ("recognise-1", *identity), compute)
+
+    async def _reading(
+        self, segment: Segment, options: EncodeOptions, usage: Usage
+    ) -> tuple[TaskResult, bool]:
+        engines = self._engines
+
+        async def compute() -> bytes:
+            page = await engines.ocr.run(segment.payload, bulk=options.bulk, meter=usage.meter)
+            findings = [
+                Finding(Task.OCR, line.text, line.confidence, box=line.box) for line in page.lines
+            ]
+            described = await self._with_vectors(findings, options, usage)
+            return pack(TaskResult(b"", described, page.width_px, page.height_px))
+
+        identity = (engines.ocr.description.identity, engines.text.description.identity)
+        return await self._cached(segment, options, ("read-1", *identity), compute)
+
+    async def _transcript(
+        self, segment: Segment, options: EncodeOptions, usage: Usage
+    ) -> tuple[TaskResult, bool]:
+        if segment.sample_rate_hz != _SAMPLE_RATE_HZ:
+            raise InvalidInput(
+                "SAMPLE_RATE_UNSUPPORTED",
+                "Sound must have 16000 samples a second.",
+                subject="audio.sample_rate_hz",
+            )
+        engine = await self._engines.speech(options.language)
+
+        async def compute() -> bytes:
+            speech = Speech(segment.payload, options.language, options.word_times)
+            try:
+                utterances = await engine.run(speech, bulk=options.bulk, meter=usage.meter)
+            finally:
+                # Stops the worker if this is a cancellation; means nothing otherwise.
+                speech.cancelled.set()
+            findings = [
+                Finding(
+                    Task.TRANSCRIBE,
+                    said.text,
+                    said.confidence,
+                    start_s=said.start_s,
+                    end_s=said.end_s,
+                    language=said.language,
+                    words=said.words,
+                )
+                for said in utterances
+            ]
+            return pack(TaskResult(b"", await self._with_vectors(findings, options, usage)))
+
+        identity = (engine.description.identity, self._engines.text.description.identity)
+        transform = ("transcribe-1", options.language, str(options.word_times), *identity)
+        return await self._cached(segment, options, transform, compute)
+
+    async def _with_vectors(
+        self, findings: list[Finding], options: EncodeOptions, usage: Usage
+    ) -> tuple[Finding, ...]:
+        vectors = await asyncio.gather(
+            *(self._text_vector(finding.text, options, usage) for finding in findings)
+        )
+        return tuple(
+            replace(finding, vector=vector)
+            for finding, (vector, _) in zip(findings, vectors, strict=True)
+        )
+
+    async def _text_vector(
+        self, text: str, options: EncodeOptions, usage: Usage
+    ) -> tuple[bytes, bool]:
+        """The vector of a text as float32 little-endian, and whether it was cached."""
+        engine = self._engines.text
+
+        async def compute() -> bytes:
+            vector = await engine.run(text, bulk=options.bulk, meter=usage.meter)
+            return vector.astype("<f4", copy=False).tobytes()
+
+        key = cache_key(options.tenant, text, "text-1", engine.description.identity)
+        return await self._cache.get_or_compute(key, compute, TTL_S["text"])
+
+    async def _cached(
+        self,
+        segment: Segment,
+        options: EncodeOptions,
+        transform: tuple[str, ...],
+        compute: Callable[[], Awaitable[bytes]],
+    ) -> tuple[TaskResult, bool]:
+        key = await _key(options.tenant, segment.payload, transform)
+        packed, cached = await self._cache.get_or_compute(key, compute, TTL_S[segment.modality])
+        return unpack(packed), cached
+
+
+def _share(result: TaskResult, task: Task) -> TaskResult:
+    """The part of a result that answers a task."""
+    return replace(
+        result,
+        vector=result.vector if task is Task.EMBED else b"",
+        findings=tuple(finding for finding in result.findings if finding.task is task),
+    )
+
+
+async def _key(tenant: str, payload: bytes, transform: tuple[str, ...]) -> str:
+    if len(payload) <= _HASH_INLINE_BYTES:
+        return cache_key(tenant, payload, *transform)
+    return await asyncio.to_thread(cache_key, tenant, payload, *transform)

@@ -1,0 +1,71 @@
+"""A back end at work: items are prepared in threads, batched, run and finished."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any, Generic, TypeVar
+
+from services.encode.backends.contract import Backend, ModelDescription
+from services.runtime.batching import BatchOptions, DynamicBatcher, Meter
+
+RawT = TypeVar("RawT")
+ResultT = TypeVar("ResultT")
+
+
+class Engine(Generic[RawT, ResultT]):
+    """Runs single items through a back end. ``close`` waits for the forward pass under way.
+
+    Without ``threads`` the items are prepared and finished on the event loop,
+    for back ends that do next to nothing there.
+    """
+
+    def __init__(
+        self,
+        backend: Backend[RawT, Any, Any, ResultT],
+        options: BatchOptions,
+        threads: Executor | None = None,
+    ) -> None:
+        self._backend = backend
+        self._threads = threads
+        self._batcher: DynamicBatcher[Any, Any] = DynamicBatcher(backend.forward, options)
+
+    @property
+    def description(self) -> ModelDescription:
+        """What runs."""
+        return self._backend.description
+
+    @property
+    def pending(self) -> int:
+        """Items that wait for a batch."""
+        return self._batcher.pending
+
+    @property
+    def running(self) -> int:
+        """Forward passes under way."""
+        return self._batcher.running
+
+    async def run(self, raw: RawT, *, bulk: bool = False, meter: Meter | None = None) -> ResultT:
+        """The result for one item.
+
+        Raises:
+            SensoriumError: as the back end raised it; ENCODER_FAILED for anything foreign.
+        """
+        prepared = await self._apart(self._backend.prepare, raw)
+        output = await self._batcher.submit(prepared, bulk=bulk, meter=meter)
+        result: ResultT = await self._apart(self._backend.finish, output)
+        return result
+
+    async def run_many(
+        self, raws: Sequence[RawT], *, bulk: bool = False, meter: Meter | None = None
+    ) -> list[ResultT]:
+        """The results for several items, in order."""
+        return await asyncio.gather(*(self.run(raw, bulk=bulk, meter=meter) for raw in raws))
+
+    async def close(self) -> None:
+        """Stops."""
+        await self._batcher.close()
+
+    async def _apart(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        if self._threads is None:
+            return function(argument)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, argument)

@@ -1,0 +1,208 @@
+"""The encode service: its three calls, and nothing else."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from sensorium.encode.v1 import encode_pb2, encode_pb2_grpc
+from sensorium.media.v1 import media_pb2
+
+from services.encode.budget import ByteBudget
+from services.encode.convert import (
+    TASK_NUMBERS,
+    TASKS,
+    Event,
+    item_error,
+    to_events,
+    to_segment,
+    to_summary,
+)
+from services.encode.encoder import Encoder, Outcome, Usage
+from services.encode.engines import Engines
+from services.encode.languages import AUTO, LANGUAGES
+from services.encode.segments import EncodeOptions, Task
+from services.runtime.calls import tenant_id
+from services.runtime.errors import InvalidInput, LimitExceeded, SensoriumError, Unavailable
+from services.runtime.streams import Emit, duplex, open_stream
+
+STREAM_BYTES = 16 << 20
+"""Payloads that one stream may have under way."""
+# So that a flood of tiny texts is bounded too: each counts as this much.
+_SEGMENT_BYTES_MIN = 4 << 10
+BATCH_SEGMENTS_MAX = 256
+BATCH_BYTES_MAX = 3 << 20
+_RESPONSE_BYTES_MAX = 4_000_000
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
+    """Serves encode calls once ``open`` gave it an encoder."""
+
+    def __init__(self, default_space: str) -> None:
+        self._space = default_space
+        self._engines: Engines | None = None
+        self._encoder: Encoder | None = None
+
+    def open(self, engines: Engines, encoder: Encoder) -> None:
+        """Starts serving with loaded engines.
+
+        Raises:
+            InvalidInput: SPACE_UNKNOWN, where the default space is not theirs.
+        """
+        _check_space(self._space, engines)
+        self._engines = engines
+        self._encoder = encoder
+
+    async def StreamingEncode(
+        self, requests: AsyncIterator[encode_pb2.StreamingEncodeRequest], context: Context
+    ) -> AsyncIterator[Event]:
+        """Segments in, results out, as they come."""
+        config, messages = await open_stream(requests)
+        options = self._options(config, context)
+        yield Event(ready=encode_pb2.StreamReady(effective_config=self._echo(options)))
+        usage = Usage()
+        segment_count = 0
+
+        async def body(emit: Emit[Event]) -> None:
+            nonlocal segment_count
+            budget = ByteBudget(STREAM_BYTES)
+            async with asyncio.TaskGroup() as group:
+                async for message in messages:
+                    segment_count += 1
+                    size_bytes = max(message.ByteSize(), _SEGMENT_BYTES_MIN)
+                    await budget.acquire(size_bytes)
+                    task = group.create_task(self._encode(message.segment, options, usage, emit))
+                    task.add_done_callback(lambda _, size=size_bytes: budget.release(size))  # type: ignore[misc]
+
+        async with contextlib.aclosing(duplex(body)) as events:
+            async for event in events:
+                yield event
+        yield Event(summary=to_summary(segment_count, usage))
+
+    async def Encode(
+        self, request: encode_pb2.EncodeRequest, context: Context
+    ) -> encode_pb2.EncodeResponse:
+        """A batch at once; results in the order of the request."""
+        if len(request.segments) > BATCH_SEGMENTS_MAX or request.ByteSize() > BATCH_BYTES_MAX:
+            raise LimitExceeded(
+                "BATCH_TOO_LARGE",
+                "A batch has at most 256 segments and 3 MiB; use StreamingEncode for more.",
+                subject="segments",
+            )
+        options = self._options(request.config, context)
+        per_segment: list[list[Event]] = [[] for _ in request.segments]
+        async with asyncio.TaskGroup() as group:
+            for segment, events in zip(request.segments, per_segment, strict=True):
+                group.create_task(self._encode(segment, options, Usage(), _appender(events)))
+        response = encode_pb2.EncodeResponse()
+        for event in (event for events in per_segment for event in events):
+            match event.WhichOneof("event"):
+                case "embedding":
+                    response.embeddings.append(event.embedding)
+                case "observation":
+                    response.observations.append(event.observation)
+                case "item_error":
+                    response.item_errors.append(event.item_error)
+        if response.ByteSize() > _RESPONSE_BYTES_MAX:
+            raise LimitExceeded(
+                "RESPONSE_TOO_LARGE", "The results are too many for one message; stream them."
+            )
+        return response
+
+    async def ListModels(
+        self, request: encode_pb2.ListModelsRequest, context: Context
+    ) -> encode_pb2.ListModelsResponse:
+        """The loaded models."""
+        engines, _ = self._opened()
+        models = [
+            encode_pb2.Model(
+                ref=model.ref,
+                task=TASK_NUMBERS[task],
+                engine=model.engine,
+                sha256=model.sha256,
+                space=model.space,
+                dimension=model.dimension,
+            )
+            for task, model in engines.descriptions()
+        ]
+        return encode_pb2.ListModelsResponse(models=models)
+
+    async def _encode(
+        self,
+        message: media_pb2.MediaSegment,
+        options: EncodeOptions,
+        usage: Usage,
+        emit: Emit[Event],
+    ) -> None:
+        """All the events of one segment, its completion last."""
+        engines, encoder = self._opened()
+        space = engines.text.description.space
+        try:
+            segment = to_segment(message)
+        except SensoriumError as error:
+            await emit(item_error(message.segment_id, error))
+        else:
+
+            async def report(outcome: Outcome) -> None:
+                for event in to_events(outcome, message, space):
+                    await emit(event)
+
+            await encoder.encode(segment, options, usage, report)
+        done = encode_pb2.SegmentComplete(segment_id=message.segment_id)
+        await emit(Event(segment_complete=done))
+
+    def _options(self, config: encode_pb2.EncodeConfig, context: Context) -> EncodeOptions:
+        engines, _ = self._opened()
+        _check_space(config.space or self._space, engines)
+        for number in config.tasks:
+            if number not in TASKS:
+                raise InvalidInput(
+                    "TASK_UNKNOWN", "There is no such encode task.", subject="config.tasks"
+                )
+        language = config.language or "en"
+        if language != AUTO and language not in LANGUAGES:
+            raise InvalidInput(
+                "LANGUAGE_UNKNOWN",
+                'The language is an ISO 639-1 code such as "en", or "auto".',
+                subject="config.language",
+            )
+        return EncodeOptions(
+            tenant=tenant_id(context),
+            tasks=frozenset(TASKS[number] for number in config.tasks) or frozenset(Task),
+            language=language,
+            word_times=config.word_times,
+            bulk=config.bulk,
+        )
+
+    def _echo(self, options: EncodeOptions) -> encode_pb2.EncodeConfig:
+        engines, _ = self._opened()
+        return encode_pb2.EncodeConfig(
+            space=engines.text.description.space,
+            tasks=sorted(TASK_NUMBERS[task] for task in options.tasks),
+            language=options.language,
+            word_times=options.word_times,
+            bulk=options.bulk,
+        )
+
+    def _opened(self) -> tuple[Engines, Encoder]:
+        if self._engines is None or self._encoder is None:
+            raise Unavailable("NOT_READY", "The models are not loaded yet.", retry_after_s=1.0)
+        return self._engines, self._encoder
+
+
+def _check_space(space: str, engines: Engines) -> None:
+    known = engines.text.description.space
+    if space != known:
+        raise InvalidInput(
+            "SPACE_UNKNOWN", f"The loaded models make vectors of {known}.", subject="config.space"
+        )
+
+
+def _appender(events: list[Event]) -> Emit[Event]:
+    async def append(event: Event) -> None:
+        events.append(event)
+
+    return append
