@@ -18,6 +18,7 @@ from pathlib import Path
 
 from services.ingest.durable import make_folder, sync_folder
 from services.ingest.growing import Growth
+from services.ingest.names import is_asset_id
 from services.runtime.errors import OutOfOrder
 
 SYNC_BYTES = 8 << 20
@@ -157,6 +158,8 @@ class Spool:
 
     def state(self, tenant: str, asset_id: str) -> PartState | None:
         """How far an upload got; None when it is unknown or has expired."""
+        if not is_asset_id(asset_id):
+            return None
         state_path = self._path(tenant, asset_id).with_suffix(".json")
         try:
             updated_s = state_path.stat().st_mtime

@@ -26,6 +26,7 @@ from obstore.store import LocalStore
 
 from services.ingest.durable import link_file, make_folder, write_file
 from services.ingest.model import MediaInfo, Modality
+from services.ingest.names import is_asset_id, is_sha256
 from services.runtime.errors import AlreadyExists, InvalidInput, NotFound
 
 _ORDER_DIGITS = 20
@@ -102,6 +103,8 @@ class MediaStore:
 
     def find(self, tenant: str, asset_id: str) -> AssetRecord | None:
         """An asset's record, None if there is none."""
+        if not is_asset_id(asset_id):
+            return None
         found = self._read(_record_key(tenant, asset_id))
         return _from_json(found) if found else None
 
@@ -148,6 +151,8 @@ class MediaStore:
         return self._root / f"tenants/{tenant}/media/{sha256[:2]}/{sha256}"
 
     def _first_with(self, tenant: str, sha256: str) -> AssetRecord | None:
+        if not is_sha256(sha256):
+            return None
         claim = self._read(_hash_key(tenant, sha256))
         record = self.find(tenant, claim["asset_id"]) if claim else None
         return record if record is not None and record.sha256 == sha256 else None

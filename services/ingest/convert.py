@@ -1,0 +1,151 @@
+"""Domain to protobuf and back; no decisions here."""
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from sensorium.ingest.v1 import ingest_pb2
+from sensorium.media.v1 import media_pb2, upload_pb2
+
+from services.ingest.events import (
+    AssetAnnouncement,
+    AssetCommitted,
+    ChunkAck,
+    Event,
+    InfoFound,
+    SegmentCut,
+    SegmentsComplete,
+    UploadOpened,
+)
+from services.ingest.model import MediaInfo, Modality, Picture, Segment, SegmentKind, Sound
+from services.ingest.store import AssetRecord
+from services.runtime.status import item_error
+
+_MODALITIES = {
+    Modality.TEXT: media_pb2.MODALITY_TEXT,
+    Modality.IMAGE: media_pb2.MODALITY_IMAGE,
+    Modality.VIDEO: media_pb2.MODALITY_VIDEO,
+    Modality.AUDIO: media_pb2.MODALITY_AUDIO,
+}
+_KINDS = {
+    SegmentKind.IMAGE_VIEW: media_pb2.SEGMENT_KIND_IMAGE_VIEW,
+    SegmentKind.IMAGE_TILE: media_pb2.SEGMENT_KIND_IMAGE_TILE,
+    SegmentKind.VIDEO_FRAME: media_pb2.SEGMENT_KIND_VIDEO_FRAME,
+    SegmentKind.AUDIO_WINDOW: media_pb2.SEGMENT_KIND_AUDIO_WINDOW,
+    SegmentKind.TEXT_PASSAGE: media_pb2.SEGMENT_KIND_TEXT_PASSAGE,
+}
+
+
+def read_announcement(message: upload_pb2.AssetStart) -> AssetAnnouncement:
+    """An asset that is going to be sent."""
+    return AssetAnnouncement(
+        message.asset_id, message.name, message.size_bytes, tuple(message.tags)
+    )
+
+
+def write_duration(seconds: float) -> Duration:
+    """Seconds, rounded to a microsecond."""
+    duration = Duration()
+    duration.FromMicroseconds(round(seconds * 1e6))
+    return duration
+
+
+def write_timestamp(unix_us: int) -> Timestamp:
+    """Unix time in microseconds."""
+    timestamp = Timestamp()
+    timestamp.FromMicroseconds(unix_us)
+    return timestamp
+
+
+def write_info(asset_id: str, name: str, info: MediaInfo) -> media_pb2.AssetInfo:
+    """What an asset is."""
+    message = media_pb2.AssetInfo(
+        asset_id=asset_id,
+        modality=_MODALITIES[info.modality],
+        mime_type=info.mime_type,
+        has_video=info.has_video,
+        has_audio=info.has_audio,
+        width_px=info.width_px,
+        height_px=info.height_px,
+        name=name,
+        streamable=info.streamable,
+    )
+    if info.duration_s is not None:
+        message.duration.CopyFrom(write_duration(info.duration_s))
+    return message
+
+
+def write_asset(record: AssetRecord) -> media_pb2.Asset:
+    """A committed asset."""
+    return media_pb2.Asset(
+        asset_id=record.asset_id,
+        sha256=record.sha256,
+        size_bytes=record.size_bytes,
+        info=write_info(record.asset_id, record.name, record.info),
+        create_time=write_timestamp(record.create_time_us),
+        duplicate_of=record.duplicate_of,
+        user_id=record.user_id,
+        tags=record.tags,
+    )
+
+
+def write_segment(asset_id: str, segment: Segment) -> media_pb2.MediaSegment:
+    """A piece of an asset."""
+    message = media_pb2.MediaSegment(
+        segment_id=f"{asset_id}/{segment.kind.value}/{segment.index}",
+        asset_id=asset_id,
+        kind=_KINDS[segment.kind],
+        index=segment.index,
+        locator=_locator(segment),
+    )
+    payload = segment.payload
+    if isinstance(payload, Picture):
+        message.image.mime_type = payload.mime_type
+        message.image.data = payload.data
+        message.image.width_px = payload.width_px
+        message.image.height_px = payload.height_px
+    elif isinstance(payload, Sound):
+        message.audio.samples = payload.samples
+        message.audio.sample_rate_hz = payload.sample_rate_hz
+    else:
+        message.text = payload
+    return message
+
+
+def _locator(segment: Segment) -> media_pb2.Locator:
+    locator = media_pb2.Locator()
+    if segment.span is not None:
+        locator.span.start.CopyFrom(write_duration(segment.span.start_s))
+        locator.span.end.CopyFrom(write_duration(segment.span.end_s))
+    if segment.region is not None:
+        locator.region.left_px = segment.region.left_px
+        locator.region.top_px = segment.region.top_px
+        locator.region.width_px = segment.region.width_px
+        locator.region.height_px = segment.region.height_px
+    if segment.characters is not None:
+        locator.chars.start = segment.characters.start
+        locator.chars.end = segment.characters.end
+    return locator
+
+
+def write_event(event: Event) -> ingest_pb2.StreamingIngestResponse:
+    """An event of an upload stream."""
+    response = ingest_pb2.StreamingIngestResponse
+    match event:
+        case UploadOpened(asset_id, resume_offset):
+            opened = upload_pb2.UploadOpened(asset_id=asset_id, resume_offset=resume_offset)
+            return response(upload_opened=opened)
+        case InfoFound(asset_id, name, info):
+            return response(asset_info=write_info(asset_id, name, info))
+        case ChunkAck(asset_id, received_bytes, durable_bytes):
+            ack = upload_pb2.ChunkAck(
+                asset_id=asset_id, received_offset=received_bytes, durable_offset=durable_bytes
+            )
+            return response(chunk_ack=ack)
+        case SegmentCut(asset_id, segment):
+            return response(segment=write_segment(asset_id, segment))
+        case SegmentsComplete(asset_id, segment_count):
+            complete = upload_pb2.SegmentsComplete(asset_id=asset_id, segment_count=segment_count)
+            return response(segments_complete=complete)
+        case AssetCommitted(record):
+            return response(asset=write_asset(record))
+        case _:
+            return response(item_error=item_error(event.asset_id, event.error))

@@ -1,0 +1,133 @@
+"""What all streams share: the spool, the store, the segmenter and their threads."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from services.ingest.growing import Cancellation, Growth
+from services.ingest.model import MediaInfo, Segment
+from services.ingest.options import CutOptions, Limits
+from services.ingest.segmenter import Segmenter
+from services.ingest.spool import PartState, Spool
+from services.ingest.store import AssetRecord, MediaStore
+from services.runtime.errors import NotFound
+from services.runtime.streams import iterate_in_thread
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DECODER_THREADS = 32
+"""Assets cut at once; those beyond wait in the spool. Most of them wait for bytes."""
+DISK_THREADS = 8
+SWEEP_INTERVAL_S = 3600.0
+_SEGMENTS_AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class UploadState:
+    """How far an upload is. ``expire_time_s`` (Unix time) is None for a committed asset."""
+
+    durable_bytes: int
+    expire_time_s: float | None
+
+
+class IngestEngine:
+    """Takes bytes in and cuts them. One for each process."""
+
+    def __init__(
+        self, data_dir: Path, limits: Limits, cut_options: CutOptions, expiry_s: float
+    ) -> None:
+        self.limits = limits
+        self.cut_options = cut_options
+        self.spool = Spool(data_dir / "uploads", expiry_s)
+        self.store = MediaStore(data_dir / "media")
+        self.segmenter = Segmenter(limits)
+        self._disk = ThreadPoolExecutor(DISK_THREADS, "ingest-disk")
+        self._decoders = ThreadPoolExecutor(DECODER_THREADS, "ingest-decode")
+        self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def active_decoders(self) -> int:
+        """How many assets are being cut now."""
+        return self.segmenter.active_decoders
+
+    async def start(self) -> None:
+        """Begin to throw expired uploads away."""
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def stop(self) -> None:
+        """End the threads; what is still being cut must have been cancelled before."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.wait({self._sweeper})
+        self._disk.shutdown(wait=False)
+        self._decoders.shutdown(wait=False)
+
+    async def _sweep(self) -> None:
+        while True:
+            await self.on_disk(self.spool.sweep)
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+
+    async def on_disk(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking work in a thread. A cancellation waits until it is done.
+
+        So nothing else touches the files of a part that a thread still writes.
+        """
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._disk, partial(work, *args, **kwargs))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait({running})
+            raise
+
+    @contextlib.asynccontextmanager
+    async def cutting(
+        self, path: Path, growth: Growth, name: str, options: CutOptions, *, info_only: bool = False
+    ) -> AsyncIterator[AsyncIterator[MediaInfo | Segment]]:
+        """Cut a file in a thread that is free again when the block ends.
+
+        Yields what :meth:`Segmenter.cut` yields.
+        """
+        cancel = Cancellation()
+        work = self.segmenter.inspect if info_only else self.segmenter.cut
+        items = iterate_in_thread(
+            lambda: work(path, growth, cancel, name, options),
+            cancel,
+            self._decoders,
+            _SEGMENTS_AHEAD,
+        )
+        async with contextlib.aclosing(items):
+            yield items
+
+    async def recut(
+        self, tenant: str, asset_id: str, options: CutOptions
+    ) -> AsyncIterator[tuple[AssetRecord, MediaInfo | Segment]]:
+        """Cut a committed asset again: its record with the info, then with each segment.
+
+        Raises:
+            NotFound: ``ASSET_NOT_FOUND``.
+        """
+        record = await self.on_disk(self.store.get, tenant, asset_id)
+        path = self.store.blob_path(tenant, record.sha256)
+        growth = Growth(record.size_bytes, complete=True)
+        async with self.cutting(path, growth, "", options) as items:
+            async for item in items:
+                yield record, item
+
+    async def upload_state(self, tenant: str, asset_id: str) -> UploadState:
+        """How far an upload is. Raises NotFound ``UPLOAD_NOT_FOUND``."""
+        record = await self.on_disk(self.store.find, tenant, asset_id)
+        if record is not None:
+            return UploadState(record.size_bytes, None)
+        state: PartState | None = await self.on_disk(self.spool.state, tenant, asset_id)
+        if state is None:
+            raise NotFound(
+                "UPLOAD_NOT_FOUND", "There is no such upload, or it has expired.", subject=asset_id
+            )
+        return UploadState(state.durable_bytes, state.expire_time_s)

@@ -1,0 +1,184 @@
+"""IngestService: protobuf in, protobuf out."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import grpc
+from sensorium.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from sensorium.media.v1 import upload_pb2
+
+from services.ingest import convert
+from services.ingest.engine import IngestEngine
+from services.ingest.events import Event, StreamScope
+from services.ingest.model import MediaInfo
+from services.ingest.options import CutOptions
+from services.ingest.session import IngestSession
+from services.runtime.calls import tenant_id, user_id
+from services.runtime.errors import InvalidInput
+from services.runtime.streams import duplex, open_stream
+
+FRAME_COUNT_LIMIT = 256
+HASH_COUNT_MAX = 1000
+PAGE_SIZE_DEFAULT = 100
+PAGE_SIZE_MAX = 1000
+
+Request = ingest_pb2.StreamingIngestRequest
+Response = ingest_pb2.StreamingIngestResponse
+SegmentResponse = ingest_pb2.SegmentAssetResponse
+
+
+class IngestService(ingest_pb2_grpc.IngestServiceServicer):
+    """See ingest.proto. The tenant comes from the call's metadata."""
+
+    def __init__(self, engine: IngestEngine) -> None:
+        self._engine = engine
+
+    async def StreamingIngest(
+        self,
+        request_iterator: AsyncIterator[Request],
+        context: grpc.aio.ServicerContext[Request, Response],
+    ) -> AsyncIterator[Response]:
+        """Upload, cut and commit assets."""
+        config, messages = await open_stream(request_iterator)
+        if config.store_only and config.ephemeral:
+            raise InvalidInput(
+                "CONFIG_CONFLICT", "store_only and ephemeral exclude each other.", subject="config"
+            )
+        options = self._cut_options(config.frame_count_max)
+        scope = StreamScope(
+            tenant=tenant_id(context),
+            user_id=config.user_id or user_id(context),
+            cut_options=options,
+            store_only=config.store_only,
+            ephemeral=config.ephemeral,
+        )
+        effective = ingest_pb2.IngestConfig(
+            store_only=config.store_only,
+            ephemeral=config.ephemeral,
+            frame_count_max=options.frame_count_max,
+            user_id=scope.user_id,
+        )
+        yield Response(ready=ingest_pb2.StreamReady(effective_config=effective))
+
+        async def body(emit: Callable[[Response], Awaitable[None]]) -> None:
+            async def tell(event: Event) -> None:
+                await emit(convert.write_event(event))
+
+            async with asyncio.TaskGroup() as group:
+                session = IngestSession(self._engine, scope, group, tell)
+                async for message in messages:
+                    await _apply(session, message)
+                await session.end()
+            summary = ingest_pb2.IngestSummary(
+                asset_count=session.asset_count,
+                segment_count=session.segment_count,
+                received_bytes=session.received_bytes,
+            )
+            await emit(Response(summary=summary))
+
+        async with contextlib.aclosing(duplex(body)) as events:
+            async for event in events:
+                yield event
+
+    async def SegmentAsset(
+        self,
+        request: ingest_pb2.SegmentAssetRequest,
+        context: grpc.aio.ServicerContext[ingest_pb2.SegmentAssetRequest, SegmentResponse],
+    ) -> AsyncIterator[SegmentResponse]:
+        """Cut a committed asset again."""
+        options = self._cut_options(request.frame_count_max)
+        segment_count = 0
+        items = self._engine.recut(tenant_id(context), request.asset_id, options)
+        async with contextlib.aclosing(items):
+            async for record, item in items:
+                if isinstance(item, MediaInfo):
+                    info = convert.write_info(record.asset_id, record.name, item)
+                    yield SegmentResponse(asset_info=info)
+                else:
+                    segment_count += 1
+                    yield SegmentResponse(segment=convert.write_segment(record.asset_id, item))
+        complete = upload_pb2.SegmentsComplete(
+            asset_id=request.asset_id, segment_count=segment_count
+        )
+        yield SegmentResponse(segments_complete=complete)
+
+    async def GetUpload(
+        self,
+        request: ingest_pb2.GetUploadRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.GetUploadRequest, ingest_pb2.GetUploadResponse
+        ],
+    ) -> ingest_pb2.GetUploadResponse:
+        """How far an upload got."""
+        state = await self._engine.upload_state(tenant_id(context), request.asset_id)
+        response = ingest_pb2.GetUploadResponse(
+            asset_id=request.asset_id,
+            durable_offset=state.durable_bytes,
+            committed=state.expire_time_s is None,
+        )
+        if state.expire_time_s is not None:
+            response.expire_time.CopyFrom(convert.write_timestamp(round(state.expire_time_s * 1e6)))
+        return response
+
+    async def GetAsset(
+        self,
+        request: ingest_pb2.GetAssetRequest,
+        context: grpc.aio.ServicerContext[ingest_pb2.GetAssetRequest, ingest_pb2.GetAssetResponse],
+    ) -> ingest_pb2.GetAssetResponse:
+        """One asset's record."""
+        store = self._engine.store
+        record = await self._engine.on_disk(store.get, tenant_id(context), request.asset_id)
+        return ingest_pb2.GetAssetResponse(asset=convert.write_asset(record))
+
+    async def FindAssets(
+        self,
+        request: ingest_pb2.FindAssetsRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.FindAssetsRequest, ingest_pb2.FindAssetsResponse
+        ],
+    ) -> ingest_pb2.FindAssetsResponse:
+        """Assets by the hash of their bytes."""
+        if len(request.sha256) > HASH_COUNT_MAX:
+            raise InvalidInput(
+                "TOO_MANY_HASHES", f"Ask for at most {HASH_COUNT_MAX} at once.", subject="sha256"
+            )
+        records = await self._engine.on_disk(
+            self._engine.store.find_by_sha256, tenant_id(context), list(request.sha256)
+        )
+        return ingest_pb2.FindAssetsResponse(assets=map(convert.write_asset, records))
+
+    async def ListAssets(
+        self,
+        request: ingest_pb2.ListAssetsRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.ListAssetsRequest, ingest_pb2.ListAssetsResponse
+        ],
+    ) -> ingest_pb2.ListAssetsResponse:
+        """A page of assets, newest first."""
+        page_size = min(request.page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        records, next_page_token = await self._engine.on_disk(
+            self._engine.store.list_newest, tenant_id(context), page_size, request.page_token
+        )
+        return ingest_pb2.ListAssetsResponse(
+            assets=map(convert.write_asset, records), next_page_token=next_page_token
+        )
+
+    def _cut_options(self, frame_count_max: int) -> CutOptions:
+        if not frame_count_max:
+            return self._engine.cut_options
+        frame_count_max = min(frame_count_max, FRAME_COUNT_LIMIT)
+        return dataclasses.replace(self._engine.cut_options, frame_count_max=frame_count_max)
+
+
+async def _apply(session: IngestSession, message: Request) -> None:
+    match message.WhichOneof("message"):
+        case "chunk":
+            chunk = message.chunk
+            await session.append(chunk.asset_id, chunk.offset, chunk.data)
+        case "asset_start":
+            await session.start(convert.read_announcement(message.asset_start))
+        case "asset_finish":
+            finish = message.asset_finish
+            await session.finish(finish.asset_id, finish.size_bytes, finish.sha256)
