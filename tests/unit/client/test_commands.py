@@ -1,0 +1,169 @@
+"""The command as its user sees it: what it prints, and how it ends."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sensorium.gateway.v1 import gateway_pb2 as pb
+
+from tests.unit.client.fake_gateway import (
+    Context,
+    ConverseRequests,
+    ConverseResponses,
+    FakeGateway,
+)
+
+
+async def start(address: str, *arguments: str) -> asyncio.subprocess.Process:
+    """Start ``sensorium`` in a process of its own, as a shell does."""
+    environment = {**os.environ, "SENSORIUM_SERVER": address, "COLUMNS": "100", "TERM": "dumb"}
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "sensorium_client.cli",
+        *arguments,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def run(address: str, *arguments: str) -> tuple[int | None, str, str]:
+    """Exit code, output and errors of a command."""
+    process = await start(address, *arguments)
+    out, error = await process.communicate()
+    return process.returncode, out.decode(), error.decode()
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """Each line as an object."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+async def test_ask_prints_answer_citation_and_time(address: str, tmp_path: Path) -> None:
+    file = tmp_path / "film.mp4"
+    file.write_bytes(b"film")
+    code, out, error = await run(address, "ask", "What is it?", str(file), "--trace")
+    assert (code, error) == (0, "")
+    for expected in ("A cat.", "[1]", "film.mp4", "0:01.5", "tabby cat", "0.70"):
+        assert expected in out
+    assert "first token 0.40 s" in out
+    assert "encode.batch" in out
+    assert "\x1b" not in out
+
+
+async def test_ask_json_gives_one_typed_event_a_line(address: str) -> None:
+    code, out, _ = await run(address, "ask", "What is it?", "--json")
+    assert code == 0
+    kinds = [line["type"] for line in json_lines(out)]
+    assert kinds == ["ready", "evidence", "token", "token", "citation", "turn_complete", "summary"]
+
+
+async def test_ask_passes_its_options(address: str, gateway: FakeGateway) -> None:
+    arguments = ("--recall", "--max-tokens", "9", "--temperature", "0.5", "--language", "de")
+    assert (await run(address, "ask", "?", *arguments))[0] == 0
+    config = gateway.configs[0]
+    assert (config.answer.recall, config.answer.max_tokens, config.answer.temperature) == (
+        True,
+        9,
+        0.5,
+    )
+    assert config.perception.language == "de"
+
+
+async def test_interrupted_ask_ends_the_call(address: str, gateway: FakeGateway) -> None:
+    async def endless(
+        gateway: FakeGateway, requests: ConverseRequests, context: Context
+    ) -> ConverseResponses:
+        yield pb.StreamingConverseResponse(token=pb.TokenChunk(text="once upon a time"))
+        await asyncio.Event().wait()
+
+    gateway.converse = endless
+    process = await start(address, "ask", "?")
+    assert process.stdout is not None
+    await process.stdout.readexactly(len("once"))
+    process.send_signal(signal.SIGINT)
+    _, error = await process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in error.decode()
+    await asyncio.wait_for(gateway.ended.wait(), 10)
+
+
+async def test_ingest_walks_folders_and_reports_what_failed(
+    address: str, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "one.txt").write_text("one")
+    (tmp_path / "sub" / "two.txt").write_text("two")
+    (tmp_path / "sub" / "bad.jpg").write_text("bad")
+    (tmp_path / ".hidden").write_text("hidden")
+    gateway.refused_names = {"bad.jpg"}
+
+    code, out, _ = await run(address, "ingest", str(tmp_path))
+    assert code == 1
+    assert "2 stored, 0 already there, 1 failed" in out
+    assert "bad.jpg: This is no picture." in out
+
+    code, out, _ = await run(address, "ingest", str(tmp_path / "one.txt"), "--json")
+    assert code == 0
+    assert [line["type"] for line in json_lines(out)] == ["already_stored"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("search", "lighthouse"), "harbour.mp4"),
+        (("transcribe", "FILE"), "The river is wide."),
+        (("caption", "FILE"), "A cat."),
+    ],
+)
+async def test_helpers_print_their_result(
+    address: str, tmp_path: Path, arguments: tuple[str, ...], expected: str
+) -> None:
+    file = tmp_path / "file.mp4"
+    file.write_bytes(b"file")
+    words = [str(file) if word == "FILE" else word for word in arguments]
+    code, out, _ = await run(address, *words)
+    assert code == 0
+    assert expected in out
+    code, out, _ = await run(address, *words, "--json")
+    assert code == 0
+    assert json_lines(out)
+
+
+async def test_absent_server_is_one_line_and_a_hint() -> None:
+    code, out, error = await run("127.0.0.1:1", "ask", "?")
+    assert (code, out) == (1, "")
+    first, second = error.splitlines()
+    assert first == "error: No server answers on 127.0.0.1:1."
+    assert second.startswith("hint:")
+    code, out, _ = await run("127.0.0.1:1", "ask", "?", "--json")
+    assert code == 1
+    assert [line["type"] for line in json_lines(out)] == ["error"]
+
+
+async def test_wrong_usage_exits_with_two(address: str, tmp_path: Path) -> None:
+    absent = await run(address, "ask", "?", str(tmp_path / "absent.jpg"))
+    assert absent[0] == 2
+    assert "does not exist" in absent[2]
+    ambiguous = await run(address, "search")
+    assert ambiguous[0] == 2
+    assert "exactly one" in ambiguous[2]
+
+
+@pytest.mark.parametrize(
+    "name", ["ask", "ingest", "search", "transcribe", "caption", "serve", "doctor", "demo"]
+)
+def test_every_command_explains_itself(name: str) -> None:
+    from sensorium_client.cli import app
+    from typer.testing import CliRunner
+
+    result = CliRunner().invoke(app, [name, "--help"])
+    assert result.exit_code == 0
+    if name not in ("doctor", "demo"):
+        assert f"sensorium {name} " in result.output
