@@ -93,9 +93,13 @@ class Engine:
         await generation.begin(messages)
         return generation
 
-    async def close(self) -> None:
-        """Wait for the threads and free the model."""
+    async def finish(self) -> None:
+        """Wait for the threads that are still at work; nothing can be generated any more."""
         await asyncio.to_thread(self._executor.shutdown)
+
+    async def close(self) -> None:
+        """Finish, and free the model."""
+        await self.finish()
         await asyncio.to_thread(self.model.close)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -16,7 +16,11 @@ SERVICE_NAME = generate_pb2.DESCRIPTOR.services_by_name["GenerateService"].full_
 
 def build(settings: Settings) -> Stage:
     """The stage; its model is loaded by ``start`` and freed by ``stop``."""
-    service = GenerateService(settings.answer_tokens_max)
+    return assemble(settings, GenerateService(settings.answer_tokens_max))
+
+
+def assemble(settings: Settings, service: GenerateService) -> Stage:
+    """The stage around a service, whose ``engine`` the caller may then observe."""
 
     def register(server: grpc.aio.Server) -> None:
         generate_pb2_grpc.add_GenerateServiceServicer_to_server(service, server)

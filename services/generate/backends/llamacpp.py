@@ -135,7 +135,19 @@ class LlamaCpp:
             **fields,
         }
         self._server.handle_completions(request, reader)
+        if reader.stopped:
+            self._wait_until_idle(slot)
         reader.raise_failure()
+
+    def _wait_until_idle(self, slot: int) -> None:
+        """A cancel is only queued when the request returns; the batch under way goes on.
+
+        The server answers between two batches, so this takes one or two of them.
+        """
+        while any(
+            state["id"] == slot and state["is_processing"] for state in self._http.get("/slots")
+        ):
+            pass
 
 
 def _sampling_fields(sampling: Sampling) -> dict[str, Any]:
@@ -167,13 +179,15 @@ class _PayloadReader:
         self._failure: BaseException | None = None
         self.token_count = 0
         self.finish_reason: str | None = None
+        self.stopped = False
 
     def __call__(self, payload: dict[str, Any]) -> bool:
         try:
-            return self._read(payload)
+            self.stopped = self._read(payload)
         except BaseException as error:  # noqa: BLE001
             self._failure = error
-            return True
+            self.stopped = True
+        return self.stopped
 
     def raise_failure(self) -> None:
         if isinstance(self._failure, SensoriumError):
