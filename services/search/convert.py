@@ -1,0 +1,248 @@
+"""Protobuf to domain and back, field by field."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from google.protobuf.duration_pb2 import Duration
+from sensorium.media.v1 import evidence_pb2, media_pb2
+from sensorium.search.v1 import search_pb2
+
+from services.runtime.errors import InvalidInput
+from services.search.filters import Scope
+from services.search.query import Query
+from services.search.ranking import Hit
+from services.search.record import Chars, Record, Region, Span, Vector
+
+TOP_K_DEFAULT = 10
+TOP_K_MAX = 1000
+TEXT_CHARACTERS_MAX = 16_000
+QUERY_CHARACTERS_MAX = 8_000
+ASSET_COUNT_MAX = 100
+TAG_COUNT_MAX = 32
+
+# Vectors of half-precision models are a little off one.
+_UNIT_TOLERANCE = 0.01
+
+
+def read_document(message: search_pb2.Document, tenant_id: str, space: str) -> Record:
+    """Raises InvalidInput for a missing id or modality, a bad locator or vector,
+    or text that is too long."""
+    evidence = message.evidence
+    for identifier, field in (
+        (evidence.evidence_id, "document.evidence.evidence_id"),
+        (evidence.asset_id, "document.evidence.asset_id"),
+    ):
+        if not identifier:
+            raise InvalidInput("ID_MISSING", "An id must not be empty.", subject=field)
+    if evidence.modality == media_pb2.MODALITY_UNSPECIFIED:
+        raise InvalidInput(
+            "MODALITY_MISSING",
+            "A document must say what its asset is.",
+            subject="document.evidence.modality",
+        )
+    if len(evidence.text) > TEXT_CHARACTERS_MAX:
+        raise InvalidInput(
+            "TEXT_TOO_LONG",
+            f"A document has at most {TEXT_CHARACTERS_MAX} characters; split it.",
+            subject="document.evidence.text",
+        )
+    if len(message.tags) > TAG_COUNT_MAX:
+        raise InvalidInput(
+            "TOO_MANY_TAGS",
+            f"A document has at most {TAG_COUNT_MAX} tags.",
+            subject="document.tags",
+        )
+    if not math.isfinite(evidence.confidence):
+        raise InvalidInput(
+            "CONFIDENCE_INVALID",
+            "A confidence must be between 0 and 1.",
+            subject="document.evidence.confidence",
+        )
+    locator = evidence.locator
+    return Record(
+        tenant_id=tenant_id,
+        document_id=evidence.evidence_id,
+        segment_id=evidence.segment_id,
+        asset_id=evidence.asset_id,
+        asset_name=evidence.asset_name,
+        asset_sha256=message.asset_sha256,
+        user_id=message.user_id,
+        modality=modality_name(evidence.modality),
+        segment_kind=_KINDS.get(message.segment_kind, "unspecified"),
+        origin=_ORIGINS.get(evidence.origin, "unspecified"),
+        text=evidence.text,
+        confidence=evidence.confidence,
+        span=_read_span(locator) if locator.HasField("span") else None,
+        region=_read_region(locator.region) if locator.HasField("region") else None,
+        chars=Chars(locator.chars.start, locator.chars.end) if locator.HasField("chars") else None,
+        tags=tuple(message.tags),
+        create_time_us=message.create_time.ToMicroseconds()
+        if message.HasField("create_time")
+        else None,
+        vector=read_vector(message.embedding, space, "document.embedding"),
+    )
+
+
+def read_query(message: search_pb2.SearchQuery, tenant_id: str, space: str) -> Query:
+    """Raises InvalidInput QUERY_EMPTY, TOP_K_TOO_LARGE, TEXT_TOO_LONG, or for a
+    bad vector."""
+    has_vector = message.HasField("embedding")
+    text = message.text.strip()
+    if not has_vector and not text:
+        raise InvalidInput(
+            "QUERY_EMPTY", "A query needs an embedding, a text or both.", subject="query"
+        )
+    if message.top_k > TOP_K_MAX:
+        raise InvalidInput(
+            "TOP_K_TOO_LARGE", f"At most {TOP_K_MAX} hits can be asked for.", subject="query.top_k"
+        )
+    if len(text) > QUERY_CHARACTERS_MAX:
+        raise InvalidInput(
+            "TEXT_TOO_LONG",
+            f"A query has at most {QUERY_CHARACTERS_MAX} characters.",
+            subject="query.text",
+        )
+    scope = Scope(
+        tenant_id,
+        modalities=tuple(modality_name(number) for number in message.modalities),
+        asset_ids=tuple(message.asset_ids),
+        user_id=message.user_id,
+    )
+    vector = read_vector(message.embedding, space, "query.embedding") if has_vector else None
+    return Query(scope, vector, text, message.top_k or TOP_K_DEFAULT)
+
+
+def read_asset_ids(asset_ids: list[str]) -> list[str]:
+    """Each once, in order. Raises InvalidInput ASSET_IDS_MISSING or
+    TOO_MANY_ASSETS."""
+    if not asset_ids or not all(asset_ids):
+        raise InvalidInput(
+            "ASSET_IDS_MISSING", "Name at least one asset, and none empty.", subject="asset_ids"
+        )
+    if len(asset_ids) > ASSET_COUNT_MAX:
+        raise InvalidInput(
+            "TOO_MANY_ASSETS", f"Name at most {ASSET_COUNT_MAX} assets.", subject="asset_ids"
+        )
+    return list(dict.fromkeys(asset_ids))
+
+
+def read_vector(message: media_pb2.Embedding, space: str, subject: str) -> Vector:
+    """A vector of the space, float32 [dimension]. Raises InvalidInput
+    VECTOR_MALFORMED, DTYPE_UNSUPPORTED or SPACE_MISMATCH."""
+    if message.dtype != media_pb2.VECTOR_DTYPE_FLOAT32:
+        raise InvalidInput(
+            "DTYPE_UNSUPPORTED", "Vectors must be float32, little-endian.", subject=subject
+        )
+    if message.space != space:
+        raise InvalidInput(
+            "SPACE_MISMATCH",
+            f"This stream is of the space {space}; open another for other vectors.",
+            subject=subject,
+        )
+    if message.dimension < 1 or len(message.data) != 4 * message.dimension:
+        raise InvalidInput(
+            "VECTOR_MALFORMED",
+            "An embedding needs a dimension and four bytes for each number.",
+            subject=subject,
+        )
+    vector = np.frombuffer(message.data, dtype="<f4").astype(np.float32)
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    if not math.isfinite(length) or abs(length - 1.0) > _UNIT_TOLERANCE:
+        raise InvalidInput(
+            "VECTOR_MALFORMED",
+            "An embedding must be of unit length, all its numbers finite.",
+            subject=subject,
+        )
+    return vector / np.float32(length)
+
+
+def write_document(record: Record, space: str, *, with_vector: bool) -> search_pb2.Document:
+    """A document as the contract says it."""
+    message = search_pb2.Document(
+        evidence=evidence_pb2.Evidence(
+            evidence_id=record.document_id,
+            segment_id=record.segment_id,
+            asset_id=record.asset_id,
+            asset_name=record.asset_name,
+            modality=media_pb2.Modality.Value(f"MODALITY_{record.modality.upper()}"),
+            origin=evidence_pb2.EvidenceOrigin.Value(f"EVIDENCE_ORIGIN_{record.origin.upper()}"),
+            text=record.text,
+            locator=_write_locator(record),
+            confidence=record.confidence,
+        ),
+        segment_kind=media_pb2.SegmentKind.Value(f"SEGMENT_KIND_{record.segment_kind.upper()}"),
+        asset_sha256=record.asset_sha256,
+        user_id=record.user_id,
+        tags=record.tags,
+    )
+    if record.create_time_us is not None:
+        message.create_time.FromMicroseconds(record.create_time_us)
+    if with_vector:
+        message.embedding.space = space
+        message.embedding.dtype = media_pb2.VECTOR_DTYPE_FLOAT32
+        message.embedding.dimension = len(record.vector)
+        message.embedding.data = record.vector.astype("<f4").tobytes()
+    return message
+
+
+def write_hit(hit: Hit, space: str) -> search_pb2.SearchHit:
+    """A hit; nobody asks for its vector, so it is left out."""
+    return search_pb2.SearchHit(
+        document=write_document(hit.record, space, with_vector=False),
+        similarity=hit.similarity,
+        score=hit.score,
+    )
+
+
+def write_duration(seconds: float) -> Duration:
+    """A time span on the wire."""
+    duration = Duration()
+    duration.FromMicroseconds(round(seconds * 1e6))
+    return duration
+
+
+def modality_name(number: int) -> str:
+    """The name of a modality in the index: "image" for MODALITY_IMAGE."""
+    return _MODALITIES.get(number, "unspecified")
+
+
+def _names(values: Iterable[tuple[str, int]], prefix: str) -> dict[int, str]:
+    return {number: name.removeprefix(prefix).lower() for name, number in values}
+
+
+def _read_span(locator: media_pb2.Locator) -> Span:
+    start_ms, end_ms = (
+        round(offset.seconds * 1000 + offset.nanos / 1e6)
+        for offset in (locator.span.start, locator.span.end)
+    )
+    if not 0 <= start_ms <= end_ms:
+        raise InvalidInput(
+            "LOCATOR_INVALID",
+            "A span must not end before it starts.",
+            subject="document.evidence.locator.span",
+        )
+    return Span(start_ms, end_ms)
+
+
+def _read_region(region: media_pb2.PixelRegion) -> Region:
+    return Region(region.left_px, region.top_px, region.width_px, region.height_px)
+
+
+def _write_locator(record: Record) -> media_pb2.Locator:
+    locator = media_pb2.Locator()
+    if record.span:
+        locator.span.start.FromMilliseconds(record.span.start_ms)
+        locator.span.end.FromMilliseconds(record.span.end_ms)
+    if record.region:
+        region = record.region
+        locator.region.left_px, locator.region.top_px = region.left_px, region.top_px
+        locator.region.width_px, locator.region.height_px = region.width_px, region.height_px
+    if record.chars:
+        locator.chars.start, locator.chars.end = record.chars.start, record.chars.end
+    return locator
+
+
+_MODALITIES = _names(media_pb2.Modality.items(), "MODALITY_")
+_KINDS = _names(media_pb2.SegmentKind.items(), "SEGMENT_KIND_")
+_ORIGINS = _names(evidence_pb2.EvidenceOrigin.items(), "EVIDENCE_ORIGIN_")

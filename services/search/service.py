@@ -1,0 +1,219 @@
+"""SearchService: protobuf in, protobuf out."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+from sensorium.search.v1 import search_pb2, search_pb2_grpc
+
+from services.runtime.calls import tenant_id
+from services.runtime.errors import SensoriumError
+from services.runtime.status import item_error
+from services.runtime.streams import Emit, duplex, open_stream
+from services.runtime.telemetry import span
+from services.search import convert
+from services.search.filters import Scope
+from services.search.query import Searcher
+from services.search.record import Record
+from services.search.tables import check_space
+from services.search.writer import IndexWriter
+
+SearchRequest = search_pb2.StreamingSearchRequest
+SearchResponse = search_pb2.StreamingSearchResponse
+IndexRequest = search_pb2.StreamingIndexRequest
+IndexResponse = search_pb2.StreamingIndexResponse
+
+# Queries of one stream that the database works on at once.
+QUERY_COUNT = 4
+# Documents of one stream that wait; also the most of one acknowledgement.
+DOCUMENT_COUNT = 256
+
+
+class SearchService(search_pb2_grpc.SearchServiceServicer):
+    """Reads through ``searcher``, writes through ``writer``."""
+
+    def __init__(self, searcher: Searcher, writer: IndexWriter, default_space: str) -> None:
+        self._searcher = searcher
+        self._writer = writer
+        self._default_space = default_space
+
+    async def StreamingSearch(
+        self,
+        request_iterator: AsyncIterator[SearchRequest],
+        context: grpc.aio.ServicerContext[SearchRequest, SearchResponse],
+    ) -> AsyncIterator[SearchResponse]:
+        """See search.proto."""
+        config, messages = await open_stream(request_iterator)
+        space, tenant = self._space(config.space), tenant_id(context)
+        yield SearchResponse(
+            ready=search_pb2.SearchReady(effective_config=search_pb2.SearchConfig(space=space))
+        )
+        tally = _Tally()
+
+        async def answer_all(emit: Emit[SearchResponse]) -> None:
+            free = asyncio.Semaphore(QUERY_COUNT)
+            async with asyncio.TaskGroup() as group:
+
+                async def answer(query: search_pb2.SearchQuery) -> None:
+                    try:
+                        await emit(await self._answer(query, tenant, space, tally))
+                    finally:
+                        free.release()
+
+                async for message in messages:
+                    await free.acquire()
+                    group.create_task(answer(message.query))
+
+        async for event in duplex(answer_all):
+            yield event
+        yield SearchResponse(
+            summary=search_pb2.SearchSummary(
+                query_count=tally.count,
+                database_time=convert.write_duration(tally.database_s),
+            )
+        )
+
+    async def StreamingIndex(
+        self,
+        request_iterator: AsyncIterator[IndexRequest],
+        context: grpc.aio.ServicerContext[IndexRequest, IndexResponse],
+    ) -> AsyncIterator[IndexResponse]:
+        """See search.proto."""
+        config, messages = await open_stream(request_iterator)
+        space, tenant = self._space(config.space), tenant_id(context)
+        yield IndexResponse(
+            ready=search_pb2.IndexReady(effective_config=search_pb2.IndexConfig(space=space))
+        )
+        tally = _Tally()
+
+        async def index_all(emit: Emit[IndexResponse]) -> None:
+            waiting: asyncio.Queue[Record | None] = asyncio.Queue(DOCUMENT_COUNT)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._commit_all(space, waiting, emit, tally))
+                async for message in messages:
+                    document = message.document
+                    try:
+                        record = convert.read_document(document, tenant, space)
+                    except SensoriumError as error:
+                        item_id = document.evidence.evidence_id
+                        await emit(IndexResponse(item_error=item_error(item_id, error)))
+                        continue
+                    await waiting.put(record)
+                await waiting.put(None)
+
+        async for event in duplex(index_all):
+            yield event
+        yield IndexResponse(
+            summary=search_pb2.IndexSummary(
+                document_count=tally.count,
+                database_time=convert.write_duration(tally.database_s),
+            )
+        )
+
+    async def ListDocuments(
+        self,
+        request: search_pb2.ListDocumentsRequest,
+        context: grpc.aio.ServicerContext[
+            search_pb2.ListDocumentsRequest, search_pb2.ListDocumentsResponse
+        ],
+    ) -> AsyncIterator[search_pb2.ListDocumentsResponse]:
+        """See search.proto."""
+        space, tenant = self._space(request.space), tenant_id(context)
+        for asset_id in convert.read_asset_ids(list(request.asset_ids)):
+            for record in await self._searcher.list_asset(space, tenant, asset_id):
+                document = convert.write_document(record, space, with_vector=True)
+                yield search_pb2.ListDocumentsResponse(document=document)
+
+    async def DeleteDocuments(
+        self,
+        request: search_pb2.DeleteDocumentsRequest,
+        context: grpc.aio.ServicerContext[
+            search_pb2.DeleteDocumentsRequest, search_pb2.DeleteDocumentsResponse
+        ],
+    ) -> search_pb2.DeleteDocumentsResponse:
+        """See search.proto."""
+        asset_ids = convert.read_asset_ids(list(request.asset_ids))
+        count = await self._writer.delete(Scope(tenant_id(context), asset_ids=asset_ids))
+        return search_pb2.DeleteDocumentsResponse(document_count=count)
+
+    async def GetStats(
+        self,
+        request: search_pb2.GetStatsRequest,
+        context: grpc.aio.ServicerContext[search_pb2.GetStatsRequest, search_pb2.GetStatsResponse],
+    ) -> search_pb2.GetStatsResponse:
+        """See search.proto."""
+        counts = await self._searcher.count(tenant_id(context))
+        return search_pb2.GetStatsResponse(
+            spaces=[
+                search_pb2.SpaceStats(space=space, document_count=count)
+                for space, count in counts.items()
+            ]
+        )
+
+    def _space(self, asked: str) -> str:
+        space = asked or self._default_space
+        check_space(space)
+        return space
+
+    async def _answer(
+        self, message: search_pb2.SearchQuery, tenant: str, space: str, tally: "_Tally"
+    ) -> SearchResponse:
+        began = time.perf_counter()
+        try:
+            query = convert.read_query(message, tenant, space)
+            with span("search.query", top_k=query.top_k):
+                hits = await self._searcher.search(space, query)
+        except SensoriumError as error:
+            return SearchResponse(item_error=item_error(message.query_id, error))
+        tally.add(1, time.perf_counter() - began)
+        return SearchResponse(
+            result=search_pb2.SearchResult(
+                query_id=message.query_id, hits=[convert.write_hit(hit, space) for hit in hits]
+            )
+        )
+
+    async def _commit_all(
+        self,
+        space: str,
+        waiting: "asyncio.Queue[Record | None]",
+        emit: Emit[IndexResponse],
+        tally: "_Tally",
+    ) -> None:
+        """Commits what waits, together, until the end is read."""
+        ended = False
+        while not ended:
+            batch = [await waiting.get()]
+            while len(batch) < DOCUMENT_COUNT and not waiting.empty():
+                batch.append(waiting.get_nowait())
+            ended = batch[-1] is None
+            records = [record for record in batch if record is not None]
+            if records:
+                await self._commit(space, records, emit, tally)
+
+    async def _commit(
+        self, space: str, batch: list[Record], emit: Emit[IndexResponse], tally: "_Tally"
+    ) -> None:
+        began = time.perf_counter()
+        refusals = await self._writer.write(space, batch)
+        accepted = []
+        for record, refusal in zip(batch, refusals, strict=True):
+            if refusal is None:
+                accepted.append(record.document_id)
+            else:
+                await emit(IndexResponse(item_error=item_error(record.document_id, refusal)))
+        tally.add(len(accepted), time.perf_counter() - began)
+        if accepted:
+            await emit(IndexResponse(ack=search_pb2.IndexAck(document_ids=accepted)))
+
+
+class _Tally:
+    """What a stream did, for its summary."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.database_s = 0.0
+
+    def add(self, count: int, duration_s: float) -> None:
+        self.count += count
+        self.database_s += duration_s

@@ -1,0 +1,141 @@
+"""The database: one table of documents for each space of vectors."""
+
+import asyncio
+import importlib
+import logging
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from services.runtime.errors import InvalidInput
+from services.search.schema import TEXT, dimension_of, table_schema
+
+log = logging.getLogger(__name__)
+
+# Bounded: without a session of its own each table's caches grow to gigabytes.
+INDEX_CACHE_BYTES = 64 << 20
+METADATA_CACHE_BYTES = 32 << 20
+
+_PREFIX = "documents-"
+_SPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_PAGE_COUNT = 100
+
+# LanceDB has no stubs.
+AsyncTable = Any
+
+
+class Tables:
+    """Opens tables and keeps them open. ``folder`` is on a local disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._connection: Any = None
+        self._open: dict[str, AsyncTable] = {}
+        self._dimensions: dict[str, int] = {}
+        self._lock = asyncio.Lock()
+
+    async def connect(self) -> None:
+        """Opens the database and the tables in it."""
+        # Not at import: it takes a second that other stages need not spend.
+        lancedb = await asyncio.to_thread(importlib.import_module, "lancedb")
+        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True)
+        self._connection = await lancedb.connect_async(
+            str(self.folder),
+            session=lancedb.Session(
+                index_cache_size_bytes=INDEX_CACHE_BYTES,
+                metadata_cache_size_bytes=METADATA_CACHE_BYTES,
+            ),
+            # Every read sees what another process has committed.
+            read_consistency_interval=timedelta(0),
+        )
+        for space in await self.spaces():
+            await self.find(space)
+
+    def close(self) -> None:
+        """Closes all tables."""
+        for table in self._open.values():
+            table.close()
+        self._open = {}
+        if self._connection is not None:
+            self._connection.close()
+
+    def path(self, space: str) -> Path:
+        """Where the files of a space's table lie."""
+        return self.folder / f"{_table_name(space)}.lance"
+
+    async def spaces(self) -> list[str]:
+        """The spaces that have a table, sorted."""
+        names: list[str] = []
+        page: str | None = None
+        while True:
+            answer = await self._connection.list_tables(page_token=page, limit=_PAGE_COUNT)
+            names.extend(answer.tables)
+            page = answer.page_token
+            if not page:
+                break
+        return sorted(n.removeprefix(_PREFIX) for n in names if n.startswith(_PREFIX))
+
+    async def find(self, space: str) -> AsyncTable | None:
+        """The table of a space; None while nothing was indexed in it. Raises
+        InvalidInput SPACE_INVALID."""
+        name = _table_name(space)
+        if space in self._open:
+            return self._open[space]
+        async with self._lock:
+            if space not in self._open:
+                if space not in await self.spaces():
+                    return None
+                await self._keep(space, await self._connection.open_table(name))
+        return self._open[space]
+
+    async def find_or_create(self, space: str, dimension: int) -> AsyncTable:
+        """The table of a space, made if there is none; two calls at once, in
+        whatever processes, get the same. Only the writer calls this."""
+        found = await self.find(space)
+        if found is not None:
+            return found
+        async with self._lock:
+            table = await self._connection.create_table(
+                _table_name(space), schema=table_schema(dimension), exist_ok=True
+            )
+            await self._keep(space, table)
+            await self._ensure_text_index(table)
+        return table
+
+    async def ensure_text_index(self, space: str) -> None:
+        """Makes the full text index where a crash came between table and index."""
+        table = await self.find(space)
+        if table is not None:
+            await self._ensure_text_index(table)
+
+    def dimension(self, space: str) -> int | None:
+        """How many numbers the vectors of a space have; None if it has no table."""
+        return self._dimensions.get(space)
+
+    async def _keep(self, space: str, table: AsyncTable) -> None:
+        self._dimensions[space] = dimension_of(await table.schema())
+        self._open[space] = table
+
+    async def _ensure_text_index(self, table: AsyncTable) -> None:
+        from lancedb.index import FTS
+
+        if any(TEXT in index.columns for index in await table.list_indices()):
+            return
+        # Rows that come after are searched by a scan until the next optimize.
+        await table.create_index(TEXT, config=FTS(with_position=False))
+
+
+def check_space(space: str) -> None:
+    """Raises InvalidInput SPACE_INVALID unless it can name a table."""
+    if not _SPACE.fullmatch(space):
+        raise InvalidInput(
+            "SPACE_INVALID",
+            "A space is named by 1 to 64 letters, digits, hyphens and underscores.",
+            subject="config.space",
+        )
+
+
+def _table_name(space: str) -> str:
+    check_space(space)
+    return _PREFIX + space

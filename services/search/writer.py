@@ -1,0 +1,278 @@
+"""The one writer of the index.
+
+Concurrent writers of the same new keys duplicate rows in LanceDB, and each
+commit costs the same for one row as for a hundred. So a single task takes the
+writes of all streams, commits what waits together, syncs, and only then says
+that it is done. It also compacts on a schedule of its own.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError, Unavailable
+from services.runtime.telemetry import span
+from services.search.durability import FolderSync
+from services.search.filters import Scope
+from services.search.record import Record
+from services.search.schema import KEY, to_arrow
+from services.search.tables import AsyncTable, Tables
+
+log = logging.getLogger(__name__)
+
+# What LanceDB raises; its own types all derive from these.
+DATABASE_ERRORS = (RuntimeError, OSError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class WriterOptions:
+    """Bounds and schedule of the writer."""
+
+    queue_count: int = 16
+    """Calls that wait; then ``write`` waits."""
+    commit_rows: int = 2000
+    """Most rows of one commit."""
+    compact_commits: int = 32
+    """A table is compacted after this many commits ..."""
+    compact_share: float = 0.2
+    """... and not before that takes at most this share of the time spent writing ..."""
+    compact_commits_max: int = 512
+    """... but after this many in any case."""
+    keep_versions: timedelta = timedelta(seconds=30)
+    """Old versions live this long: longer than any read, which holds one."""
+    idle_s: float = 60.0
+    """With nothing to write for so long, what was written is compacted."""
+
+
+@dataclass(slots=True)
+class _Write:
+    space: str
+    records: Sequence[Record]
+    done: asyncio.Future[list[InvalidInput | None]]
+
+
+@dataclass(slots=True)
+class _Delete:
+    scope: Scope
+    done: asyncio.Future[int]
+
+
+@dataclass(slots=True)
+class _TableState:
+    folder: FolderSync
+    commit_count: int = 0
+    write_s: float = 0.0
+    last_compact_s: float = 0.0
+
+
+@dataclass(slots=True)
+class IndexWriter:
+    """Start it once; ``write`` and ``delete`` return when the change is durable."""
+
+    tables: Tables
+    options: WriterOptions = field(default_factory=WriterOptions)
+    _queue: asyncio.Queue[_Write | _Delete | None] = field(init=False)
+    _states: dict[str, _TableState] = field(default_factory=dict)
+    _task: asyncio.Task[None] | None = None
+    _next: _Write | _Delete | None = None
+
+    def __post_init__(self) -> None:
+        self._queue = asyncio.Queue(self.options.queue_count)
+
+    async def start(self) -> None:
+        """Starts the task. The tables are connected."""
+        for space in await self.tables.spaces():
+            await self.tables.ensure_text_index(space)
+        self._task = asyncio.create_task(self._run(), name="index-writer")
+
+    async def stop(self) -> None:
+        """Does what waits, then ends."""
+        if self._task is not None:
+            await self._queue.put(None)
+            await self._task
+            self._task = None
+        for state in self._states.values():
+            state.folder.close()
+        self._states = {}
+
+    async def write(self, space: str, records: Sequence[Record]) -> list[InvalidInput | None]:
+        """Indexes records, replacing those of the same key; a key given twice
+        keeps the last. Returns, for each record, None or why it was refused.
+        Raises InternalFailure INDEX_WRITE_FAILED, Unavailable INDEX_CLOSED."""
+        done: asyncio.Future[list[InvalidInput | None]] = asyncio.get_running_loop().create_future()
+        await self._submit(_Write(space, records, done))
+        return await done
+
+    async def delete(self, scope: Scope) -> int:
+        """Deletes all rows of a scope in every space; returns how many. Raises
+        as ``write``."""
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        await self._submit(_Delete(scope, done))
+        return await done
+
+    async def _submit(self, job: _Write | _Delete) -> None:
+        if self._task is None or self._task.done():
+            raise Unavailable("INDEX_CLOSED", "The index is closed; try again later.")
+        await self._queue.put(job)
+
+    async def _run(self) -> None:
+        try:
+            while (job := await self._take()) is not None:
+                if isinstance(job, _Delete):
+                    await self._do_delete(job)
+                else:
+                    await self._do_write(self._gather(job))
+        finally:
+            self._refuse_waiting()
+
+    async def _take(self) -> _Write | _Delete | None:
+        job, self._next = self._next, None
+        while job is None and any(state.commit_count for state in self._states.values()):
+            try:
+                return await asyncio.wait_for(self._queue.get(), self.options.idle_s)
+            except TimeoutError:
+                for space, state in self._states.items():
+                    if state.commit_count:
+                        await self._compact(space)
+        return job if job is not None else await self._queue.get()
+
+    def _gather(self, first: _Write) -> list[_Write]:
+        """The writes to the same space that wait now, in their order."""
+        writes, rows = [first], len(first.records)
+        while rows < self.options.commit_rows and not self._queue.empty():
+            job = self._queue.get_nowait()
+            if not isinstance(job, _Write) or job.space != first.space:
+                self._put_back(job)
+                break
+            writes.append(job)
+            rows += len(job.records)
+        return writes
+
+    def _put_back(self, job: _Write | _Delete | None) -> None:
+        if job is None:
+            # The end was queued last; nothing can have come after it.
+            self._queue.put_nowait(None)
+        else:
+            self._next = job
+
+    async def _do_write(self, writes: list[_Write]) -> None:
+        space = writes[0].space
+        records = [record for write in writes for record in write.records]
+        try:
+            with span("search.commit", row_count=len(records)):
+                refusals = await self._commit(space, records)
+        except DATABASE_ERRORS:
+            log.exception("a commit of %d rows failed", len(records))
+            error = InternalFailure("INDEX_WRITE_FAILED", "The documents could not be indexed.")
+            for write in writes:
+                _fail(write.done, error)
+            return
+        start = 0
+        for write in writes:
+            if not write.done.done():
+                write.done.set_result(refusals[start : start + len(write.records)])
+            start += len(write.records)
+        await self._compact_if_due(space)
+
+    async def _commit(self, space: str, records: list[Record]) -> list[InvalidInput | None]:
+        if not records:
+            return []
+        began = time.perf_counter()
+        table = await self.tables.find_or_create(space, len(records[0].vector))
+        dimension = self.tables.dimension(space) or 0
+        refusals = [_refusal(record, dimension) for record in records]
+        fitting = zip(records, refusals, strict=True)
+        last = {record.key: record for record, refusal in fitting if refusal is None}
+        if last:
+            rows = await asyncio.to_thread(to_arrow, list(last.values()), dimension)
+            merge = table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
+            await merge.execute(rows)
+            await self._sync(space)
+            self._count(space, time.perf_counter() - began)
+        return refusals
+
+    async def _do_delete(self, job: _Delete) -> None:
+        condition, count = job.scope.sql(), 0
+        try:
+            for space in await self.tables.spaces():
+                table: AsyncTable = await self.tables.find(space)
+                found = await table.count_rows(condition)
+                if found:
+                    began = time.perf_counter()
+                    await table.delete(condition)
+                    await self._sync(space)
+                    self._count(space, time.perf_counter() - began)
+                    count += found
+        except DATABASE_ERRORS:
+            log.exception("a deletion failed")
+            error = InternalFailure("INDEX_WRITE_FAILED", "The documents could not be deleted.")
+            _fail(job.done, error)
+            return
+        if not job.done.done():
+            job.done.set_result(count)
+
+    async def _sync(self, space: str) -> None:
+        await asyncio.to_thread(self._state(space).folder.sync)
+
+    def _state(self, space: str) -> _TableState:
+        if space not in self._states:
+            self._states[space] = _TableState(FolderSync(self.tables.path(space)))
+        return self._states[space]
+
+    def _count(self, space: str, duration_s: float) -> None:
+        state = self._state(space)
+        state.commit_count += 1
+        state.write_s += duration_s
+
+    async def _compact_if_due(self, space: str) -> None:
+        state, options = self._state(space), self.options
+        if state.commit_count < options.compact_commits:
+            return
+        # A large table takes long to compact; doing it ever so often would cost
+        # more than all the writing.
+        worth = state.last_compact_s <= options.compact_share * state.write_s
+        if not worth and state.commit_count < options.compact_commits_max:
+            return
+        await self._compact(space)
+
+    async def _compact(self, space: str) -> None:
+        state = self._state(space)
+        began = time.perf_counter()
+        table: AsyncTable = await self.tables.find(space)
+        try:
+            with span("search.compact", commit_count=state.commit_count):
+                await table.optimize(cleanup_older_than=self.options.keep_versions)
+        except DATABASE_ERRORS:
+            # Compaction changes no row; the next one may succeed.
+            log.exception("compaction failed")
+        state.last_compact_s = time.perf_counter() - began
+        state.commit_count, state.write_s = 0, 0.0
+
+    def _refuse_waiting(self) -> None:
+        error = Unavailable("INDEX_CLOSED", "The index is closed; try again later.")
+        if self._next is not None:
+            _fail(self._next.done, error)
+        while not self._queue.empty():
+            job = self._queue.get_nowait()
+            if job is not None:
+                _fail(job.done, error)
+
+
+def _refusal(record: Record, dimension: int) -> InvalidInput | None:
+    if len(record.vector) == dimension:
+        return None
+    return InvalidInput(
+        "DIMENSION_MISMATCH",
+        f"Vectors of this space have {dimension} numbers.",
+        subject="document.embedding.dimension",
+    )
+
+
+def _fail(
+    done: "asyncio.Future[list[InvalidInput | None]] | asyncio.Future[int]", error: SensoriumError
+) -> None:
+    if not done.done():
+        done.set_exception(error)
