@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ DECODER_THREADS = 32
 """Assets cut at once; those beyond wait in the spool. Most of them wait for bytes."""
 DISK_THREADS = 8
 SWEEP_INTERVAL_S = 3600.0
+STOP_TIMEOUT_S = 5.0
 _SEGMENTS_AHEAD = 4
 
 
@@ -49,6 +50,8 @@ class IngestEngine:
         self.segmenter = Segmenter(limits)
         self._disk = ThreadPoolExecutor(DISK_THREADS, "ingest-disk")
         self._decoders = ThreadPoolExecutor(DECODER_THREADS, "ingest-decode")
+        self.uploads: set[asyncio.Task[None]] = set()
+        """The uploads that run now."""
         self._sweeper: asyncio.Task[None] | None = None
 
     @property
@@ -56,12 +59,19 @@ class IngestEngine:
         """How many assets are being cut now."""
         return self.segmenter.active_decoders
 
+    @property
+    def open_part_count(self) -> int:
+        """How many uploads hold a part now."""
+        return self.spool.open_count
+
     async def start(self) -> None:
         """Begin to throw expired uploads away."""
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
-        """End the threads; what is still being cut must have been cancelled before."""
+        """Wait for cancelled uploads to let go of their parts, then end the threads."""
+        if self.uploads:
+            await asyncio.wait(self.uploads, timeout=STOP_TIMEOUT_S)
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.wait({self._sweeper})
@@ -107,7 +117,7 @@ class IngestEngine:
 
     async def recut(
         self, tenant: str, asset_id: str, options: CutOptions
-    ) -> AsyncIterator[tuple[AssetRecord, MediaInfo | Segment]]:
+    ) -> AsyncGenerator[tuple[AssetRecord, MediaInfo | Segment], None]:
         """Cut a committed asset again: its record with the info, then with each segment.
 
         Raises:

@@ -65,10 +65,12 @@ class IngestSession:
         self._uploads[asset.asset_id] = upload
         task = self._group.create_task(upload.run())
         self._tasks[task] = upload
+        self._engine.uploads.add(task)
         task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self.received_bytes += self._tasks.pop(task).received_bytes
+        self._engine.uploads.discard(task)
 
     async def _wait_for_room(self, running: list[AssetUpload]) -> None:
         """Wait until a finished asset is done; if none is finished the client has too many open."""

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -38,10 +39,11 @@ class PartState:
 class Part:
     """The bytes of one upload, exclusively held by this object until closed."""
 
-    def __init__(self, path: Path, state_path: Path | None) -> None:
+    def __init__(self, path: Path, state_path: Path | None, on_release: Callable[[], None]) -> None:
         self.path = path
         self.growth = Growth()
         self._state_path = state_path
+        self._on_release = on_release
         self._hash = hashlib.sha256()
         self._descriptor = _open_locked(path)
         self._state_descriptor = -1
@@ -126,6 +128,7 @@ class Part:
         if self._state_descriptor >= 0:
             os.close(self._state_descriptor)
             self._state_descriptor = -1
+        self._on_release()
 
 
 class Spool:
@@ -137,6 +140,22 @@ class Spool:
         self._folder = folder
         self._expiry_s = expiry_s
         self._clock = clock
+        self._open_count = 0
+        self._lock = threading.Lock()
+
+    @property
+    def open_count(self) -> int:
+        """How many parts are held now."""
+        return self._open_count
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._open_count += change
+
+    def _hold(self, path: Path, state_path: Path | None) -> Part:
+        part = Part(path, state_path, lambda: self._count(-1))
+        self._count(1)
+        return part
 
     def open(self, tenant: str, asset_id: str) -> Part:
         """Open or resume the upload of an asset.
@@ -148,13 +167,13 @@ class Spool:
         make_folder(path.parent)
         if self.state(tenant, asset_id) is None:
             self._expire(path)
-        return Part(path, path.with_suffix(".json"))
+        return self._hold(path, path.with_suffix(".json"))
 
     def open_temporary(self, tenant: str) -> Part:
         """Room for bytes that are only decoded: never synced, gone when closed."""
         path = self._path(tenant, f".temporary-{uuid.uuid4().hex}")
         make_folder(path.parent)
-        return Part(path, None)
+        return self._hold(path, None)
 
     def state(self, tenant: str, asset_id: str) -> PartState | None:
         """How far an upload got; None when it is unknown or has expired."""

@@ -1,0 +1,221 @@
+"""Uploads over a real channel: what is committed, what is not, what can be resumed."""
+
+import asyncio
+import hashlib
+
+import grpc
+import pytest
+from sensorium.ingest.v1 import ingest_pb2
+from sensorium.media.v1 import media_pb2
+
+from tests import media
+from tests.contract.ingest.conftest import Ingest, Response, chunks, config, finish, start, whole
+
+JPEG = media.jpeg()
+TENANT = (("sensorium-tenant", "default"),)
+
+
+async def test_worked_sequence_of_events(ingest: Ingest) -> None:
+    events = await ingest.send(whole("a", JPEG, "boat.jpg"))
+    kinds = [response.WhichOneof("event") for response in events.responses]
+    steady = [kind for kind in kinds if kind != "chunk_ack"]
+    assert steady == [
+        *("ready", "upload_opened", "asset_info", "segment"),
+        *("segments_complete", "asset", "summary"),
+    ]
+    assert events.asset.sha256 == hashlib.sha256(JPEG).hexdigest()
+    assert events.asset.info.name == "boat.jpg"
+    assert events.asset.info.modality == media_pb2.MODALITY_IMAGE
+    assert events.of("chunk_ack")[-1].durable_offset == len(JPEG)
+    summary = events.of("summary")[0]
+    assert (summary.asset_count, summary.segment_count) == (1, 1)
+    assert summary.received_bytes == len(JPEG)
+    assert ingest.parts() == []
+
+
+async def test_assets_interleave_and_a_bad_one_leaves_the_others_alone(ingest: Ingest) -> None:
+    sound = media.wav(media.tone(1))
+    first, second = chunks("a", JPEG, size=4096), chunks("b", sound, size=4096)
+    mixed = [message for pair in zip(first, second, strict=False) for message in pair]
+    rest = first[len(second) :] + second[len(first) :]
+    messages = [start("a"), start("bad"), start("b"), *mixed, *chunks("bad", media.HLS_PLAYLIST)]
+    messages += [*rest, finish("bad", media.HLS_PLAYLIST), finish("a", JPEG), finish("b", sound)]
+    events = await ingest.send(messages)
+    assert {asset.asset_id for asset in events.of("asset")} == {"a", "b"}
+    assert events.of("item_error")[0].item_id == "bad"
+    assert events.error.reason == "UNSUPPORTED_MEDIA"
+
+
+async def test_half_close_without_finish_commits_nothing(ingest: Ingest) -> None:
+    events = await ingest.send([start("a"), *chunks("a", JPEG)])
+    assert events.error.reason == "ASSET_UNFINISHED"
+    assert not events.of("asset")
+    assert ingest.visible() == []
+    state = await ingest.stub.GetUpload(ingest_pb2.GetUploadRequest(asset_id="a"), metadata=TENANT)
+    assert state.durable_offset == len(JPEG)
+    assert not state.committed
+    assert state.expire_time.seconds > 0
+
+
+async def test_resume_after_a_cancel_gives_the_same_asset_and_segments(ingest: Ingest) -> None:
+    content = media.webm()
+    half = len(content) // 2
+    call = ingest.open()
+    await call.write(config())
+    await call.write(start("v"))
+    for message in chunks("v", content[:half]):
+        await call.write(message)
+    while (await ingest.until(call, "chunk_ack")).of("chunk_ack")[-1].durable_offset < half:
+        pass
+    call.cancel()
+    await until_idle(ingest)
+    assert ingest.visible() == []
+
+    state = await ingest.stub.GetUpload(ingest_pb2.GetUploadRequest(asset_id="v"), metadata=TENANT)
+    assert state.durable_offset == half
+    resumed = await ingest.send([start("v"), *chunks("v", content, half), finish("v", content)])
+    assert resumed.of("upload_opened")[0].resume_offset == half
+    other = await ingest.send(whole("w", content))
+    assert resumed.asset.sha256 == hashlib.sha256(content).hexdigest()
+    assert [s.image.data or s.audio.samples for s in resumed.segments] == [
+        s.image.data or s.audio.samples for s in other.segments
+    ]
+
+
+async def test_cancel_frees_the_decoder(ingest: Ingest) -> None:
+    call = ingest.open()
+    await call.write(config())
+    await call.write(start("v"))
+    for message in chunks("v", media.webm()[:60_000]):
+        await call.write(message)
+    await ingest.until(call, "segment")
+    assert ingest.engine.active_decoders == 1
+    call.cancel()
+    await until_idle(ingest)
+    assert ingest.visible() == []
+
+
+async def until_idle(ingest: Ingest) -> None:
+    """Wait until the uploads that run have let go of everything."""
+    async with asyncio.timeout(5):
+        await asyncio.wait(ingest.engine.uploads)
+    assert ingest.engine.active_decoders == ingest.engine.open_part_count == 0
+
+
+@pytest.mark.parametrize("make", [media.fragmented_mp4, media.webm, media.faststart_mp4])
+async def test_segments_come_before_the_last_bytes_are_sent(ingest: Ingest, make: object) -> None:
+    assert callable(make)
+    content: bytes = make(12.0)
+    sent = len(content) * 2 // 3
+    call = ingest.open()
+    await call.write(config())
+    await call.write(start("v"))
+    for message in chunks("v", content[:sent], size=8192):
+        await call.write(message)
+    early = await ingest.until(call, "segment")
+    assert early.of("asset_info")[0].streamable
+    for message in chunks("v", content, sent):
+        await call.write(message)
+    await call.write(finish("v", content))
+    await call.done_writing()
+    rest = await ingest.until(call, "summary")
+    assert rest.asset.size_bytes == len(content)
+
+
+async def test_speech_windows_come_while_sound_is_still_sent(ingest: Ingest) -> None:
+    content = media.wav(media.speech_like(20))
+    call = ingest.open()
+    await call.write(config())
+    await call.write(start("s"))
+    for message in chunks("s", content[: len(content) * 3 // 4]):
+        await call.write(message)
+    early = await ingest.until(call, "segment")
+    assert early.segments[0].audio.sample_rate_hz == 16_000
+    call.cancel()
+
+
+async def test_repeated_upload_is_harmless_and_other_bytes_are_refused(ingest: Ingest) -> None:
+    first = await ingest.send(whole("a", JPEG))
+    again = await ingest.send(whole("a", JPEG))
+    assert again.asset == first.asset
+    assert again.of("upload_opened")[0].resume_offset == len(JPEG)
+    assert again.segments == first.segments
+    short = await ingest.send([start("a"), finish("a", JPEG)])
+    assert short.asset == first.asset
+    other = await ingest.send(whole("a", media.png()))
+    assert other.error.reason == "ASSET_EXISTS"
+    assert other.error.code == grpc.StatusCode.ALREADY_EXISTS.value[0]
+
+
+async def test_same_bytes_are_kept_once_within_a_tenant_only(ingest: Ingest) -> None:
+    first = await ingest.send(whole("a", JPEG))
+    second = await ingest.send(whole("b", JPEG))
+    foreign = await ingest.send(whole("c", JPEG), tenant="other")
+    assert first.asset.duplicate_of == ""
+    assert second.asset.duplicate_of == "a"
+    assert foreign.asset.duplicate_of == ""
+    assert ingest.visible().count(first.asset.sha256) == 2
+    request = ingest_pb2.FindAssetsRequest(sha256=[first.asset.sha256, "0" * 64, "../../etc"])
+    found = await ingest.stub.FindAssets(request, metadata=TENANT)
+    assert [asset.asset_id for asset in found.assets] == ["a"]
+
+
+async def test_second_stream_of_the_same_asset_is_told_so(ingest: Ingest) -> None:
+    call = ingest.open()
+    await call.write(config())
+    await call.write(start("a"))
+    await ingest.until(call, "upload_opened")
+    second = await ingest.send(whole("a", JPEG))
+    assert second.error.reason == "UPLOAD_IN_PROGRESS"
+    for message in [*chunks("a", JPEG), finish("a", JPEG)]:
+        await call.write(message)
+    await call.done_writing()
+    assert (await ingest.until(call, "summary")).asset.asset_id == "a"
+
+
+async def test_store_only_stores_and_ephemeral_only_cuts(ingest: Ingest) -> None:
+    stored = await ingest.send(whole("a", JPEG), store_only=True)
+    assert stored.segments == []
+    assert stored.asset.info.width_px == 640
+    cut = await ingest.send(whole("b", JPEG), ephemeral=True)
+    assert len(cut.segments) == 1
+    assert cut.of("asset") == []
+    assert ingest.parts() == []
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ingest.stub.GetAsset(ingest_pb2.GetAssetRequest(asset_id="b"), metadata=TENANT)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_stored_asset_is_cut_again_as_it_was(ingest: Ingest) -> None:
+    for asset_id, content in {"v": media.mp4(), "t": media.TEXT.encode()}.items():
+        events = await ingest.send(whole(asset_id, content))
+        request = ingest_pb2.SegmentAssetRequest(asset_id=asset_id)
+        again = [r async for r in ingest.stub.SegmentAsset(request, metadata=TENANT)]
+        assert [r.segment for r in again if r.WhichOneof("event") == "segment"] == events.segments
+        assert again[0].asset_info.asset_id == asset_id
+        assert again[-1].segments_complete.segment_count == len(events.segments)
+
+
+async def test_assets_are_listed_newest_first_in_stable_pages(ingest: Ingest) -> None:
+    for asset_id in ("a", "b", "c"):
+        await ingest.send(whole(asset_id, JPEG))
+    first = await ingest.stub.ListAssets(ingest_pb2.ListAssetsRequest(page_size=2), metadata=TENANT)
+    await ingest.send(whole("d", JPEG))
+    second = await ingest.stub.ListAssets(
+        ingest_pb2.ListAssetsRequest(page_size=2, page_token=first.next_page_token), metadata=TENANT
+    )
+    assert [asset.asset_id for asset in first.assets] == ["c", "b"]
+    assert [asset.asset_id for asset in second.assets] == ["a"]
+    assert second.next_page_token == ""
+
+
+async def test_a_client_that_does_not_read_can_still_upload(ingest: Ingest) -> None:
+    content = media.wav(media.tone(300, 48_000), 48_000)
+    call = ingest.open()
+    async with asyncio.timeout(30):
+        await call.write(config())
+        for message in whole("s", content):
+            await call.write(message)
+        await call.done_writing()
+    responses: list[Response] = [response async for response in call]
+    assert responses[-2].asset.size_bytes == len(content)
