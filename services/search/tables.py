@@ -120,10 +120,20 @@ class Tables:
     async def _ensure_text_index(self, table: AsyncTable) -> None:
         from lancedb.index import FTS
 
-        if any(TEXT in index.columns for index in await table.list_indices()):
+        if await _has_text_index(table):
             return
-        # Rows that come after are searched by a scan until the next optimize.
-        await table.create_index(TEXT, config=FTS(with_position=False))
+        try:
+            # Rows that come after are searched by a scan until the next optimize.
+            await table.create_index(TEXT, config=FTS(with_position=False))
+        except RuntimeError:
+            # Another process may have made it in the same moment.
+            await table.checkout_latest()
+            if not await _has_text_index(table):
+                raise
+
+
+async def _has_text_index(table: AsyncTable) -> bool:
+    return any(TEXT in index.columns for index in await table.list_indices())
 
 
 def check_space(space: str) -> None:
