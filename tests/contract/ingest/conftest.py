@@ -118,6 +118,7 @@ class Ingest:
         await call.write(config(**options))
         for message in messages:
             await call.write(message)
+        await call.done_writing()
         events = Events()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             async for response in call:

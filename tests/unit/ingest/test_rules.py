@@ -1,0 +1,71 @@
+"""The rules of sampling, of pauses and of tiles."""
+
+import itertools
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingest.sampling import FILLED_COUNT, sampling_bins
+from services.ingest.tiles import TILE_COUNT_MAX, tile_regions
+from services.ingest.windows import SAMPLE_RATE_HZ, PauseCutter
+from tests import media
+
+
+@given(st.floats(0.1, 300), st.integers(1, 256))
+def test_known_length_gives_equal_bins_within_the_budget(duration_s: float, budget: int) -> None:
+    bins = list(sampling_bins(duration_s, budget))
+    wanted = max(FILLED_COUNT, int(np.ceil(duration_s / 2)))
+    assert len(bins) == min(budget, wanted)
+    widths = [each.end_s - each.start_s for each in bins]
+    assert np.allclose(widths, duration_s / len(bins))
+    assert bins[0].start_s == 0
+    assert np.isclose(bins[-1].end_s, duration_s)
+
+
+@given(st.integers(1, 256))
+def test_unknown_length_never_spends_more_than_the_budget(budget: int) -> None:
+    bins = list(sampling_bins(None, budget))
+    assert len(bins) == budget
+    assert all(first.end_s == second.start_s for first, second in itertools.pairwise(bins))
+    if budget >= 32:
+        assert bins[-1].end_s > 240
+
+
+@given(
+    st.integers(0, 40 * SAMPLE_RATE_HZ),
+    st.lists(st.integers(1, 5 * SAMPLE_RATE_HZ), max_size=20),
+    st.integers(0, 3),
+)
+def test_windows_tile_the_signal_whatever_the_pieces(
+    count: int, sizes: list[int], seed: int
+) -> None:
+    signal = np.random.default_rng(seed).integers(-9000, 9000, count).astype(np.int16)
+    pieces = np.split(signal, np.clip(np.cumsum(sizes), 0, count)) if sizes else [signal]
+    cutter, whole = PauseCutter(4, 12), PauseCutter(4, 12)
+    windows = [window for piece in pieces for window in cutter.push(piece)] + list(cutter.flush())
+    expected = list(whole.push(signal)) + list(whole.flush())
+    assert [len(window) for window in windows] == [len(window) for window in expected]
+    assert np.array_equal(np.concatenate([*windows, np.empty(0, np.int16)]), signal)
+    for window in windows[:-1]:
+        assert 4 * SAMPLE_RATE_HZ <= len(window) <= 12 * SAMPLE_RATE_HZ
+
+
+def test_sound_is_cut_in_its_pauses() -> None:
+    cutter = PauseCutter(4, 12)
+    first = next(cutter.push(media.speech_like(13, pause_every_s=7)))
+    assert 7.1 <= len(first) / SAMPLE_RATE_HZ <= 7.3
+
+
+@given(st.integers(1, 20_000), st.integers(1, 20_000))
+def test_tiles_cover_any_picture_and_stay_inside(width_px: int, height_px: int) -> None:
+    regions = tile_regions(width_px, height_px)
+    assert len(regions) <= TILE_COUNT_MAX
+    assert bool(regions) == (max(width_px, height_px) > 1600)
+    for region in regions:
+        assert region.left_px + region.width_px <= width_px
+        assert region.top_px + region.height_px <= height_px
+    corners = {(r.left_px, r.top_px) for r in regions}
+    assert len(corners) == len(regions)
+    if regions:
+        assert sum(r.width_px * r.height_px for r in regions) >= width_px * height_px
