@@ -53,6 +53,10 @@ class Engine:
         """Generations and prefills that wait for a slot."""
         return self._pool.waiting
 
+    def cached_token_count(self, generation: Generation) -> int:
+        """Tokens of a generation's prompt that some slot holds."""
+        return self._pool.cached_length(generation.prompt)
+
     async def busy_slots(self) -> int:
         """Slots that compute now, as the engine below reports it."""
         return await self._in_thread(self.model.busy_slot_count)

@@ -134,6 +134,11 @@ class Generation:
             _swallow(self._reader)
 
     @property
+    def prompt(self) -> Sequence[int]:
+        """The tokens so far."""
+        return self._tokens
+
+    @property
     def read_ahead_token_count(self) -> int:
         """Tokens of the prompt that were read before the question came."""
         return self._read_length

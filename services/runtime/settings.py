@@ -115,6 +115,14 @@ class Settings(BaseSettings):
     """Least severe log line that is written."""
 
 
+def set_library_default(variable: str, value: str) -> None:
+    """Set what a native library reads from the environment when it is loaded.
+
+    Call it before the library's import. What the operator set stays.
+    """
+    os.environ.setdefault(variable, value)
+
+
 def load_settings() -> Settings:
     """Read the settings; on a wrong value say which variable and exit with 2."""
     try:

@@ -23,7 +23,9 @@ LONG = [f"[{number}] film.mp4 seen: scene number {number} of the film" for numbe
 
 
 async def test_an_answer_uses_the_context(engine: Engine) -> None:
-    answer, generation = await ask(engine, "When is the meeting?", NOTES)
+    answer, generation = await ask(
+        engine, "When is the meeting?", NOTES, sampling=Sampling(max_tokens=64)
+    )
     assert "Thursday" in answer
     assert generation.usage.completion_token_count > 0
     assert not generation.reached_limit
@@ -52,7 +54,7 @@ async def test_max_tokens_ends_an_answer_and_says_so(engine: Engine) -> None:
 
 
 @settings(
-    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     splits=st.lists(st.integers(1, len(NOTES) - 1), unique=True).map(sorted), reset=st.booleans()
@@ -152,9 +154,7 @@ async def test_cancel_while_reading_frees_the_slot(engine: Engine) -> None:
     await _cancel(answer, generation)
     await _idle(engine)
     assert generation.usage.completion_token_count == 0
-    # It stopped part of the way.
-    _, again = await ask(engine, "What is seen?", LONG, sampling=Sampling(max_tokens=1))
-    assert again.usage.prompt_token_count > 600
+    assert engine.cached_token_count(generation) < generation.usage.prompt_token_count - 32
 
 
 async def test_closing_while_context_is_read_ahead_frees_the_slot(engine: Engine) -> None:
