@@ -1,12 +1,16 @@
 """A back end at work: items are prepared in threads, batched, run and finished."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any, Generic, TypeVar
 
 from services.encode.backends.contract import Backend, ModelDescription
 from services.runtime.batching import BatchOptions, DynamicBatcher, Meter
+from services.runtime.errors import InternalFailure, SensoriumError
+
+_log = logging.getLogger(__name__)
 
 RawT = TypeVar("RawT")
 ResultT = TypeVar("ResultT")
@@ -66,6 +70,16 @@ class Engine(Generic[RawT, ResultT]):
         await self._batcher.close()
 
     async def _apart(self, function: Callable[[Any], Any], argument: Any) -> Any:
-        if self._threads is None:
-            return function(argument)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, argument)
+        try:
+            if self._threads is None:
+                return function(argument)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, function, argument)
+        except SensoriumError:
+            raise
+        # A back end's bug may cost its item, never the stream.
+        except Exception as error:  # noqa: BLE001
+            _log.error("%s failed", self.description.ref, exc_info=error)
+            raise InternalFailure(
+                "ENCODER_FAILED", "The model could not process this item."
+            ) from None

@@ -23,12 +23,12 @@ def decode(data: bytes, target_px: int | None = None) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
         if picture.width * picture.height > PIXELS_MAX:
-            raise LimitExceeded(
-                "IMAGE_TOO_LARGE", "A segment's picture has too many pixels.", subject="image"
-            )
+            raise _too_large()
         if target_px is not None:
             picture.draft("RGB", (2 * target_px, 2 * target_px))
         picture.load()
+    except Image.DecompressionBombError:
+        raise _too_large() from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
         raise InvalidInput(
             "IMAGE_UNDECODABLE", "The picture is not a readable PNG or JPEG.", subject="image"
@@ -38,3 +38,9 @@ def decode(data: bytes, target_px: int | None = None) -> Image.Image:
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return picture.convert("RGB")
+
+
+def _too_large() -> LimitExceeded:
+    return LimitExceeded(
+        "IMAGE_TOO_LARGE", "A segment's picture has too many pixels.", subject="image"
+    )

@@ -1,0 +1,206 @@
+"""What the models of the offline kit make of real media."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from services.encode.encoder import Encoder, Outcome, TaskDone, TaskFailed, Usage
+from services.encode.engines import Engines
+from services.encode.segments import EncodeOptions, Segment, SegmentKind, Speech, Task
+from services.runtime.cache import ResultCache
+from services.runtime.errors import InvalidInput
+from tests.unit.encode.real import as_png, picture, sign, spoken_samples
+
+
+async def encode(
+    engines: Engines,
+    payload: bytes,
+    kind: SegmentKind = SegmentKind.IMAGE_VIEW,
+    tasks: frozenset[Task] = frozenset(),
+    language: str = "en",
+) -> dict[Task, Outcome]:
+    outcomes: dict[Task, Outcome] = {}
+
+    async def report(outcome: Outcome) -> None:
+        outcomes[outcome.task] = outcome
+
+    segment = Segment("a/s/0", "a", kind, payload, sample_rate_hz=16_000)
+    encoder = Encoder(engines, ResultCache(0))
+    await encoder.encode(segment, EncodeOptions(tasks=tasks, language=language), Usage(), report)
+    return outcomes
+
+
+def done(outcome: Outcome) -> TaskDone:
+    assert isinstance(outcome, TaskDone), outcome
+    return outcome
+
+
+async def texts(engines: Engines, payload: bytes, task: Task, **kwargs: object) -> list[str]:
+    kind = SegmentKind.AUDIO_WINDOW if task is Task.TRANSCRIBE else SegmentKind.IMAGE_VIEW
+    language = str(kwargs.get("language", "en"))
+    outcomes = await encode(engines, payload, kind, frozenset([task]), language)
+    return [finding.text for finding in done(outcomes[task]).result.findings]
+
+
+async def vector(engines: Engines, text: str) -> np.ndarray:
+    return await engines.text.run(text)
+
+
+async def image_vector(engines: Engines, name: str) -> np.ndarray:
+    outcomes = await encode(engines, picture(name), tasks=frozenset([Task.EMBED]))
+    return np.frombuffer(done(outcomes[Task.EMBED]).result.vector, "<f4")
+
+
+async def test_like_sentences_are_close_and_vectors_are_of_unit_length(engines: Engines) -> None:
+    cat, kitten, market = await engines.text.run_many(
+        ["A cat sits on the sofa.", "A kitten is lying on a couch.", "Shares fell on Monday."]
+    )
+    assert cat @ kitten > 0.6
+    assert cat @ market < 0.2
+    for each in (cat, kitten, market):
+        assert each.shape == (384,)
+        assert np.linalg.norm(each) == pytest.approx(1, abs=1e-4)
+
+
+async def test_company_in_a_batch_does_not_change_a_vector(engines: Engines) -> None:
+    lonely = await engines.text.run("the harbour at night")
+    crowd = [f"sentence number {i} " * (i % 40 + 1) for i in range(37)]
+    among_others = await engines.text.run_many([*crowd, "the harbour at night"])
+    assert lonely @ among_others[-1] > 1 - 1e-4
+
+
+async def test_the_end_of_a_long_text_counts(engines: Engines) -> None:
+    filler = "The committee approved the minutes of the previous meeting. " * 50
+    plain, with_end = await engines.text.run_many(
+        [filler, filler + "A volcano erupted near the village. " * 8]
+    )
+    volcano = await engines.text.run("volcanic eruption")
+    assert with_end @ volcano > plain @ volcano + 0.05
+
+
+async def test_an_empty_text_is_refused(engines: Engines) -> None:
+    with pytest.raises(InvalidInput, match="TEXT_EMPTY"):
+        await engines.text.run(" \n")
+
+
+async def test_a_cat_is_called_a_cat(engines: Engines) -> None:
+    labels = await texts(engines, picture("chelsea.png"), Task.LABEL)
+    assert len(labels) == 1
+    assert "cat, animal" in labels[0]
+    cat, dog = await engines.text.run_many(["cat", "a sports car"])
+    label = await vector(engines, labels[0])
+    assert label @ cat > label @ dog
+
+
+async def test_a_cup_of_coffee_is_called_coffee(engines: Engines) -> None:
+    assert await texts(engines, picture("coffee.png"), Task.LABEL) == ["espresso (coffee, drink)"]
+
+
+@pytest.mark.parametrize("name", ["rocket.jpg", "astronaut.png", "hubble_deep_field.jpg"])
+async def test_no_label_is_invented_where_the_network_is_unsure(
+    engines: Engines, name: str
+) -> None:
+    assert await texts(engines, picture(name), Task.LABEL) == []
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("a photo of a cat", "chelsea.png"),
+        ("a cup of coffee", "coffee.png"),
+        ("a rocket being launched", "rocket.jpg"),
+        ("a motorbike in a garage", "motorcycle_left.png"),
+    ],
+)
+async def test_a_caption_finds_its_picture(engines: Engines, caption: str, expected: str) -> None:
+    names = ["chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "brick.png"]
+    pictures = [await image_vector(engines, name) for name in names]
+    query = await vector(engines, caption)
+    assert names[int(np.argmax([each @ query for each in pictures]))] == expected
+
+
+async def test_printed_text_is_read_where_it_stands(engines: Engines) -> None:
+    outcomes = await encode(engines, sign("LIGHTHOUSE 1907"), tasks=frozenset([Task.OCR]))
+    (line,) = done(outcomes[Task.OCR]).result.findings
+    assert line.text == "LIGHTHOUSE 1907"
+    assert line.confidence > 0.8
+    assert line.box is not None
+    assert abs(line.box.left_px - 200) < 25
+    assert 280 < line.box.top_px < 330
+    assert line.vector
+
+
+async def test_a_page_is_read_in_order(engines: Engines) -> None:
+    lines = await texts(engines, picture("page.png"), Task.OCR)
+    assert "Region-based segmentation" in lines[0]
+    assert any("markers of the coins" in line for line in lines)
+
+
+async def test_a_cat_says_nothing_to_read(engines: Engines) -> None:
+    assert await texts(engines, picture("chelsea.png"), Task.OCR) == []
+
+
+async def test_speech_is_written_down_with_its_times(engines: Engines) -> None:
+    speech = Speech(spoken_samples(), "en", word_times=True)
+    utterances = await engines.speech_english.run(speech)
+    said = " ".join(utterance.text for utterance in utterances).lower()
+    for word in ("lighthouse", "captain", "museum", "strawberry", "river"):
+        assert word in said
+    words = [word for utterance in utterances for word in utterance.words]
+    starts = [word.start_s for word in words]
+    assert starts == sorted(starts)
+    assert 8 < words[-1].end_s < 12
+
+
+async def test_another_language_is_told_by_its_sound(engines: Engines) -> None:
+    outcomes = await encode(engines, spoken_samples(), SegmentKind.AUDIO_WINDOW, language="auto")
+    findings = done(outcomes[Task.TRANSCRIBE]).result.findings
+    assert {finding.language for finding in findings} == {"en"}
+    assert "museum" in " ".join(finding.text for finding in findings)
+
+
+@pytest.mark.parametrize("loudness", [0, 500])
+async def test_silence_and_noise_say_nothing(engines: Engines, loudness: int) -> None:
+    noise = np.random.default_rng(1).normal(0, 1, 5 * 16_000) * loudness
+    assert await texts(engines, noise.astype("<i2").tobytes(), Task.TRANSCRIBE) == []
+
+
+async def test_cancelled_speech_is_not_transcribed(engines: Engines) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    speech = Speech(spoken_samples(), "en", word_times=False, cancelled=cancelled)
+    assert await engines.speech_english.run(speech) == ()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"not a picture", b"GIF89a" + bytes(40), sign("cut short")[:900]],
+    ids=["empty", "noise", "gif", "truncated"],
+)
+async def test_bad_pictures_fail_each_task_with_a_reason(engines: Engines, payload: bytes) -> None:
+    outcomes = await encode(engines, payload)
+    assert set(outcomes) == {Task.EMBED, Task.LABEL, Task.OCR}
+    for outcome in outcomes.values():
+        assert isinstance(outcome, TaskFailed)
+        assert outcome.error.reason == "IMAGE_UNDECODABLE"
+
+
+@pytest.mark.parametrize("side", [(4_500, 4_500), (14_000, 14_000)])
+async def test_a_picture_bomb_is_refused_before_it_is_decoded(
+    engines: Engines, side: tuple[int, int]
+) -> None:
+    bomb = as_png(Image.new("1", side))
+    outcomes = await encode(engines, bomb, tasks=frozenset([Task.EMBED]))
+    failed = outcomes[Task.EMBED]
+    assert isinstance(failed, TaskFailed)
+    assert failed.error.reason == "IMAGE_TOO_LARGE"
+
+
+async def test_a_transparent_picture_is_laid_on_white(engines: Engines) -> None:
+    clear = as_png(Image.new("RGBA", (300, 300), (0, 0, 0, 0)))
+    white = as_png(Image.new("RGB", (300, 300), "white"))
+    one, other = await asyncio.gather(engines.classifier.run(clear), engines.classifier.run(white))
+    assert np.allclose(one, other, atol=1e-6)
