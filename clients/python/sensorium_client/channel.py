@@ -64,10 +64,13 @@ class ServerState(enum.Enum):
 async def server_state(channel: grpc.aio.Channel, timeout_s: float) -> ServerState:
     """Whether a gateway answers on the channel, and whether it is ready."""
     stub = health_pb2_grpc.HealthStub(channel)
-    request = health_pb2.HealthCheckRequest(service=GATEWAY_SERVICE)
-    try:
-        response = await stub.Check(request, timeout=timeout_s)
-    except grpc.aio.AioRpcError:
-        return ServerState.ABSENT
-    serving = response.status == health_pb2.HealthCheckResponse.SERVING
+    statuses = []
+    # The gateway may be ready before the stages behind it; the empty name is the whole.
+    for name in (GATEWAY_SERVICE, ""):
+        request = health_pb2.HealthCheckRequest(service=name)
+        try:
+            statuses.append((await stub.Check(request, timeout=timeout_s)).status)
+        except grpc.aio.AioRpcError:
+            return ServerState.ABSENT
+    serving = all(status == health_pb2.HealthCheckResponse.SERVING for status in statuses)
     return ServerState.SERVING if serving else ServerState.STARTING

@@ -10,10 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-
-STAGES = ("ingest", "encode", "fuse", "generate", "search", "gateway")
 
 
 @dataclass(frozen=True)
@@ -39,15 +36,14 @@ class ModelState:
 
 def run_server(stage: str | None = None, host: str | None = None, port: int | None = None) -> None:
     """Serve one stage, or all, until SIGTERM or SIGINT. Exits with 1 on a bad start."""
-    from services.runtime.server import run
+    from services.host import STAGE_NAMES, serve
     from services.runtime.settings import load_settings
 
     chosen = {"host": host, "port": port}
     settings = load_settings().model_copy(
         update={name: value for name, value in chosen.items() if value is not None}
     )
-    names = STAGES if stage is None else (stage,)
-    run({name: import_module(f"services.{name}.stage").build for name in names}, settings)
+    serve(STAGE_NAMES if stage is None else (stage,), settings)
 
 
 def server_setup() -> ServerSetup:
@@ -74,7 +70,9 @@ def model_states(setup: ServerSetup) -> list[ModelState]:
 
 def _end_with_standard_input(end: Callable[[], None]) -> None:
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
+        # Not through sys.stdin: its lock would be held, and a forked child that
+        # closes its standard input would wait for it for ever.
+        while os.read(0, 1):
             pass
         end()
 

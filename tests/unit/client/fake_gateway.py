@@ -334,6 +334,7 @@ async def serve(gateway: FakeGateway) -> tuple[grpc.aio.Server, str]:
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     await checks.set("sensorium.gateway.v1.GatewayService", health_pb2.HealthCheckResponse.SERVING)
+    await checks.set("", health_pb2.HealthCheckResponse.SERVING)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     return server, f"127.0.0.1:{port}"

@@ -18,7 +18,7 @@ def clock(time_s: float) -> str:
 
 
 def place(locator: Locator) -> str:
-    """Where in its asset something lies."""
+    """Where in its asset something lies; time and region on a line each."""
     parts = []
     if locator.span is not None:
         start_s, end_s = locator.span.start_s, locator.span.end_s
@@ -28,7 +28,7 @@ def place(locator: Locator) -> str:
         parts.append(f"{region.width_px}×{region.height_px} px at {region.left_px},{region.top_px}")
     if locator.chars is not None:
         parts.append(f"characters {locator.chars.start} – {locator.chars.end}")
-    return ", ".join(parts) or "whole"
+    return "\n".join(parts) or "whole"
 
 
 def file_size(size_bytes: float) -> str:
@@ -44,10 +44,10 @@ def citation_table(citations: Iterable[Citation]) -> Table:
     """What an answer rests on, and where to look."""
     table = _table("citations")
     table.add_column("", style="bold", no_wrap=True)
-    table.add_column("source", overflow="fold")
+    table.add_column("source", overflow="fold", max_width=24)
     table.add_column("where", no_wrap=True)
     table.add_column("how", no_wrap=True)
-    table.add_column("evidence", ratio=1, overflow="fold")
+    table.add_column("evidence", ratio=1, min_width=20)
     table.add_column("weight", justify="right", no_wrap=True)
     for citation in citations:
         evidence = citation.evidence
@@ -66,10 +66,10 @@ def hit_table(hits: Iterable[SearchHit]) -> Table:
     """What a search found, best first."""
     table = _table("hits")
     table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("source", overflow="fold")
+    table.add_column("source", overflow="fold", max_width=24)
     table.add_column("where", no_wrap=True)
     table.add_column("how", no_wrap=True)
-    table.add_column("preview", ratio=1, overflow="fold")
+    table.add_column("preview", ratio=1, min_width=20)
     for hit in hits:
         table.add_row(
             f"{hit.score:.3f}",

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sensorium_client.channel import CallContext
-from sensorium_client.events import Span, TurnComplete
+from sensorium_client.events import Span, StageTiming, TurnComplete
 
 _RPC_NAME = re.compile(r"^/?sensorium\.(\w+)\.v1\.\w+/(\w+)$")
 _STAGE_STYLES = {
@@ -36,7 +36,7 @@ def print_timings(console: Console, complete: TurnComplete) -> None:
     rows = [("you send", 0.0, timings.last_byte_s, "white")]
     rows += [
         (stage.stage, stage.start_s, stage.end_s, _STAGE_STYLES.get(stage.stage, "white"))
-        for stage in timings.stages
+        for stage in sorted(timings.stages, key=_walk_order)
     ]
     rows.append(("tokens", timings.first_token_s, timings.last_token_s, "bold green"))
     end_s = max(row[2] for row in rows)
@@ -85,6 +85,11 @@ def _tree(spans: Sequence[Span]) -> list[tuple[Span, int]]:
         rows.append((span, depth))
         waiting += [(child, depth + 1) for child in reversed(children.get(span.span_id, []))]
     return rows
+
+
+def _walk_order(timing: StageTiming) -> int:
+    order = list(_STAGE_STYLES)
+    return order.index(timing.stage) if timing.stage in order else len(order)
 
 
 def _short(name: str) -> str:
