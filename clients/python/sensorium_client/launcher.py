@@ -68,7 +68,9 @@ def model_states(setup: ServerSetup) -> list[ModelState]:
     ]
 
 
-def _end_with_standard_input(end: Callable[[], None]) -> None:
+def end_with_standard_input(end: Callable[[], None]) -> None:
+    """Call ``end`` when this process's standard input ends: its parent is gone."""
+
     def watch() -> None:
         # Not through sys.stdin: its lock would be held, and a forked child that
         # closes its standard input would wait for it for ever.
@@ -80,5 +82,5 @@ def _end_with_standard_input(end: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    _end_with_standard_input(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    end_with_standard_input(lambda: os.kill(os.getpid(), signal.SIGTERM))
     run_server(host="127.0.0.1", port=int(sys.argv[1]))
