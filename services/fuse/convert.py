@@ -1,6 +1,7 @@
 """Protobuf to domain and back, field by field."""
 
 import math
+from collections.abc import Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from sensorium.fuse.v1 import fuse_pb2
@@ -22,6 +23,9 @@ from services.fuse.model import (
 from services.fuse.session import Fused, Part, Weighed
 from services.fuse.vectors import VectorSpace
 from services.runtime.errors import InvalidInput
+
+# A message is at most 4 MiB.
+EVIDENCE_BYTES_MAX = 3 << 20
 
 _MODALITIES = {
     media_pb2.MODALITY_TEXT: Modality.TEXT,
@@ -93,9 +97,7 @@ def read_observation(message: media_pb2.Observation, space: VectorSpace) -> Piec
         text=getattr(message, observed).text,
         locator=_locator(message.locator, evidence_id),
         confidence=_confidence(message.confidence, evidence_id),
-        vector=read_vector(message.embedding, space, evidence_id)
-        if message.HasField("embedding")
-        else None,
+        vector=read_optional_vector(message.embedding, space, evidence_id),
     )
 
 
@@ -121,9 +123,7 @@ def read_recalled(message: fuse_pb2.RecalledEvidence, space: VectorSpace) -> tup
         text=evidence.text,
         locator=_locator(evidence.locator, evidence_id),
         confidence=_confidence(evidence.confidence, evidence_id),
-        vector=read_vector(message.embedding, space, evidence_id)
-        if message.HasField("embedding")
-        else None,
+        vector=read_optional_vector(message.embedding, space, evidence_id),
     )
     return asset, piece
 
@@ -137,15 +137,24 @@ def read_vector(message: media_pb2.Embedding, space: VectorSpace, subject: str) 
     return space.read(message.space, message.dimension, message.data, subject=subject)
 
 
+def read_optional_vector(
+    message: media_pb2.Embedding, space: VectorSpace, subject: str
+) -> Vector | None:
+    """None for an embedding that is unset or has nothing in it; else as
+    ``read_vector``."""
+    return read_vector(message, space, subject) if message.ByteSize() else None
+
+
 def write_part(part: Part) -> fuse_pb2.ContextPart:
     """One line of context."""
     return fuse_pb2.ContextPart(citation_key=part.citation_key, text=part.text)
 
 
 def write_fused(fused: Fused, space: VectorSpace) -> fuse_pb2.FusedContext:
-    """The result of a fusion."""
+    """The result of a fusion. Evidence past ``EVIDENCE_BYTES_MAX`` is left out, what
+    is not in the context and weighs least first."""
     message = fuse_pb2.FusedContext(
-        evidence=[_write_weighed(weighed) for weighed in fused.evidence],
+        evidence=_within_message(fused.evidence),
         modality_weights=[
             evidence_pb2.ModalityWeight(modality=_MODALITY_NUMBERS[modality], weight=gate)
             for modality, gate in fused.gates.items()
@@ -159,6 +168,22 @@ def write_fused(fused: Fused, space: VectorSpace) -> fuse_pb2.FusedContext:
         message.fused_embedding.dimension = space.dimension
         message.fused_embedding.data = fused.vector.astype("<f4").tobytes()
     return message
+
+
+def _within_message(evidence: Sequence[Weighed]) -> list[evidence_pb2.WeightedEvidence]:
+    messages = [_write_weighed(weighed) for weighed in evidence]
+    first = sorted(
+        range(len(messages)),
+        key=lambda index: (not evidence[index].in_context, -evidence[index].weight, index),
+    )
+    kept: list[int] = []
+    size_bytes = 0
+    for index in first:
+        size_bytes += messages[index].ByteSize()
+        if size_bytes > EVIDENCE_BYTES_MAX:
+            break
+        kept.append(index)
+    return [messages[index] for index in sorted(kept)]
 
 
 def _write_weighed(weighed: Weighed) -> evidence_pb2.WeightedEvidence:

@@ -1,9 +1,10 @@
 """Folds the groups of one asset, in order, into lines of context.
 
-Consecutive frames that show the same become one line with a span. Lines are
-ordered by their end; a line leaves the fold when it can no longer grow and no
-line that still grows can end up before it. So what has left is never changed,
-and the lines of a prefix of the groups are a prefix of the lines.
+Consecutive frames that show the same become one line with a span; what a tile
+of a picture repeats of its view makes no second line. Lines are ordered by
+their end; a line leaves the fold when it can no longer grow and no line that
+still grows can end up before it. So what has left is never changed, and the
+lines of a prefix of the groups are a prefix of the lines.
 """
 
 import heapq
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from services.fuse.model import Asset, Locator, Modality, Origin, Piece, Span, cover
-from services.fuse.units import Group, Unit
+from services.fuse.units import Group, Unit, normalise
 
 NAME_CHARS = 40
 
@@ -29,13 +30,14 @@ _BRACKETS = str.maketrans({"[": "(", "]": ")"})
 _Key = tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Line:
-    """One line of context before it has its citation key."""
+    """One line of context before it has its citation key. Its text is final; more
+    pieces that say nothing new may be added to what it rests on."""
 
     asset: Asset
     text: str
-    pieces: tuple[Piece, ...]
+    pieces: list[Piece]
 
     @property
     def origin(self) -> Origin:
@@ -89,6 +91,7 @@ class LineFold:
     _open: dict[tuple[Origin, int], _OpenLine] = field(default_factory=dict)
     _held: list[tuple[_Key, int, Line]] = field(default_factory=list)
     _serial: Iterator[int] = field(default_factory=itertools.count)
+    _said: dict[tuple[Origin, str], Line] = field(default_factory=dict)
 
     def push(self, group: Group) -> Iterator[Line]:
         """Takes the next group; yields the lines that became final."""
@@ -96,8 +99,10 @@ class LineFold:
             self._push_frame(group)
         else:
             for unit in group.units:
-                key = _line_key(group, unit.origin, 0)
-                self._hold(key, Line(self.asset, unit.text, unit.pieces))
+                unsaid = self._without_repetition(unit)
+                if unsaid is not None:
+                    key = _line_key(group, unit.origin, 0)
+                    self._hold(key, self._line(unsaid))
         yield from self._release()
 
     def finish(self) -> Iterator[Line]:
@@ -105,6 +110,27 @@ class LineFold:
         self._close(self._open.values())
         self._open = {}
         yield from self._release()
+
+    def _without_repetition(self, unit: Unit) -> Unit | None:
+        """What the view of a picture showed, its tiles show again: pieces that
+        repeat an earlier line are added to it. Returns the rest."""
+        if self.asset.modality is not Modality.IMAGE:
+            return unit
+        unsaid = []
+        for piece in unit.pieces:
+            earlier = self._said.get((unit.origin, normalise(piece.text)))
+            if earlier is None:
+                unsaid.append(piece)
+            else:
+                earlier.pieces.append(piece)
+        return Unit(tuple(unsaid)) if unsaid else None
+
+    def _line(self, unit: Unit) -> Line:
+        line = Line(self.asset, unit.text, list(unit.pieces))
+        if self.asset.modality is Modality.IMAGE:
+            for piece in unit.pieces:
+                self._said[unit.origin, normalise(piece.text)] = line
+        return line
 
     def _push_frame(self, group: Group) -> None:
         shown: dict[tuple[Origin, int], _OpenLine] = {}
@@ -127,7 +153,7 @@ class LineFold:
 
     def _close(self, lines: Iterable[_OpenLine]) -> None:
         for line in lines:
-            self._hold(line.key, Line(self.asset, line.first.text, tuple(line.pieces)))
+            self._hold(line.key, Line(self.asset, line.first.text, line.pieces))
 
     def _hold(self, key: _Key, line: Line) -> None:
         heapq.heappush(self._held, (key, next(self._serial), line))

@@ -107,9 +107,7 @@ async def _finish(
     finish: fuse_pb2.FuseFinish,
     messages: AsyncIterator[Request],
 ) -> AsyncIterator[Response]:
-    question = None
-    if finish.HasField("question_embedding"):
-        question = convert.read_vector(finish.question_embedding, space, "finish")
+    question = convert.read_optional_vector(finish.question_embedding, space, "finish")
     with span("fuse.finish") as current:
         fused = await asyncio.to_thread(session.finish, question)
         current.set_attribute("evidence_count", fused.piece_count)

@@ -36,7 +36,7 @@ class Unit:
     @property
     def likeness(self) -> tuple[str, ...]:
         """Equal for units that say the same, in whatever order and case."""
-        return tuple(sorted({_collapse(piece.text).casefold() for piece in self.pieces}))
+        return tuple(sorted({normalise(piece.text) for piece in self.pieces}))
 
     @property
     def locator(self) -> Locator:
@@ -85,6 +85,11 @@ def group_segment(modality: Modality, segment: Segment, pieces: Iterable[Piece])
         )
         for unit in units
     ]
+
+
+def normalise(text: str) -> str:
+    """Equal for texts that differ in case and white space only."""
+    return _collapse(text).casefold()
 
 
 def _units(pieces: Sequence[Piece]) -> list[Unit]:

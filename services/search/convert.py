@@ -18,6 +18,8 @@ TOP_K_DEFAULT = 10
 TOP_K_MAX = 1000
 TEXT_CHARACTERS_MAX = 16_000
 QUERY_CHARACTERS_MAX = 8_000
+# A message is at most 4 MiB.
+RESULT_BYTES_MAX = 3 << 20
 ASSET_COUNT_MAX = 100
 TAG_COUNT_MAX = 32
 
@@ -157,8 +159,8 @@ def read_vector(message: media_pb2.Embedding, space: str, subject: str) -> Vecto
     return vector / np.float32(length)
 
 
-def write_document(record: Record, space: str, *, with_vector: bool) -> search_pb2.Document:
-    """A document as the contract says it."""
+def write_document(record: Record, space: str) -> search_pb2.Document:
+    """A document with its vector."""
     message = search_pb2.Document(
         evidence=evidence_pb2.Evidence(
             evidence_id=record.document_id,
@@ -178,21 +180,26 @@ def write_document(record: Record, space: str, *, with_vector: bool) -> search_p
     )
     if record.create_time_us is not None:
         message.create_time.FromMicroseconds(record.create_time_us)
-    if with_vector:
-        message.embedding.space = space
-        message.embedding.dtype = media_pb2.VECTOR_DTYPE_FLOAT32
-        message.embedding.dimension = len(record.vector)
-        message.embedding.data = record.vector.astype("<f4").tobytes()
+    message.embedding.space = space
+    message.embedding.dtype = media_pb2.VECTOR_DTYPE_FLOAT32
+    message.embedding.dimension = len(record.vector)
+    message.embedding.data = record.vector.astype("<f4").tobytes()
     return message
 
 
-def write_hit(hit: Hit, space: str) -> search_pb2.SearchHit:
-    """A hit; nobody asks for its vector, so it is left out."""
-    return search_pb2.SearchHit(
-        document=write_document(hit.record, space, with_vector=False),
-        similarity=hit.similarity,
-        score=hit.score,
-    )
+def write_result(query_id: str, hits: Iterable[Hit], space: str) -> search_pb2.SearchResult:
+    """The answer to a query; hits past ``RESULT_BYTES_MAX`` are left out."""
+    result = search_pb2.SearchResult(query_id=query_id)
+    size_bytes = 0
+    for hit in hits:
+        message = search_pb2.SearchHit(
+            document=write_document(hit.record, space), similarity=hit.similarity, score=hit.score
+        )
+        size_bytes += message.ByteSize()
+        if size_bytes > RESULT_BYTES_MAX:
+            break
+        result.hits.append(message)
+    return result
 
 
 def write_duration(seconds: float) -> Duration:

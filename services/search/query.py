@@ -1,6 +1,7 @@
 """Finds documents: by vector, by text, or by both."""
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from services.search.record import Record, Vector
 from services.search.schema import COLUMNS, KEY, TEXT, VECTOR, from_arrow
 from services.search.tables import Tables
 from services.search.writer import DATABASE_ERRORS
+
+log = logging.getLogger(__name__)
 
 # Equal documents are common (the same word seen in many frames). More are read
 # than asked for, so that which of them are returned is decided by their ids; of
@@ -58,6 +61,7 @@ class Searcher:
         try:
             return (await _search(table, query))[: query.top_k]
         except DATABASE_ERRORS as error:
+            log.exception("a search failed")
             raise InternalFailure("SEARCH_FAILED", "The search failed.") from error
 
     async def list_asset(self, space: str, tenant_id: str, asset_id: str) -> list[Record]:
@@ -70,6 +74,7 @@ class Searcher:
         try:
             rows = await table.query().where(scope.sql()).select(list(COLUMNS)).to_arrow()
         except DATABASE_ERRORS as error:
+            log.exception("a listing failed")
             raise InternalFailure("SEARCH_FAILED", "The documents could not be read.") from error
         records = await asyncio.to_thread(from_arrow, rows)
         return sorted(records, key=lambda record: record.order)

@@ -122,7 +122,7 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         space, tenant = self._space(request.space), tenant_id(context)
         for asset_id in convert.read_asset_ids(list(request.asset_ids)):
             for record in await self._searcher.list_asset(space, tenant, asset_id):
-                document = convert.write_document(record, space, with_vector=True)
+                document = convert.write_document(record, space)
                 yield search_pb2.ListDocumentsResponse(document=document)
 
     async def DeleteDocuments(
@@ -167,11 +167,7 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         except SensoriumError as error:
             return SearchResponse(item_error=item_error(message.query_id, error))
         tally.add(1, time.perf_counter() - began)
-        return SearchResponse(
-            result=search_pb2.SearchResult(
-                query_id=message.query_id, hits=[convert.write_hit(hit, space) for hit in hits]
-            )
-        )
+        return SearchResponse(result=convert.write_result(message.query_id, hits, space))
 
     async def _commit_all(
         self,

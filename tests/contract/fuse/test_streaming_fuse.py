@@ -140,6 +140,34 @@ async def test_a_client_that_forgets_its_half_close_gets_its_summary(
     assert kinds == ["ready", "fused_context", "summary"]
 
 
+async def test_evidence_without_a_vector_is_fused_all_the_same(
+    stub: "fuse_pb2_grpc.FuseServiceAsyncStub",
+) -> None:
+    requests = [config(), recalled("hello", media_pb2.Embedding()), finish(embedding(1, 0))]
+    events = [event async for event in stub.StreamingFuse(iter(requests))]
+    (heard,) = events[1].fused_context.evidence
+    assert heard.weight == 1.0
+    assert heard.similarity == 0.0
+    assert not events[1].fused_context.HasField("fused_embedding")
+
+
+async def test_a_long_book_fits_the_message(stub: "fuse_pb2_grpc.FuseServiceAsyncStub") -> None:
+    def passage(number: int) -> Request:
+        message = recalled("word " * 800, media_pb2.Embedding())
+        message.recalled.evidence.evidence_id = f"old/passage/{number}#passage/0"
+        message.recalled.evidence.origin = evidence_pb2.EVIDENCE_ORIGIN_PASSAGE
+        message.recalled.evidence.modality = media_pb2.MODALITY_TEXT
+        return message
+
+    requests = [config(), *(passage(number) for number in range(1200)), finish()]
+    events = [event async for event in stub.StreamingFuse(iter(requests))]
+    context = events[1].fused_context
+    assert 500 < len(context.evidence) < 1200
+    cited = {weighed.citation_key for weighed in context.evidence if weighed.in_context}
+    assert cited == {part.citation_key for part in context.parts} != set()
+    assert events[2].summary.evidence_count == 1200
+
+
 def _after(*requests: Request) -> Callable[[], list[Request]]:
     return lambda: [config(), *photo("cat", embedding(1, 0)), *requests]
 

@@ -137,9 +137,7 @@ async def test_what_is_acknowledged_is_found_at_once_and_after_a_restart(tmp_pat
         _, result, _ = await search(stub, near)
         (hit,) = result.result.hits
         assert hit.similarity == hit.score == pytest.approx(0.995, abs=1e-3)
-        expected = document("d", 1, 0, text="a brown bear")
-        expected.ClearField("embedding")
-        assert hit.document == expected
+        assert hit.document == document("d", 1, 0, text="a brown bear")
 
         await call.done_writing()
         (summary,) = [event async for event in events]
@@ -234,6 +232,14 @@ async def test_bad_queries_are_named_and_the_good_ones_answered(stub: Any) -> No
         "longer": "DIMENSION_MISMATCH",
     }
     assert [hit_ids(e) for e in events if e.WhichOneof("event") == "result"] == [["d"]]
+
+
+async def test_a_large_result_fits_the_message(stub: Any) -> None:
+    await index(stub, *(document(f"d{n}", 1, n, text="word " * 3000) for n in range(300)))
+    query = search_pb2.SearchQuery(embedding=embedding(1, 0), top_k=1000)
+    _, result, _ = await search(stub, query)
+    assert hit_ids(result) == [f"d{n}" for n in range(len(hit_ids(result)))]
+    assert 150 < len(hit_ids(result)) < 300
 
 
 async def test_modalities_and_assets_narrow_a_query(stub: Any) -> None:

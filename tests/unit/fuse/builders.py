@@ -105,7 +105,7 @@ def line(
         confidence,
         vector,
     )
-    return Line(asset, text, (found,))
+    return Line(asset, text, [found])
 
 
 def unit(*numbers: float) -> Vector:

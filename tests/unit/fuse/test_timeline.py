@@ -143,6 +143,23 @@ def test_a_picture_shows_its_view_before_its_tiles_whatever_is_encoded_first() -
     assert texts(list(timeline.take())) == [f"photo.jpg seen: {cut.segment_id}" for cut in cuts]
 
 
+def test_what_a_tile_repeats_of_the_view_makes_no_second_line() -> None:
+    timeline, picture = Timeline(), photo()
+    timeline.add_asset(picture)
+    for cut in (view(picture), tile(picture, 0), tile(picture, 1)):
+        timeline.add_segment(cut)
+        timeline.add_piece(piece(cut, Origin.OCR, "EXIT"))
+        timeline.add_piece(piece(cut, Origin.LABEL, "door"))
+    timeline.add_piece(piece(tile(picture, 1), Origin.OCR, "Platform 9", 1))
+    lines = list(timeline.finish())
+    assert texts(lines) == [
+        "photo.jpg seen: door",
+        "photo.jpg reads: EXIT",
+        "photo.jpg reads: Platform 9",
+    ]
+    assert [len(line.pieces) for line in lines] == [3, 3, 1]
+
+
 def test_lines_of_writing_share_a_line_up_to_a_length() -> None:
     timeline, picture = Timeline(), photo()
     timeline.add_asset(picture)

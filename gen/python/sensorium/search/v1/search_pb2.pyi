@@ -123,7 +123,9 @@ class SearchQuery(_message.Message):
     user_id: _builtins.str
     """Only this user's; empty means all."""
     top_k: _builtins.int
-    """At most this many hits; 0 means 10; at most 1000."""
+    """At most this many hits; 0 means 10; at most 1000. Fewer come where more
+    would not fit a message of 4 MiB.
+    """
     @_builtins.property
     def embedding(self) -> _media_pb2.Embedding:
         """Nearest vectors."""
@@ -204,7 +206,7 @@ class SearchHit(_message.Message):
     """
     @_builtins.property
     def document(self) -> Global___Document:
-        """The document; its vector only where asked for."""
+        """The document, with its vector."""
 
     def __init__(
         self,
