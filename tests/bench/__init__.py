@@ -1,0 +1,1 @@
+"""Benchmarks: this platform beside what a user would run instead. ``python -m tests.bench``."""

@@ -1,0 +1,154 @@
+"""Embeddings/s of 64 clients through the encode service, the bare engine and LitServe."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from statistics import median
+
+from tests.bench.estimates import paired_ratio
+from tests.bench.results import Plan, Row
+from tests.bench.servers import free_port, serving, stop
+from tests.bench.workers import Worker, working
+
+ENGINE_TARGET = 0.8
+LITSERVE_TARGET = 1.5
+CLIENTS = 64
+TEXTS = CLIENTS * 24
+PACKAGES = Path(__file__).parents[3] / "build" / "bench-packages"
+REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
+_START_S = 120.0
+_POLL_S = 0.2
+
+
+async def run(plan: Plan) -> list[Row]:
+    """All ways in turn; those that are not asked are idle."""
+    async with contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(serving(plan.folder, "encode"))
+        engine = await stack.enter_async_context(working(plan.folder, "embedder"))
+        clients = await stack.enter_async_context(working(plan.folder, "embed_clients"))
+        ways: dict[str, Callable[[int], Awaitable[float]]] = {
+            "unary": lambda seed: _by_clients(clients, "unary", server.address, seed),
+            "stream": lambda seed: _by_clients(clients, "stream", server.address, seed),
+            "engine": lambda seed: _by_engine(engine, seed),
+        }
+        if await _have_litserve(plan):
+            address = await stack.enter_async_context(_litserve(plan.folder))
+            ways["litserve"] = lambda seed: _by_clients(clients, "http", address, seed)
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        seed = 0
+        for index in range(plan.repeats + 1):
+            for name, measure in ways.items():
+                seed += 1
+                rate = await measure(seed)
+                if index:  # the first warms up
+                    rates[name].append(rate)
+            if index:
+                plan.say(
+                    f"{index}/{plan.repeats}: "
+                    + ", ".join(f"{name} {values[-1]:.0f}/s" for name, values in rates.items())
+                )
+    return _rows(rates)
+
+
+async def _by_clients(clients: Worker, protocol: str, address: str, seed: int) -> float:
+    answer = await clients.ask(
+        protocol=protocol, address=address, clients=CLIENTS, count=TEXTS, seed=seed
+    )
+    return float(answer["count"]) / float(answer["seconds"])
+
+
+async def _by_engine(engine: Worker, seed: int) -> float:
+    answer = await engine.ask(count=TEXTS, seed=seed)
+    return TEXTS / float(answer["seconds"])
+
+
+async def _have_litserve(plan: Plan) -> bool:
+    """Install LitServe apart from our own packages, unless it is there."""
+    if (PACKAGES / "litserve").is_dir():
+        return True
+    plan.say(f"installing LitServe into {PACKAGES}")
+    install = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "pip", "install", "-q", "--no-deps"),
+        *("--target", str(PACKAGES), "-r", str(REQUIREMENTS)),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    if await install.wait():
+        plan.say("LitServe cannot be installed; it is left out")
+        return False
+    return True
+
+
+@contextlib.asynccontextmanager
+async def _litserve(folder: Path) -> AsyncIterator[str]:
+    """LitServe until the block ends; yields its address."""
+    port = free_port()
+    with (folder / "litserve.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "tests.bench.children.litserve_server", str(port)),
+            env=os.environ | {"PYTHONPATH": str(PACKAGES)},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            async with asyncio.timeout(_START_S):
+                await _wait_until_ready(port)
+            yield f"127.0.0.1:{port}"
+        finally:
+            await stop(process)
+
+
+async def _wait_until_ready(port: int) -> None:
+    # Another program: there is no event to wait for.
+    while not await _answers(port):  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_S)
+
+
+async def _answers(port: int) -> bool:
+    """Whether LitServe's health check says that its workers are ready."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.write(b"GET /health HTTP/1.0\r\n\r\n")
+    status = await reader.readline()
+    writer.close()
+    return b" 200 " in status
+
+
+def _rows(rates: dict[str, list[float]]) -> list[Row]:
+    better = max(("unary", "stream"), key=lambda name: median(rates[name]))
+    ours = rates[better]
+    note = (
+        f"64 clients in one process on the same cores, one new sentence at a time each: "
+        f"unary {median(rates['unary']):.0f}/s, a stream for each client "
+        f"{median(rates['stream']):.0f}/s; the better one is reported"
+    )
+    litserve_note = (
+        "LitServe runs the same engine in batches of at most 64; its client is a bare HTTP/1.1 "
+        "socket, and its vectors travel as JSON"
+    )
+    references = [("engine", "the same engine, batches of 64", ENGINE_TARGET, note)]
+    if "litserve" in rates:
+        references.append(("litserve", "LitServe, the same engine", LITSERVE_TARGET, litserve_note))
+    rows = []
+    for name, words, target, about in references:
+        ratio = paired_ratio(ours, rates[name])
+        missed = [f"missed by {target - ratio.median:.2g}"] if ratio.median < target else []
+        rows.append(
+            Row(
+                name=f"embeddings/s of {CLIENTS} clients, beside {name}",
+                measured=f"{median(ours):.0f} ({better})",
+                against=f"{words}: {median(rates[name]):.0f}",
+                ratio=ratio,
+                target=f"≥ {target}",
+                met=ratio.median >= target,
+                notes=[*missed, about],
+                samples={f"{way}_per_s": values for way, values in rates.items()},
+            )
+        )
+    return rows
