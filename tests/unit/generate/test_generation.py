@@ -150,11 +150,11 @@ async def test_cancel_while_reading_frees_the_slot(engine: Engine) -> None:
     generation = await engine.open("", (), Sampling(max_tokens=4))
     await generation.append(LONG)
     answer = asyncio.create_task(collect(generation, "What is seen?"))
-    await until(lambda: engine.active_slots == 1)
+    await until(lambda: generation.usage.prompt_token_count > 0 and engine.active_slots == 1)
     await _cancel(answer, generation)
     await _idle(engine)
     assert generation.usage.completion_token_count == 0
-    assert engine.cached_token_count(generation) < generation.usage.prompt_token_count - 32
+    assert engine.cached_token_count(generation) < len(generation.prompt) - 32
 
 
 async def test_closing_while_context_is_read_ahead_frees_the_slot(engine: Engine) -> None:
@@ -174,10 +174,10 @@ async def test_a_long_prompt_does_not_freeze_other_answers(engine: Engine) -> No
     for answer in answers:
         await until(lambda answer=answer: answer.usage.completion_token_count > 0)  # type: ignore[misc]
     before = [answer.usage.completion_token_count for answer in answers]
-    _, long = await ask(engine, "What is seen?", LONG[:20], sampling=Sampling(max_tokens=1))
+    _, long = await ask(engine, "What is seen?", LONG[:12], sampling=Sampling(max_tokens=1))
     after = [answer.usage.completion_token_count for answer in answers]
     chunks = long.usage.prompt_token_count // 32
-    assert chunks >= 6
+    assert chunks >= 4
     # A token for each chunk of the long prompt, at least; 2 to spare for the first and last.
     for now, then in zip(after, before, strict=True):
         assert now - then >= chunks - 2
