@@ -7,7 +7,7 @@ from sensorium_client import Client
 from sensorium_client.events import Citation, Token
 
 
-async def main(question: str, *files: str) -> None:
+async def main(question: str = "What is the capital of France?", *files: str) -> None:
     async with Client("127.0.0.1:50051") as client:
         async for event in client.ask(question, files=files):
             match event:

@@ -64,10 +64,14 @@ def print_waterfall(
     if context is not None:
         bar = _bar(console, 0.0, total_s, total_s, "white")
         table.add_row("client", bar, f"{total_s * 1000:.0f} ms")
+    names = {span.span_id: span.name for span in spans}
     for span, depth in _tree(spans):
         style = "red" if span.error else _style(span.name)
         bar = _bar(console, span.start_time_s - start_s, span.end_time_s - start_s, total_s, style)
-        name = Text("  " * (depth + (context is not None)) + _short(span.name), style=style)
+        # Both sides of a call have its name: once is enough.
+        repeated = names.get(span.parent_span_id) == span.name
+        label = "served" if repeated else _short(span.name)
+        name = Text(" " * (depth + (context is not None)) + label, style=style)
         table.add_row(name, bar, f"{(span.end_time_s - span.start_time_s) * 1000:.0f} ms")
     console.print(table)
 
@@ -104,14 +108,14 @@ def _style(name: str) -> str:
 
 def _bars(console: Console) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(16, console.width // 3))
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=max(16, console.width * 2 // 5))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True, style="dim")
     return table
 
 
 def _bar(console: Console, start: float, end: float, total: float, style: str) -> Text:
-    width = max(10, min(60, console.width // 2 - 6))
+    width = max(10, min(60, console.width * 3 // 5 - 18))
     full, empty = ("#", ".") if console.options.ascii_only else ("━", "·")
     scale = width / max(total, 1e-9)
     first = min(width - 1, int(start * scale))
