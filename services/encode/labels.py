@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 LABEL_COUNT_MAX = 3
 CLASS_PROBABILITY_MIN = 0.4
 WORD_PROBABILITY_MIN = 0.45
+GUESS_PROBABILITY_MIN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ def load_vocabulary(names_file: Path) -> Vocabulary:
 
 
 def choose_labels(probabilities: NDArray[np.float32], vocabulary: Vocabulary) -> list[ScoredLabel]:
-    """The labels of a picture, the surest first; none where the network is unsure.
+    """The labels of a picture, the surest first; a guess where the network is
+    unsure, none where it has no idea.
 
     ``probabilities`` is float32 of shape (classes,), summing to 1.
     """
@@ -69,8 +71,19 @@ def choose_labels(probabilities: NDArray[np.float32], vocabulary: Vocabulary) ->
         if word not in said:
             labels.append(ScoredLabel(_described(word, broader), mass))
             said.update((word, *broader))
+    if not labels:
+        return _guess(probabilities, vocabulary)
     labels.sort(key=lambda label: label.confidence, reverse=True)
     return labels[:LABEL_COUNT_MAX]
+
+
+def _guess(probabilities: NDArray[np.float32], vocabulary: Vocabulary) -> list[ScoredLabel]:
+    """The likeliest class, said to be a guess: weak evidence is better than none at all."""
+    best = int(np.argmax(probabilities))
+    if probabilities[best] < GUESS_PROBABILITY_MIN:
+        return []
+    guess = f"perhaps {vocabulary.describe(best)}"
+    return [ScoredLabel(guess, float(probabilities[best]))]
 
 
 def _sure_words(

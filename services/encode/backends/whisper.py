@@ -40,6 +40,8 @@ class Whisper:
             cpu_threads=1,
             local_files_only=True,
         )
+        # It would log every recording.
+        self._model.logger.setLevel("WARNING")
         self._description = ModelDescription(model.ref, "ctranslate2-int8", model.sha256)
         self._warm_up()
 

@@ -250,15 +250,18 @@ async def test_the_first_message_must_be_the_config(stub: Stub) -> None:
     assert reason_of(caught.value) == "CONFIG_EXPECTED"
 
 
-async def test_a_batch_answers_in_the_order_of_the_request(stub: Stub) -> None:
+async def test_a_batch_answers_in_the_order_of_the_request(stub: Stub, fake: FakeEncoder) -> None:
+    fake.text.fail = lambda text: (
+        InvalidInput("TEXT_EMPTY", "Empty.") if text == "passage 7" else None
+    )
     segments = [text_segment(i, f"passage {i}") for i in range(40)]
-    segments[7].text = " "
     response = await stub.Encode(encode_pb2.EncodeRequest(segments=segments))
     expected = [f"doc/text/{i}" for i in range(40) if i != 7]
-    got = [embedding.segment_id for embedding in response.embeddings]
-    # The fake takes a blank text; the real model's refusal is tested with it.
-    assert [item for item in got if item != "doc/text/7"] == expected
-    assert [o.segment_id for o in response.observations] == got
+    assert [embedding.segment_id for embedding in response.embeddings] == expected
+    assert [observation.segment_id for observation in response.observations] == expected
+    assert [(e.item_id, e.error.reason) for e in response.item_errors] == [
+        ("doc/text/7", "TEXT_EMPTY")
+    ]
 
 
 async def test_a_batch_too_large_is_refused(stub: Stub) -> None:
