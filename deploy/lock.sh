@@ -5,5 +5,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 .venv/bin/pip list --format=freeze --disable-pip-version-check 2>/dev/null |
-  grep -viE '^(sensorium|pip|setuptools|wheel|distlib)==' | sed 's/+cpu$//' | sort -f > deploy/requirements.lock
+  grep -viE '^(sensorium|pip|setuptools|wheel|distlib|openvino-telemetry)==' | sed 's/+cpu$//' | sort -f > deploy/requirements.lock
 wc -l deploy/requirements.lock

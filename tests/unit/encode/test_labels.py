@@ -68,8 +68,15 @@ def test_cat_or_dog_is_an_animal(fake: FakeEncoder) -> None:
     assert [label.text for label in labels] == ["animal"]
 
 
-def test_an_unsure_network_says_nothing(fake: FakeEncoder) -> None:
-    assert choose_labels(fake.probabilities({}), fake.vocabulary) == []
+def test_an_unsure_network_guesses_and_says_so(fake: FakeEncoder) -> None:
+    (label,) = choose_labels(fake.probabilities({0: 0.2}), fake.vocabulary)
+    assert label.text == "perhaps tabby (cat, animal)"
+    assert label.confidence == pytest.approx(0.2, abs=0.01)
+
+
+def test_a_network_without_an_idea_says_nothing() -> None:
+    vocabulary = Vocabulary([str(index) for index in range(1000)], [()] * 1000)
+    assert choose_labels(np.full(1000, 1e-3, np.float32), vocabulary) == []
 
 
 @given(st.lists(st.integers(0, 1000), min_size=60, max_size=60).filter(any))
@@ -80,4 +87,6 @@ def test_labels_are_few_and_as_sure_as_they_say(values: list[int]) -> None:
     labels = choose_labels(probabilities, vocabulary)
     assert len(labels) <= LABEL_COUNT_MAX
     assert len({label.text for label in labels}) == len(labels)
-    assert all(0.4 <= label.confidence <= 1 for label in labels)
+    assert all(0.05 <= label.confidence <= 1 for label in labels)
+    guesses = [label for label in labels if label.text.startswith("perhaps ")]
+    assert all(label.confidence >= 0.4 for label in labels if label not in guesses)
