@@ -69,7 +69,10 @@ def test_half_the_confidence_is_half_the_weight() -> None:
 
 
 def test_many_lines_of_a_video_do_not_drown_the_photo() -> None:
-    lines = [line(photo(), "a"), *(line(video(), f"{i}") for i in range(200))]
+    lines = [
+        line(photo(), "a", confidence=0.5),
+        *(line(video(), f"{i}", confidence=0.5) for i in range(200)),
+    ]
     assert weigh(lines, None, 0.1).weight[0] == pytest.approx(0.5)
 
 
