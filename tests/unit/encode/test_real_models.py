@@ -100,10 +100,9 @@ async def test_a_cup_of_coffee_is_called_coffee(engines: Engines) -> None:
 
 
 @pytest.mark.parametrize("name", ["rocket.jpg", "astronaut.png", "hubble_deep_field.jpg"])
-async def test_no_label_is_invented_where_the_network_is_unsure(
-    engines: Engines, name: str
-) -> None:
-    assert await texts(engines, picture(name), Task.LABEL) == []
+async def test_where_the_network_is_unsure_it_claims_nothing(engines: Engines, name: str) -> None:
+    labels = await texts(engines, picture(name), Task.LABEL)
+    assert all(label.startswith("perhaps ") for label in labels)
 
 
 @pytest.mark.parametrize(
