@@ -71,6 +71,7 @@ class Context:
     async def relay(self) -> fuse_pb2.FusedContext:
         """Pass stable parts on to the model as they come; the fused context at the end."""
         sent = 0
+        fused: fuse_pb2.FusedContext | None = None
         async for event in self._fusion:
             self._clock.stage("fuse")
             kind = event.WhichOneof("event")
@@ -78,15 +79,16 @@ class Context:
                 await self._append([event.context_part])
                 sent += 1
             elif kind == "fused_context":
-                fused: fuse_pb2.FusedContext = event.fused_context
+                fused = event.fused_context
                 if not fused.prefix_kept:
                     await self._generation.send(
                         GenerateRequest(context_reset=generate_pb2.ContextReset())
                     )
                     sent = 0
                 await self._append(fused.parts[sent:])
-                return fused
-        raise InternalFailure("STAGE_ENDED", "fuse ended without a context.", subject="fuse")
+        if fused is None:
+            raise InternalFailure("STAGE_ENDED", "fuse ended without a context.", subject="fuse")
+        return fused
 
     async def _append(self, parts: Iterable[fuse_pb2.ContextPart]) -> None:
         lines = [part.text for part in parts]

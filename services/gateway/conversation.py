@@ -17,6 +17,7 @@ from services.runtime.status import item_error
 from services.runtime.streams import Emit
 
 HISTORY_MESSAGES_MAX = 6
+DEFAULT_LANGUAGE = "en"
 TURN_ID_CHARACTERS_MAX = 64
 
 
@@ -56,7 +57,7 @@ class Conversation:
     async def run(self, messages: AsyncIterator[TurnMessage]) -> None:
         """Read to the client's half-close, answer every turn, and end with the summary."""
         ready = gateway_pb2.StreamReady(
-            effective_config=self._config, trace_id=telemetry.current_trace_id()
+            effective_config=self._effective_config(), trace_id=telemetry.current_trace_id()
         )
         await self._emit(ConverseEvent(ready=ready))
         async with asyncio.TaskGroup() as group:
@@ -69,6 +70,23 @@ class Conversation:
                     subject=self._open.turn_id,
                 )
         await self._emit(ConverseEvent(summary=self._summary))
+
+    def _effective_config(self) -> gateway_pb2.ConverseConfig:
+        settings = self._walk.settings
+        effective = gateway_pb2.ConverseConfig(
+            answer=gateway_pb2.AnswerOptions(
+                model=settings.language_model,
+                max_tokens=settings.answer_tokens_max,
+                top_p=1.0,
+                evidence_token_budget=settings.evidence_token_budget,
+            ),
+            perception=gateway_pb2.PerceptionOptions(
+                language=DEFAULT_LANGUAGE, frame_count_max=settings.frame_count_max
+            ),
+        )
+        # What the client left at zero keeps the default.
+        effective.MergeFrom(self._config)
+        return effective
 
     async def _accept(self, message: TurnMessage, group: asyncio.TaskGroup) -> None:
         """Hand one message to its turn. Waits for ingest's spool only, so that a

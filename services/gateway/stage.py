@@ -6,7 +6,7 @@ from services.gateway.admission import Admission
 from services.gateway.indexing import Indexer
 from services.gateway.pipeline import Walk
 from services.gateway.service import GatewayServicer
-from services.gateway.stages import connect
+from services.gateway.stages import connect, wait_until_serving
 from services.runtime import telemetry
 from services.runtime.server import Stage
 from services.runtime.settings import Settings
@@ -23,7 +23,8 @@ def build(settings: Settings) -> Stage:
     )
 
     async def start() -> None:
-        """Nothing to load."""
+        # A gateway that answers before its stages do would only refuse.
+        await wait_until_serving(stages)
 
     async def stop() -> None:
         await indexer.close()

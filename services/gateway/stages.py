@@ -1,8 +1,10 @@
 """Stubs of the five stages: the only addresses that the gateway knows."""
 
+import asyncio
 from dataclasses import dataclass
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sensorium.encode.v1.encode_pb2_grpc import EncodeServiceStub
 from sensorium.fuse.v1.fuse_pb2_grpc import FuseServiceStub
 from sensorium.generate.v1.generate_pb2_grpc import GenerateServiceStub
@@ -11,6 +13,11 @@ from sensorium.search.v1.search_pb2_grpc import SearchServiceStub
 
 from services.runtime.channel import open_channel
 from services.runtime.settings import Settings
+
+SERVICES = {
+    stage: f"sensorium.{stage}.v1.{stage.capitalize()}Service"
+    for stage in ("ingest", "encode", "fuse", "generate", "search")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +56,20 @@ def connect(settings: Settings) -> Stages:
         search=SearchServiceStub(search),
         channels=(ingest, encode, fuse, generate, search),
     )
+
+
+async def wait_until_serving(stages: Stages) -> None:
+    """Wait until every stage says that it serves, however long that takes."""
+
+    async def wait(service: str, channel: grpc.aio.Channel) -> None:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest(service=service), wait_for_ready=True
+        )
+        async for state in watch:
+            if state.status == health_pb2.HealthCheckResponse.SERVING:
+                watch.cancel()
+                return
+
+    services = SERVICES.values()
+    pairs = zip(services, stages.channels, strict=True)
+    await asyncio.gather(*(wait(service, channel) for service, channel in pairs))

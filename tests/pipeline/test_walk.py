@@ -158,9 +158,10 @@ async def test_what_was_sent_is_found_across_modalities(
         pass
     by_text = await client.search(text="a cat", top_k=5)
     assert by_text[0].asset_name == "photo.jpg"
-    speech = await client.search(text="a building beside the sea that guides ships", top_k=3)
-    assert "lighthouse" in speech[0].preview_text.lower()
-    assert speech[0].locator.span
+    speech = await client.search(text="kids looking at exhibits, then a cold dessert", top_k=4)
+    heard = [hit for hit in speech if hit.origin == "speech"]
+    assert "museum" in heard[0].preview_text.lower()
+    assert heard[0].locator.span
     by_image = await client.search(image=rocket, top_k=5)
     assert by_image[0].asset_name == "rocket.jpg"
     only_video = await client.search(text="animal", modalities=["video"], top_k=5)
@@ -191,11 +192,11 @@ async def test_a_later_turn_knows_the_media_of_an_earlier_one(
 
 async def test_caption_and_transcript_of_a_stored_asset(client: Client, samples: Samples) -> None:
     photo_id = await client.stored_asset_id(samples.photo)
-    caption = await client.caption(photo_id)
+    caption = await client.caption(asset_id=photo_id)
     assert caption.text
     assert caption.citations
     speech_id = await client.stored_asset_id(samples.recording)
-    lines = [line async for line in client.transcribe(speech_id)]
+    lines = [line async for line in client.transcribe(asset_id=speech_id)]
     assert "lighthouse" in " ".join(line.text for line in lines).lower()
     starts = [line.span.start_s for line in lines]
     assert starts == sorted(starts)
@@ -213,4 +214,4 @@ async def test_one_trace_spans_every_edge_of_the_walk(client: Client, samples: S
     for span in spans:
         if span.kind == "server" and "gateway" not in span.name:
             assert by_id[span.parent_span_id].name == span.name
-    assert any(span.name == "encode.batch" for span in spans)
+    assert any(span.name.endswith(".batch") for span in spans)
