@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 LABEL_COUNT_MAX = 3
 CLASS_PROBABILITY_MIN = 0.4
 WORD_PROBABILITY_MIN = 0.45
-GUESS_PROBABILITY_MIN = 0.05
+GUESS_PROBABILITY_MIN = 0.1
 
 
 @dataclass(frozen=True, slots=True)

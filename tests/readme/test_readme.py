@@ -2,13 +2,13 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sensorium_client.ports import free_port
 from sensorium_client.samples import lay_out
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -22,6 +22,12 @@ def commands() -> list[str]:
     blocks = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     return [line for line in lines if line and not line.startswith((". ", "#"))]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +79,12 @@ def test_there_are_commands() -> None:
 def test_command(command: str, workplace: tuple[Path, dict[str, str]]) -> None:
     folder, environment = workplace
     here = command.replace("127.0.0.1:50051", environment["SENSORIUM_SERVER"])
-    here = here.replace("clients/python/", f"{ROOT}/clients/python/")
     if "example.py" in here:
         program = (ROOT / "clients/python/example.py").read_text()
         (folder / "example.py").write_text(
             program.replace("127.0.0.1:50051", environment["SENSORIUM_SERVER"])
         )
-        here = here.replace(f"{ROOT}/clients/python/example.py", "example.py")
+        here = here.replace("clients/python/", "")
     done = subprocess.run(
         here,
         shell=True,
