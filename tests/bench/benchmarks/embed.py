@@ -16,7 +16,7 @@ from tests.bench.workers import Worker, working
 ENGINE_TARGET = 0.8
 LITSERVE_TARGET = 1.5
 CLIENTS = 64
-TEXTS = CLIENTS * 24
+TEXTS = CLIENTS * 12
 PACKAGES = Path(__file__).parents[3] / "build" / "bench-packages"
 REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
 _START_S = 120.0
