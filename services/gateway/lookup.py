@@ -1,6 +1,6 @@
 """Search and transcription: what is asked of stored or passing media without an answer in words."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from sensorium.encode.v1 import encode_pb2
 from sensorium.gateway.v1 import gateway_pb2
@@ -22,7 +22,7 @@ from services.gateway.stages import Stages
 from services.gateway.vectors import mean_embedding
 from services.runtime.calls import CallScope, exchange
 from services.runtime.errors import InvalidInput, LimitExceeded
-from services.runtime.status import from_stream_error
+from services.runtime.status import from_item_error
 
 QUERY_MEDIA_BYTES_MAX = 3 << 20
 CHUNK_BYTES = 64 << 10
@@ -96,16 +96,17 @@ async def _embed_media(stages: Stages, scope: CallScope, media: bytes) -> media_
     async def upload() -> AsyncIterator[ingest_pb2.StreamingIngestRequest]:
         request = ingest_pb2.StreamingIngestRequest
         yield request(config=ingest_pb2.IngestConfig(ephemeral=True))
-        yield request(asset_start=upload_pb2.AssetStart(asset_id="query"))
+        # An error of the file names it: so it is called as its field in the request.
+        yield request(asset_start=upload_pb2.AssetStart(asset_id="media"))
         for offset in range(0, len(media), CHUNK_BYTES):
             data = media[offset : offset + CHUNK_BYTES]
-            yield request(chunk=upload_pb2.MediaChunk(asset_id="query", offset=offset, data=data))
-        yield request(asset_finish=upload_pb2.AssetFinish(asset_id="query", size_bytes=len(media)))
+            yield request(chunk=upload_pb2.MediaChunk(asset_id="media", offset=offset, data=data))
+        yield request(asset_finish=upload_pb2.AssetFinish(asset_id="media", size_bytes=len(media)))
 
     async def segments() -> AsyncIterator[media_pb2.MediaSegment]:
         async for event in exchange(stages.ingest.StreamingIngest, scope, upload()):
             if event.WhichOneof("event") == "item_error":
-                raise from_stream_error(event.item_error.error)
+                raise from_item_error(event.item_error)
             if event.WhichOneof("event") == "segment":
                 yield event.segment
 
@@ -127,7 +128,7 @@ async def _embed_media(stages: Stages, scope: CallScope, media: bytes) -> media_
 
 async def transcribe(
     stages: Stages, scope: CallScope, request: gateway_pb2.TranscribeRequest
-) -> AsyncIterator[gateway_pb2.TranscribeResponse]:
+) -> AsyncGenerator[gateway_pb2.TranscribeResponse, None]:
     """The speech of a stored asset in order of time."""
     ledger = Ledger(reading=True)
     asset = await get_asset(stages, scope, request.asset_id)
@@ -152,7 +153,7 @@ async def transcribe(
     async for event in encode_segments(stages, scope, config, windows()):
         kind = event.WhichOneof("event")
         if kind == "item_error":
-            raise from_stream_error(event.item_error.error)
+            raise from_item_error(event.item_error)
         if kind == "observation":
             heard.setdefault(_index(event.observation.segment_id), []).append(event.observation)
         elif kind == "segment_complete":

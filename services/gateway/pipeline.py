@@ -44,7 +44,7 @@ from services.runtime import telemetry
 from services.runtime.calls import CallScope, StageStream, call_stage
 from services.runtime.errors import InternalFailure, OutOfOrder
 from services.runtime.settings import Settings
-from services.runtime.status import from_stream_error
+from services.runtime.status import from_item_error
 
 TurnMessage = gateway_pb2.StreamingConverseRequest
 Calls = contextlib.AsyncExitStack
@@ -130,6 +130,8 @@ class Turn:
             model=options.model, messages=self._options.history, sampling=sampling
         )
         await generation.send(generate_pb2.StreamingGenerateRequest(config=config))
+        # What generate refuses, such as an unknown model, is told before any media is taken in.
+        await anext(aiter(generation), None)
         return generation
 
     async def _take_input(
@@ -207,7 +209,7 @@ class Turn:
         self.clock.stage("ingest")
         kind = event.WhichOneof("event")
         if kind == "item_error":
-            raise from_stream_error(event.item_error.error)
+            raise from_item_error(event.item_error)
         self.ledger.note_ingest(event)
         if kind == "asset_info":
             await context.asset_info(event.asset_info)

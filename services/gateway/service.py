@@ -1,5 +1,6 @@
 """GatewayService: the public contract on top of the walk."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,10 +11,12 @@ from services.gateway import lookup
 from services.gateway.admission import Admission
 from services.gateway.conversation import Conversation
 from services.gateway.events import ConverseEvent, TurnEvents
+from services.gateway.fields import ASK_FIELDS, CONVERSE_FIELDS, TRANSCRIBE_FIELDS, named
 from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, TurnOutcome, Walk
 from services.gateway.traces import read_trace
 from services.gateway.upload import Upload, UploadEvent, UploadMessage
 from services.runtime.calls import CallScope, Context, call_unary
+from services.runtime.errors import InvalidInput
 from services.runtime.streams import Emit, duplex, open_stream
 from services.runtime.telemetry import RecentSpans
 
@@ -42,8 +45,10 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             scope = self._scope(context)
             await Conversation(self._walk, self._admission, scope, config, emit).run(messages)
 
-        async for event in duplex(converse):
-            yield event
+        with named(CONVERSE_FIELDS):
+            async with contextlib.aclosing(duplex(converse)) as events:
+                async for event in events:
+                    yield event
 
     async def StreamingUpload(
         self, requests: AsyncIterator[UploadMessage], context: Context
@@ -54,8 +59,10 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         async def upload(emit: Emit[UploadEvent]) -> None:
             await Upload(self._walk, self._scope(context), config, emit).run(messages)
 
-        async for event in duplex(upload):
-            yield event
+        with named(CONVERSE_FIELDS):
+            async with contextlib.aclosing(duplex(upload)) as events:
+                async for event in events:
+                    yield event
 
     async def Ask(
         self, request: gateway_pb2.AskRequest, context: Context
@@ -71,8 +78,10 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             outcome = await self._answer(request, TurnEvents("ask", narrow), context)
             await emit(gateway_pb2.AskResponse(turn_complete=outcome.complete))
 
-        async for event in duplex(ask):
-            yield event
+        with named(ASK_FIELDS):
+            async with contextlib.aclosing(duplex(ask)) as events:
+                async for event in events:
+                    yield event
 
     async def _answer(
         self, request: gateway_pb2.AskRequest, events: TurnEvents, context: Context
@@ -94,6 +103,8 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         async def ignore(event: ConverseEvent) -> None:
             """A unary call has no events."""
 
+        if not request.asset_id:
+            raise InvalidInput("ASSET_ID_MISSING", "Name a stored asset.", subject="asset_id")
         asked = gateway_pb2.AskRequest(question=CAPTION_QUESTION, asset_ids=[request.asset_id])
         outcome = await self._answer(asked, TurnEvents("caption", ignore), context)
         return gateway_pb2.CaptionResponse(text=outcome.answer.strip(), citations=outcome.citations)
@@ -102,8 +113,11 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.TranscribeRequest, context: Context
     ) -> AsyncIterator[gateway_pb2.TranscribeResponse]:
         """See the contract."""
-        async for response in lookup.transcribe(self._walk.stages, self._scope(context), request):
-            yield response
+        heard = lookup.transcribe(self._walk.stages, self._scope(context), request)
+        with named(TRANSCRIBE_FIELDS):
+            async with contextlib.aclosing(heard) as responses:
+                async for response in responses:
+                    yield response
 
     async def Search(
         self, request: gateway_pb2.SearchRequest, context: Context

@@ -14,12 +14,15 @@ from services.runtime.settings import Settings
 
 def build(settings: Settings) -> Stage:
     """Construct the gateway; the stages are dialled at the first call."""
+    return assemble(settings, Admission(settings.turns_max))
+
+
+def assemble(settings: Settings, admission: Admission) -> Stage:
+    """The gateway behind an admission, which the caller may then observe."""
     stages = connect(settings)
     indexer = Indexer(stages)
     servicer = GatewayServicer(
-        Walk(stages, indexer, settings),
-        Admission(settings.turns_max),
-        telemetry.remember_spans(settings),
+        Walk(stages, indexer, settings), admission, telemetry.remember_spans(settings)
     )
 
     async def start() -> None:

@@ -1,6 +1,7 @@
 """StreamingGenerate: protobuf to generation and back."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import grpc
@@ -39,8 +40,9 @@ class GenerateService(generate_pb2_grpc.GenerateServiceServicer):
         async def body(emit: Emit[Response]) -> None:
             await self._converse(config, requests, emit)
 
-        async for event in duplex(body):
-            yield event
+        async with contextlib.aclosing(duplex(body)) as events:
+            async for event in events:
+                yield event
 
     async def _converse(
         self, config: pb.GenerateConfig, requests: Requests, emit: Emit[Response]

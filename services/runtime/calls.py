@@ -106,12 +106,18 @@ class StageStream(Generic[RequestT, ResponseT]):
         """Send one message; waits while the stage is not reading."""
         try:
             async with self._writing:
-                await self._call.write(request)
+                await self._send(request)
         except grpc.aio.AioRpcError as error:
             raise to_domain(error, self._peer) from None
         except (grpc.aio.UsageError, grpc.aio.InternalError):
             # The stage has ended the stream; its status is the reason.
             raise await self._reason() from None
+
+    async def _send(self, request: RequestT) -> None:
+        await self._call.wait_for_connection()
+        # Call.write would put INTERNAL, for good, in the place of the status of a stage that
+        # has just ended the stream; one layer below, the stage's own status survives.
+        await self._call._cython_call.send_serialized_message(request.SerializeToString())
 
     async def done_sending(self) -> None:
         """Half-close."""

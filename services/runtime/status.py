@@ -55,6 +55,13 @@ def from_stream_error(message: stream_pb2.StreamError) -> errors.SensoriumError:
     return error_type(message.reason, message.message, subject=message.subject, retry_after_s=retry)
 
 
+def from_item_error(message: stream_pb2.ItemError) -> errors.SensoriumError:
+    """The domain form of an item's error; its subject is the item where it names nothing else."""
+    error = from_stream_error(message.error)
+    error.subject = error.subject or message.item_id
+    return error
+
+
 def rich_status(error: errors.SensoriumError) -> status_pb2.Status:
     """The gRPC status with ErrorInfo and, where they help, BadRequest, QuotaFailure, RetryInfo."""
     details: list[Message] = [

@@ -1,6 +1,7 @@
 """SearchService: protobuf in, protobuf out."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 
@@ -65,8 +66,9 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
                     await free.acquire()
                     group.create_task(answer(message.query))
 
-        async for event in duplex(answer_all):
-            yield event
+        async with contextlib.aclosing(duplex(answer_all)) as events:
+            async for event in events:
+                yield event
         yield SearchResponse(
             summary=search_pb2.SearchSummary(
                 query_count=tally.count,
@@ -102,8 +104,9 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
                     await waiting.put(record)
                 await waiting.put(None)
 
-        async for event in duplex(index_all):
-            yield event
+        async with contextlib.aclosing(duplex(index_all)) as events:
+            async for event in events:
+                yield event
         yield IndexResponse(
             summary=search_pb2.IndexSummary(
                 document_count=tally.count,
