@@ -92,11 +92,13 @@ class FusionSession:
 
     def add_recalled(self, asset: Asset, piece: Piece) -> None:
         """Takes evidence from storage. A bare segment, one without words, only
-        gives its vector."""
+        gives its vector; a bare frame also ends what the frames before it showed,
+        so that a stored video reads as it did live."""
         self._check_room(piece)
-        if piece.text.strip():
+        bare = not piece.text.strip()
+        if not bare or asset.modality is Modality.VIDEO:
             self._timeline.add_recalled(asset, piece)
-        elif piece.vector is not None:
+        if bare and piece.vector is not None:
             self._segment_vectors[piece.segment_id] = piece.vector
 
     def end_segment(self, segment_id: str) -> None:

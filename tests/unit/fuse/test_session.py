@@ -1,5 +1,7 @@
 """A whole fusion, without a network."""
 
+from dataclasses import replace
+
 from services.fuse.model import Origin
 from services.fuse.session import FuseOptions, FusionSession, Part
 from tests.unit.fuse.builders import (
@@ -134,3 +136,25 @@ def test_a_stored_segment_without_words_gives_only_its_vector() -> None:
     assert fused.parts == ()
     assert fused.vector is not None
     assert fused.vector[1] == 1.0
+
+
+def test_a_stored_video_reads_as_it_did_live() -> None:
+    clip = video(sound=False)
+    live, stored = session(), session()
+    live.add_asset(clip)
+    # The third frame shows nothing that has a name: what was seen before it is over.
+    for index, label in enumerate(("animal", "animal", "", "animal")):
+        segment = frame(clip, index, index)
+        live.add_segment(segment)
+        stored.add_recalled(clip, replace(piece(segment, Origin.CAPTION, ""), vector=unit(0, 1)))
+        if label:
+            seen = piece(segment, Origin.LABEL, label)
+            live.add_piece(seen)
+            stored.add_recalled(clip, seen)
+        live.end_segment(segment.segment_id)
+    parts = live.finish(unit(1, 0)).parts
+    assert [part.text for part in parts] == [
+        "[1] clip.mp4 0:00-0:01 seen: animal",
+        "[2] clip.mp4 0:03 seen: animal",
+    ]
+    assert stored.finish(unit(1, 0)).parts == parts
