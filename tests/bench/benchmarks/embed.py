@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -93,6 +94,8 @@ async def _litserve(folder: Path) -> AsyncIterator[str]:
             env=os.environ | {"PYTHONPATH": str(PACKAGES)},
             stdout=log,
             stderr=log,
+            # Its worker processes outlive it unless they are ended as a group.
+            start_new_session=True,
         )
         try:
             async with asyncio.timeout(_START_S):
@@ -100,6 +103,8 @@ async def _litserve(folder: Path) -> AsyncIterator[str]:
             yield f"127.0.0.1:{port}"
         finally:
             await stop(process)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 async def _wait_until_ready(port: int) -> None:
