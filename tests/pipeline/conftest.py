@@ -1,7 +1,6 @@
 """The whole platform in this process, on real models, once for all walks."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,24 +8,14 @@ from PIL import Image
 from sensorium_client import Client
 from sensorium_client.samples import Samples, lay_out
 
-from services.host import builders
-from services.runtime.settings import Settings
-from tests.harness import make_settings, serve_all
-
-
-@dataclass(frozen=True)
-class Platform:
-    """A running platform."""
-
-    address: str
-    settings: Settings
+from tests.harness import make_settings
+from tests.pipeline.platform import Platform, serve_platform
 
 
 @pytest.fixture(scope="session")
 async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
-    settings = make_settings(tmp_path_factory.mktemp("platform"))
-    async with serve_all(builders(), settings) as (_, effective):
-        yield Platform(f"127.0.0.1:{effective.port}", effective)
+    async with serve_platform(make_settings(tmp_path_factory.mktemp("platform"))) as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,0 +1,304 @@
+"""A client that goes away, at every stage of its turn: what it held is free again."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+import grpc
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from sensorium_client import Client, events
+from sensorium_client.options import AskOptions
+
+from services.runtime.channel import open_channel
+from tests import media
+from tests.pipeline.platform import Platform, until
+from tests.pipeline.streams import Converse, Upload, asset, end, in_turn, in_upload, text
+
+# Far less than what is under way would take to its own end.
+FREE_WITHIN_S = 10.0
+BUSY_WITHIN_S = 60.0
+LONG_ANSWER = gateway_pb2.AnswerOptions(max_tokens=1500)
+STORY = "Write a very long story about the sea, and do not stop."
+
+
+class Wire:
+    """A connection between client and server that can be cut, as when the client is killed."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def pipe(self, near: asyncio.StreamReader, far: asyncio.StreamWriter) -> None:
+        """Carry bytes one way until an end is gone."""
+        with contextlib.suppress(ConnectionError):
+            while data := await near.read(1 << 16):
+                far.write(data)
+                await far.drain()
+        far.close()
+
+    async def join(
+        self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Connect one client to the server."""
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        self._ends |= {writer, far_writer}
+        for way in (self.pipe(reader, far_writer), self.pipe(far_reader, writer)):
+            task = asyncio.create_task(way)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def cut(self) -> None:
+        """End all connections at once, without a word."""
+        for writer in self._ends:
+            writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def wired(platform: Platform) -> AsyncIterator[Wire]:
+    wire = Wire()
+    port = int(platform.address.rsplit(":", 1)[1])
+    listener = await asyncio.start_server(lambda r, w: wire.join(port, r, w), "127.0.0.1", 0)
+    async with listener:
+        wire.address = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        try:
+            yield wire
+        finally:
+            wire.cut()
+
+
+class Victim:
+    """A client in mid-stream. It writes without waiting, and reads all the time."""
+
+    def __init__(self, call: Any, requests: Iterable[Any]) -> None:
+        self.events: list[str] = []
+        self.call = call
+        self._writing = asyncio.create_task(self._write(requests))
+        self._reading = asyncio.create_task(self._read())
+
+    async def _write(self, requests: Iterable[Any]) -> None:
+        for request in requests:
+            await self.call.write(request)
+
+    async def _read(self) -> None:
+        async for event in self.call:
+            self.events.append(event.WhichOneof("event"))
+
+    async def gone(self) -> None:
+        """Wait until it has noticed its own end, whatever that looks like."""
+        await asyncio.gather(self._writing, self._reading, return_exceptions=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its stream goes on."""
+        return not self._reading.done()
+
+
+@contextlib.asynccontextmanager
+async def victim(
+    address: str, method: str, requests: Iterable[Any], timeout_s: float | None = None
+) -> AsyncIterator[Victim]:
+    async with open_channel(address) as channel:
+        stub = gateway_pb2_grpc.GatewayServiceStub(channel)
+        one = Victim(getattr(stub, method)(timeout=timeout_s), requests)
+        try:
+            yield one
+        finally:
+            one.call.cancel()
+            await one.gone()
+
+
+def converse(*messages: Converse) -> list[Converse]:
+    config = gateway_pb2.ConverseConfig(answer=LONG_ANSWER)
+    return [Converse(config=config), *messages]
+
+
+def upload(parts: Iterable[Any]) -> list[Upload]:
+    return [Upload(config=gateway_pb2.UploadConfig()), *in_upload(parts)]
+
+
+def pages() -> list[Any]:
+    """Pictures full of words, each another: minutes of reading."""
+    parts = []
+    font = ImageFont.load_default(size=22)
+    for number in range(12):
+        page = Image.new("RGB", (1000, 1400), "white")
+        draw = ImageDraw.Draw(page)
+        for line in range(45):
+            words = f"Page {number}, line {line}: {number * 7919 + line * 104729} boats and nets"
+            draw.text((30, 20 + line * 30), words, fill="black", font=font)
+        parts += asset(f"page-{number}", media.encoded(page, "PNG"))
+    return parts
+
+
+def half_a_film() -> list[Any]:
+    """A fragmented film that stops in the middle: its decoder waits for more."""
+    content = media.fragmented_mp4(8.0)
+    return asset("half", content[: len(content) * 2 // 3])[:-1]
+
+
+def growing_recording() -> list[Any]:
+    """A long recording that never ends."""
+    return asset("noise", media.endless_wav(media.speech_like(240.0)))[:-1]
+
+
+def reading_pages(platform: Platform, _: list[str]) -> bool:
+    return platform.encode.ocr.running + platform.encode.ocr.pending >= 2
+
+
+def listening(platform: Platform, _: list[str]) -> bool:
+    return platform.encode.speech_english.running >= 1
+
+
+def decoding_media(platform: Platform, seen: list[str]) -> bool:
+    return platform.ingest.active_decoders == 1 and "progress" in seen
+
+
+def answering(_: Platform, seen: list[str]) -> bool:
+    return seen.count("token") >= 3
+
+
+def prefilling(platform: Platform, seen: list[str]) -> bool:
+    return platform.generate.active_slots == 1 and "token" not in seen
+
+
+Reached = Callable[[Platform, list[str]], bool]
+LONG_QUESTION = "".join(f"On day {n} the tide rose {n % 9} feet. " for n in range(200)) + "Why?"
+
+STAGES: dict[str, tuple[str, Callable[[], list[Any]], Reached]] = {
+    "decoding": (
+        "StreamingConverse",
+        lambda: converse(text("What is it?"), *in_turn(half_a_film())),
+        decoding_media,
+    ),
+    "uploading": ("StreamingUpload", lambda: upload(half_a_film()), decoding_media),
+    "encoding-pictures": ("StreamingUpload", lambda: upload(pages()), reading_pages),
+    "encoding-sound": (
+        "StreamingConverse",
+        lambda: converse(text("What is said?"), *in_turn(growing_recording())),
+        listening,
+    ),
+    "prefill": ("StreamingConverse", lambda: converse(text(LONG_QUESTION), end()), prefilling),
+    "tokens": ("StreamingConverse", lambda: converse(text(STORY), end()), answering),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_killed_client_leaves_nothing_held(platform: Platform, stage: str) -> None:
+    method, requests, reached = STAGES[stage]
+    await platform.at_rest(BUSY_WITHIN_S)
+    async with wired(platform) as wire, victim(wire.address, method, requests()) as one:
+        await until(lambda: reached(platform, one.events), BUSY_WITHIN_S, stage)
+        assert await platform.busy()
+        assert one.alive
+        wire.cut()
+        await platform.at_rest(FREE_WITHIN_S)
+
+
+@pytest.mark.parametrize("stage", ["decoding", "prefill", "tokens"])
+async def test_a_cancelled_call_leaves_nothing_held(platform: Platform, stage: str) -> None:
+    method, requests, reached = STAGES[stage]
+    await platform.at_rest(BUSY_WITHIN_S)
+    async with victim(platform.address, method, requests()) as one:
+        await until(lambda: reached(platform, one.events), BUSY_WITHIN_S, stage)
+        one.call.cancel()
+        await platform.at_rest(FREE_WITHIN_S)
+
+
+@pytest.mark.parametrize("stage", ["decoding", "tokens"])
+async def test_a_passed_deadline_leaves_nothing_held(platform: Platform, stage: str) -> None:
+    method, requests, reached = STAGES[stage]
+    await platform.at_rest(BUSY_WITHIN_S)
+    async with victim(platform.address, method, requests(), timeout_s=5.0) as one:
+        await until(lambda: reached(platform, one.events), BUSY_WITHIN_S, stage)
+        await one.gone()
+        assert await one.call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await platform.at_rest(FREE_WITHIN_S)
+
+
+async def test_a_client_that_reads_nothing_and_is_killed_leaves_nothing_held(
+    platform: Platform,
+) -> None:
+    await platform.at_rest(BUSY_WITHIN_S)
+    async with wired(platform) as wire, open_channel(wire.address) as channel:
+        call = gateway_pb2_grpc.GatewayServiceStub(channel).StreamingConverse()
+        for request in converse(text(STORY), end()):
+            await call.write(request)
+        await until(lambda: platform.generate.active_slots == 1, BUSY_WITHIN_S, "answering")
+        wire.cut()
+        await platform.at_rest(FREE_WITHIN_S)
+
+
+async def test_what_is_stored_is_indexed_though_the_client_is_gone(
+    platform: Platform, client: Client
+) -> None:
+    picture = asset("left-behind", media.jpeg(401, 301), "left-behind.jpg")
+    await platform.at_rest(BUSY_WITHIN_S)
+    async with (
+        wired(platform) as wire,
+        victim(wire.address, "StreamingUpload", upload(picture)) as one,
+    ):
+        await until(lambda: "asset" in one.events, BUSY_WITHIN_S, "stored")
+        wire.cut()
+
+        async def found() -> bool:
+            hits = await client.search(text="a picture", top_k=100)
+            return any(hit.asset_id == "left-behind" for hit in hits)
+
+        await until(found, BUSY_WITHIN_S, "indexed")
+        await platform.at_rest(FREE_WITHIN_S)
+
+
+# --- cancel_turn: the turn ends, the conversation goes on -------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["decoding", "encoding-sound", "prefill", "tokens"])
+async def test_a_cancelled_turn_ends_and_the_next_is_answered(
+    platform: Platform, stage: str
+) -> None:
+    _, requests, reached = STAGES[stage]
+    await platform.at_rest(BUSY_WITHIN_S)
+    cancel = Converse(turn_id="turn", cancel_turn=gateway_pb2.CancelTurn())
+    async with open_channel(platform.address) as channel:
+        call = gateway_pb2_grpc.GatewayServiceStub(channel).StreamingConverse()
+        seen: list[gateway_pb2.StreamingConverseResponse] = []
+
+        async def read() -> None:
+            async for event in call:
+                seen.append(event)
+
+        reading = asyncio.create_task(read())
+        for request in requests():
+            await call.write(request)
+
+        def now() -> bool:
+            return reached(platform, [event.WhichOneof("event") or "" for event in seen])
+
+        await until(now, BUSY_WITHIN_S, stage)
+        await call.write(cancel)
+        await platform.at_rest(FREE_WITHIN_S)
+        await call.write(text("Is the sky blue? Say yes or no.", turn_id="next"))
+        await call.write(end(turn_id="next"))
+        await call.done_writing()
+        await reading
+    endings = {e.turn_id: e.turn_complete for e in seen if e.WhichOneof("event") == "turn_complete"}
+    assert endings["turn"].finish_reason == gateway_pb2.TURN_FINISH_REASON_CANCELLED
+    assert endings["next"].finish_reason == gateway_pb2.TURN_FINISH_REASON_STOP
+    over = [e.WhichOneof("event") for e in seen].index("turn_complete")
+    assert not [e for e in seen[over + 1 :] if e.turn_id == "turn"]
+    assert seen[-1].summary.turn_count == 1
+
+
+async def test_a_turn_cancelled_in_its_first_moment(client: Client) -> None:
+    async with client.converse(AskOptions(max_tokens=8)) as conversation:
+        for _ in range(20):
+            turn = conversation.begin_turn()
+            await turn.send_text("Never mind")
+            await turn.cancel()
+        last = [event async for event in conversation.ask("Is the sky blue?")]
+        reasons = [e.finish_reason for e in last if isinstance(e, events.TurnComplete)]
+        assert reasons[:-1] == ["cancelled"] * 20
+        await conversation.finish()
