@@ -19,6 +19,11 @@ def _window_options(window_bytes: int) -> list[tuple[str, int | str]]:
         ("grpc.http2.lookahead_bytes", window_bytes),
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+        # Stages talk inside the mesh: a proxy of the environment must not come between.
+        ("grpc.enable_http_proxy", 0),
+        # A peer that vanished without a word is noticed, and what it held is freed.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
     ]
 
 

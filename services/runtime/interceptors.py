@@ -19,13 +19,17 @@ from grpc_status import rpc_status
 from sensorium.media.v1 import stream_pb2
 
 from services.runtime import telemetry
-from services.runtime.errors import InternalFailure, SensoriumError, Unavailable
+from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError, Unavailable
 from services.runtime.status import rich_status, stream_error
 from services.runtime.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
 OUR_METHODS = "/sensorium."
+GATEWAY_SERVICE = "sensorium.gateway.v1.GatewayService"
+RETRY_AFTER_S = 1.0
+TELL_S = 1.0
+"""How long a client may take to read that the server shuts down."""
 DRAIN_S = 1.0
 """How long a client that still writes may take to notice the error event."""
 
@@ -41,22 +45,33 @@ class RequestPump:
 
     def __init__(self, requests: AsyncIterator[Message]) -> None:
         self._requests = requests
-        self._queue: asyncio.Queue[Message | None] = asyncio.Queue(maxsize=1)
+        self._queue: asyncio.Queue[Message | InvalidInput | None] = asyncio.Queue(maxsize=1)
         self._discarding = False
         self._task = asyncio.ensure_future(self._run())
 
     async def _run(self) -> None:
-        # A broken transport ends the requests; the handler's next write tells.
-        with contextlib.suppress(grpc.aio.BaseError):
+        end: InvalidInput | None = None
+        try:
             async for request in self._requests:
                 if not self._discarding:
                     await self._queue.put(request)
+        except grpc.aio.BaseError:
+            # A broken transport ends the requests; the handler's next write tells.
+            pass
+        except Exception as error:
+            log.info("a request could not be parsed", exc_info=error)
+            end = InvalidInput("MESSAGE_MALFORMED", "A message of the stream cannot be parsed.")
         if not self._discarding:
-            await self._queue.put(None)
+            await self._queue.put(end)
 
     async def requests(self) -> AsyncIterator[Message]:
-        """The requests in order, until the client's half-close, cancel or deadline."""
+        """The requests in order, until the client's half-close, cancel or deadline.
+
+        Raises InvalidInput MESSAGE_MALFORMED.
+        """
         while (request := await self._queue.get()) is not None:
+            if isinstance(request, InvalidInput):
+                raise request
             yield request
 
     async def discard(self, timeout_s: float) -> None:
@@ -76,6 +91,7 @@ class LiveStreams:
 
     def __init__(self) -> None:
         self._send: set[Callable[[stream_pb2.GoAway], Awaitable[None]]] = set()
+        self._changed = asyncio.Event()
 
     @contextlib.contextmanager
     def entered(self, send: Callable[[stream_pb2.GoAway], Awaitable[None]]) -> Any:
@@ -85,12 +101,26 @@ class LiveStreams:
             yield
         finally:
             self._send.discard(send)
+            self._changed.set()
 
     async def go_away(self, grace_s: float) -> None:
         """Send GoAway on every open stream that has such an event."""
         event = stream_pb2.GoAway()
         event.grace.FromMilliseconds(round(grace_s * 1000))
-        await asyncio.gather(*(send(event) for send in list(self._send)))
+        told = [asyncio.ensure_future(send(event)) for send in self._send]
+        if told:
+            # A client that does not read cannot be told.
+            _, untold = await asyncio.wait(told, timeout=TELL_S)
+            for task in untold:
+                task.cancel()
+
+    async def ended(self, timeout_s: float) -> None:
+        """Wait until no stream is open, at most ``timeout_s``."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._send:
+                    self._changed.clear()
+                    await self._changed.wait()
 
     def __len__(self) -> int:
         return len(self._send)
@@ -102,6 +132,7 @@ class StageInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, ready: Callable[[str], bool], live: LiveStreams) -> None:
         self._ready = ready
         self._live = live
+        self.draining = False
 
     async def intercept_service(
         self, continuation: Any, handler_call_details: grpc.HandlerCallDetails
@@ -136,12 +167,17 @@ class StageInterceptor(grpc.aio.ServerInterceptor):
 
     def _check_ready(self, method: str) -> None:
         service = method.split("/")[1]
+        # Only the public door closes: turns that are under way still need the stages.
+        if self.draining and service == GATEWAY_SERVICE:
+            raise Unavailable(
+                "SHUTTING_DOWN", "The server is shutting down.", retry_after_s=RETRY_AFTER_S
+            )
         if not self._ready(service):
             raise Unavailable(
                 "NOT_READY",
                 f"{service} is still loading its models; try again in a moment.",
                 subject=service,
-                retry_after_s=1.0,
+                retry_after_s=RETRY_AFTER_S,
             )
 
     def _wrap_unary(self, method: str, metadata: dict[str, str], behavior: Any) -> Any:
@@ -194,11 +230,13 @@ class StageInterceptor(grpc.aio.ServerInterceptor):
                     await events.aclose()
                     if pump and call.error is None:
                         pump.stop()
-                if pump and "error" in response_type.DESCRIPTOR.fields_by_name:
-                    await write(response_type(error=stream_error(ours)))
-                    await pump.discard(DRAIN_S)
-                if pump:
-                    pump.stop()
+                try:
+                    if pump and "error" in response_type.DESCRIPTOR.fields_by_name:
+                        await write(response_type(error=stream_error(ours)))
+                        await pump.discard(DRAIN_S)
+                finally:
+                    if pump:
+                        pump.stop()
                 await context.abort_with_status(rpc_status.to_status(rich_status(ours)))
 
         return stream

@@ -23,7 +23,6 @@ from services.runtime.settings import Settings
 log = logging.getLogger(__name__)
 
 HEALTH_CHECK_INTERVAL_S = 1.0
-STAGES = ("ingest", "encode", "fuse", "generate", "search")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +48,10 @@ class StageServer:
         self._health = health.aio.HealthServicer()
         self._serving: set[str] = set()
         self._stages: list[Stage] = []
+        self._interceptor = StageInterceptor(self._serving.__contains__, self._live)
         self._server = grpc.aio.server(
             options=server_options(settings.connection_window_bytes),
-            interceptors=[StageInterceptor(self._serving.__contains__, self._live)],
+            interceptors=[self._interceptor],
         )
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
@@ -95,10 +95,12 @@ class StageServer:
     async def drain(self) -> None:
         """Let open streams end: health, two check intervals, GoAway, then the grace."""
         await self._health.enter_graceful_shutdown()
+        self._interceptor.draining = True
         if len(self._live):
             await asyncio.sleep(2 * HEALTH_CHECK_INTERVAL_S)
             await self._live.go_away(self._settings.drain_grace_s)
-        await self._server.stop(self._settings.drain_grace_s if len(self._live) else 0)
+            await self._live.ended(self._settings.drain_grace_s)
+        await self._server.stop(0)
 
     async def close(self) -> None:
         """Stop at once, and the stages with it. Also ends a drain."""

@@ -5,7 +5,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -183,7 +183,8 @@ async def iterate_in_thread(
                 return
             loop.call_soon_threadsafe(items.put_nowait, item)
 
-    worker: asyncio.Future[Any] = loop.run_in_executor(executor, work)
+    thread = (executor or ThreadPoolExecutor(1)).submit(work)
+    worker: asyncio.Future[Any] = asyncio.wrap_future(thread)
     try:
         while True:
             getter: asyncio.Future[Any] = asyncio.ensure_future(items.get())
@@ -203,5 +204,6 @@ async def iterate_in_thread(
         await worker
     finally:
         cancel.set()
-        if not worker.done():
+        # One that still waits for a thread is taken back; one that runs is waited for.
+        if not thread.cancel() and not worker.done():
             await asyncio.wait({worker})

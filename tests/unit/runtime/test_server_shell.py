@@ -212,3 +212,32 @@ async def test_a_taken_port_is_one_readable_error() -> None:
         StageServer("127.0.0.1", first.port, Settings())
     assert caught.value.reason == "PORT_IN_USE"
     await first.close()
+
+
+async def test_a_message_that_cannot_be_parsed_is_a_typed_error(
+    channel: grpc.aio.Channel,
+) -> None:
+    raw: Any = channel.stream_stream(
+        "/sensorium.fuse.v1.FuseService/StreamingFuse",
+        request_serializer=bytes,
+        response_deserializer=fuse_pb2.StreamingFuseResponse.FromString,
+    )
+    call = raw()
+    await call.write(CONFIG.SerializeToString())
+    assert (await call.read()).WhichOneof("event") == "ready"
+    await call.write(b"\xff\xff\xff\xff")
+    assert (await call.read()).error.reason == "MESSAGE_MALFORMED"
+    await call.done_writing()
+    assert await call.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_drain_does_not_wait_for_a_client_that_does_not_read() -> None:
+    server = StageServer("127.0.0.1", 0, Settings(drain_grace_s=0.1))
+    await server.open([scripted_stage(ScriptedFuse())])
+    await server.start_stages()
+    async with open_channel(f"127.0.0.1:{server.port}") as channel:
+        call: Any = fuse_pb2_grpc.FuseServiceStub(channel).StreamingFuse()
+        await call.write(CONFIG)
+        assert (await call.read()).WhichOneof("event") == "ready"
+        await asyncio.wait_for(server.drain(), 10)
+    await server.close()
