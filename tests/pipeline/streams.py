@@ -124,12 +124,18 @@ def end(*asset_ids: str, turn_id: str = TURN) -> Converse:
     return Converse(turn_id=turn_id, end_turn=gateway_pb2.EndTurn(asset_ids=asset_ids))
 
 
-def asset(asset_id: str, content: bytes, name: str = "", sha256: str | None = None) -> list[Any]:
+def asset(
+    asset_id: str,
+    content: bytes,
+    name: str = "",
+    sha256: str | None = None,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> list[Any]:
     """The parts that send one asset: ``in_turn`` or ``in_upload`` make requests of them."""
     sha256 = hashlib.sha256(content).hexdigest() if sha256 is None else sha256
     return [
         upload_pb2.AssetStart(asset_id=asset_id, name=name),
-        *chunks(asset_id, content),
+        *chunks(asset_id, content, chunk_bytes),
         upload_pb2.AssetFinish(asset_id=asset_id, size_bytes=len(content), sha256=sha256),
     ]
 

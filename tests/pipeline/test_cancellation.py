@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
+from uuid import uuid4
 
+import av
 import grpc
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -120,29 +123,40 @@ def upload(parts: Iterable[Any]) -> list[Upload]:
     return [Upload(config=gateway_pb2.UploadConfig()), *in_upload(parts)]
 
 
-def pages() -> list[Any]:
-    """Pictures full of words, each another: minutes of reading."""
-    parts = []
+def film_of_pages() -> list[Any]:
+    """Frames full of words, each another, in a film that never ends: minutes of reading."""
+    buffer = io.BytesIO()
     font = ImageFont.load_default(size=22)
-    for number in range(12):
-        page = Image.new("RGB", (1000, 1400), "white")
-        draw = ImageDraw.Draw(page)
-        for line in range(45):
-            words = f"Page {number}, line {line}: {number * 7919 + line * 104729} boats and nets"
-            draw.text((30, 20 + line * 30), words, fill="black", font=font)
-        parts += asset(f"page-{number}", media.encoded(page, "PNG"))
-    return parts
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    with av.open(buffer, "w", format="mp4", options=options) as output:
+        track = output.add_stream("libx264", rate=1)
+        track.width, track.height, track.pix_fmt = 800, 600, "yuv420p"
+        track.codec_context.gop_size = 1
+        for number in range(100):
+            page = Image.new("RGB", (800, 600), "white")
+            draw = ImageDraw.Draw(page)
+            for line in range(18):
+                words = f"{number * 7919 + line * 104729} boats, {number} nets, line {line}"
+                draw.text((30, 20 + line * 31), words, fill="black", font=font)
+            output.mux(track.encode(av.VideoFrame.from_image(page)))  # type: ignore[no-untyped-call]
+        output.mux(track.encode(None))
+    return unfinished(buffer.getvalue())
+
+
+def unfinished(content: bytes) -> list[Any]:
+    """An asset whose end never comes: nothing of it is committed, its decoder waits for more."""
+    return asset(uuid4().hex, content)[:-1]
 
 
 def half_a_film() -> list[Any]:
-    """A fragmented film that stops in the middle: its decoder waits for more."""
+    """A film that stops in the middle."""
     content = media.fragmented_mp4(8.0)
-    return asset("half", content[: len(content) * 2 // 3])[:-1]
+    return unfinished(content[: len(content) * 2 // 3])
 
 
 def growing_recording() -> list[Any]:
     """A long recording that never ends."""
-    return asset("noise", media.endless_wav(media.speech_like(240.0)))[:-1]
+    return unfinished(media.endless_wav(media.speech_like(240.0)))
 
 
 def reading_pages(platform: Platform, _: list[str]) -> bool:
@@ -175,7 +189,7 @@ STAGES: dict[str, tuple[str, Callable[[], list[Any]], Reached]] = {
         decoding_media,
     ),
     "uploading": ("StreamingUpload", lambda: upload(half_a_film()), decoding_media),
-    "encoding-pictures": ("StreamingUpload", lambda: upload(pages()), reading_pages),
+    "encoding-pictures": ("StreamingUpload", lambda: upload(film_of_pages()), reading_pages),
     "encoding-sound": (
         "StreamingConverse",
         lambda: converse(text("What is said?"), *in_turn(growing_recording())),
