@@ -1,6 +1,6 @@
 """Stored assets, as ingest keeps them and as the index knows them."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2
@@ -37,6 +37,19 @@ async def get_assets(
             subject="asset_ids",
         )
     return [await get_asset(stages, scope, asset_id) for asset_id in dict.fromkeys(asset_ids)]
+
+
+async def list_assets(stages: Stages, scope: CallScope) -> AsyncIterator[media_pb2.Asset]:
+    """All committed assets of a tenant, newest first."""
+    page_token = ""
+    while True:
+        request = ingest_pb2.ListAssetsRequest(page_size=1000, page_token=page_token)
+        page = await call_unary(stages.ingest.ListAssets, request, scope)
+        for asset in page.assets:
+            yield asset
+        page_token = page.next_page_token
+        if not page_token:
+            return
 
 
 async def list_documents(

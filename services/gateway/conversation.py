@@ -8,6 +8,7 @@ from sensorium.generate.v1 import generate_pb2
 
 from services.gateway.admission import Admission
 from services.gateway.events import ConverseEvent, TurnEvents
+from services.gateway.indexing import outcome
 from services.gateway.ledger import AssetEntry
 from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, TurnOutcome, Walk
 from services.runtime import telemetry
@@ -16,7 +17,8 @@ from services.runtime.errors import InvalidInput, OutOfOrder, SensoriumError
 from services.runtime.status import item_error
 from services.runtime.streams import Emit
 
-HISTORY_MESSAGES_MAX = 6
+HISTORY_CHARACTERS_MAX = 4000
+"""What the language model is told of earlier turns, newest first: about 1,300 tokens."""
 DEFAULT_LANGUAGE = "en"
 TURN_ID_CHARACTERS_MAX = 64
 
@@ -134,7 +136,7 @@ class Conversation:
         options = TurnOptions(
             answer=self._config.answer,
             perception=self._config.perception,
-            history=tuple(self._history[-HISTORY_MESSAGES_MAX:]),
+            history=tuple(self._recent_history()),
             remembered=tuple(self._remembered.values()),
         )
         current = _OpenTurn(turn_id, Turn(self._walk, self._scope, options, events))
@@ -143,14 +145,27 @@ class Conversation:
         self._last_turn_id = turn_id
         return current
 
+    def _recent_history(self) -> list[generate_pb2.Message]:
+        """The last exchanges that fit, whole, in order."""
+        kept: list[generate_pb2.Message] = []
+        room = HISTORY_CHARACTERS_MAX
+        for start in range(len(self._history) - 2, -1, -2):
+            exchange = self._history[start : start + 2]
+            room -= sum(len(message.content) for message in exchange)
+            if room < 0:
+                break
+            kept = exchange + kept
+        return kept
+
     async def _answer(
         self, current: _OpenTurn, events: TurnEvents, group: asyncio.TaskGroup
     ) -> None:
         turn = current.turn
         try:
             with self._admission.permit():
-                outcome = await turn.run()
-        except asyncio.CancelledError:
+                result = await turn.run()
+        except (asyncio.CancelledError, BaseExceptionGroup):
+            # What fails while a turn is being cancelled fails because of that.
             if not current.cancelled:
                 raise
             task = asyncio.current_task()
@@ -160,12 +175,16 @@ class Conversation:
                 finish_reason=gateway_pb2.TURN_FINISH_REASON_CANCELLED
             )
         else:
-            complete = outcome.complete
-            self._remember(outcome, turn)
+            complete = result.complete
+            self._remember(result, turn)
         finally:
             committed = [entry for entry in turn.ledger.assets.values() if entry.asset]
             # What is committed gets indexed, whatever became of the turn.
-            jobs = [(entry, self._walk.indexer.submit(entry, self._scope)) for entry in committed]
+            language = self._config.perception.language
+            jobs = [
+                (entry, self._walk.indexer.submit(entry, self._scope, language))
+                for entry in committed
+            ]
         self._open = None
         await events.send(turn_complete=complete)
         for entry, job in jobs:
@@ -189,8 +208,7 @@ class Conversation:
     ) -> None:
         asset_id = entry.info.asset_id
         try:
-            # The job goes on when the client does not wait for it.
-            count = await asyncio.shield(job)
+            count = await outcome(job)
         except SensoriumError as error:
             await events.send(item_error=item_error(asset_id, error))
         else:

@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
+from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2
 from sensorium.search.v1 import search_pb2
 
-from services.gateway.catalogue import canonical_id, list_documents
+from services.gateway.catalogue import canonical_id, get_asset, list_assets, list_documents
 from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.perception import (
     ALL_TASKS,
@@ -18,74 +19,107 @@ from services.gateway.perception import (
 )
 from services.gateway.stages import Stages
 from services.runtime import telemetry
-from services.runtime.calls import CallScope, exchange
+from services.runtime.calls import CallScope, call_unary, exchange
+from services.runtime.errors import InternalFailure, SensoriumError
 
 log = logging.getLogger(__name__)
 
 JOBS_AT_ONCE = 2
+JOBS_WITH_PIXELS_MAX = 8
+"""Past so many waiting jobs, pictures are read from the store again rather than kept."""
 
 
 class Indexer:
     """Runs index jobs. A job outlives the stream that asked for it, but not the server.
 
-    Work is idempotent: documents replace those of the same id, so a job that
-    was cut short by a crash is simply done again when the asset is next used.
+    An asset is marked as indexed when all its documents are durable. What a
+    crash or a shutdown left unmarked is found by ``catch_up`` at the next start.
+    Documents replace those of the same id, so doing a job again is harmless.
     """
 
     def __init__(self, stages: Stages) -> None:
         self._stages = stages
         self._permits = asyncio.Semaphore(JOBS_AT_ONCE)
-        self._jobs: dict[tuple[str, str], asyncio.Task[int]] = {}
+        self._jobs: set[asyncio.Task[int]] = set()
+        self._latest: dict[tuple[str, str], asyncio.Task[int]] = {}
 
     @property
     def pending(self) -> int:
         """Jobs that are not done."""
         return len(self._jobs)
 
-    def submit(self, entry: AssetEntry, scope: CallScope) -> "asyncio.Task[int]":
-        """Index a committed asset; the task's result is its number of documents."""
+    def submit(
+        self, entry: AssetEntry, scope: CallScope, language: str = ""
+    ) -> "asyncio.Task[int]":
+        """Index a committed asset; ``outcome`` waits for its number of documents."""
+        assert entry.asset is not None
+        if self.pending >= JOBS_WITH_PIXELS_MAX:
+            entry.forget_pictures()
+        key = (scope.tenant_id, canonical_id(entry.asset))
         # The client's deadline is not the job's.
-        job = asyncio.create_task(self._run(entry, CallScope(scope.tenant_id, scope.user_id)))
-        key = self._key(entry.asset, scope)
-        self._jobs[key] = job
+        lasting = CallScope(scope.tenant_id, scope.user_id)
+        job = asyncio.create_task(self._run(entry, lasting, language, self._latest.get(key)))
+        self._jobs.add(job)
+        self._latest[key] = job
         job.add_done_callback(lambda done: self._done(key, done))
         return job
 
     async def settled(self, asset: media_pb2.Asset, scope: CallScope) -> None:
         """Wait until no job is at work on an asset, whether it succeeds or not."""
-        if job := self._jobs.get(self._key(asset, scope)):
+        if job := self._latest.get((scope.tenant_id, canonical_id(asset))):
             await asyncio.wait({job})
 
-    @staticmethod
-    def _key(asset: media_pb2.Asset | None, scope: CallScope) -> tuple[str, str]:
-        return scope.tenant_id, canonical_id(asset) if asset else ""
+    async def catch_up(self, scope: CallScope) -> None:
+        """Index what is stored and not marked. Errors are logged: the next start tries again."""
+        try:
+            async for asset in list_assets(self._stages, scope):
+                if not asset.indexed and not asset.duplicate_of:
+                    job = self.submit(AssetEntry(asset.info, asset), scope)
+                    await asyncio.wait({job})
+        except SensoriumError as error:
+            log.warning("could not look for assets that are not indexed: %s", error)
 
     def _done(self, key: tuple[str, str], job: "asyncio.Task[int]") -> None:
-        if self._jobs.get(key) is job:
-            del self._jobs[key]
+        self._jobs.discard(job)
+        if self._latest.get(key) is job:
+            del self._latest[key]
         if not job.cancelled() and (error := job.exception()) is not None:
-            log.error("an asset could not be indexed; it will be when it is next used: %s", error)
+            log.error("an asset could not be indexed; it will be when next used", exc_info=error)
 
     async def close(self) -> None:
         """Stop all jobs."""
-        jobs = list(self._jobs.values())
+        jobs = list(self._jobs)
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
 
-    async def _run(self, entry: AssetEntry, scope: CallScope) -> int:
+    async def _run(
+        self,
+        entry: AssetEntry,
+        scope: CallScope,
+        language: str,
+        previous: "asyncio.Task[int] | None",
+    ) -> int:
         asset = entry.asset
         assert asset is not None
+        if previous is not None:
+            await asyncio.wait({previous})
         async with self._permits:
             with telemetry.span("gateway.index", asset_id=asset.asset_id):
-                known = canonical_id(asset)
-                if known != asset.asset_id or not entry.fully_encoded:
-                    indexed = await list_documents(self._stages, scope, known)
-                    return len(indexed) or await self.index_stored(asset, scope)
-                await self._read_writing(entry, scope)
+                if canonical_id(asset) != asset.asset_id or not entry.fully_encoded:
+                    known = await get_asset(self._stages, scope, canonical_id(asset))
+                    if not known.indexed:
+                        return await self.index_stored(known, scope, language)
+                    return len(await list_documents(self._stages, scope, known.asset_id))
+                config = encode_config(READING_TASKS, bulk=True)
+                unread = entry.unread_pictures()
+                async for event in encode_segments(self._stages, scope, config, unread):
+                    entry.note_reading(event)
                 return await self._write(entry, scope)
 
-    async def index_stored(self, asset: media_pb2.Asset, scope: CallScope) -> int:
+    async def index_stored(
+        self, asset: media_pb2.Asset, scope: CallScope, language: str = ""
+    ) -> int:
         """Perceive a stored asset from its bytes and index it; returns the number of documents."""
         ledger = Ledger()
         known = canonical_id(asset)
@@ -96,22 +130,17 @@ class Indexer:
                 if event.WhichOneof("event") == "segment":
                     yield event.segment
 
-        config = encode_config(ALL_TASKS, bulk=True)
+        config = encode_config(ALL_TASKS, language, bulk=True)
         async for event in encode_segments(self._stages, scope, config, segments()):
             ledger.note_encode(event)
         entry = ledger.assets[known]
         entry.asset = asset
         return await self._write(entry, scope)
 
-    async def _read_writing(self, entry: AssetEntry, scope: CallScope) -> None:
-        """OCR of the pictures that the answer did not wait for."""
-        config = encode_config(READING_TASKS, bulk=True)
-        unread = entry.take_unread()
-        async for event in encode_segments(self._stages, scope, config, unread):
-            if event.WhichOneof("event") == "observation":
-                entry.observations.append(event.observation)
-
     async def _write(self, entry: AssetEntry, scope: CallScope) -> int:
+        """Send all documents of an asset to search and mark it when they are durable."""
+        assert entry.asset is not None
+
         async def requests() -> AsyncIterator[search_pb2.StreamingIndexRequest]:
             yield search_pb2.StreamingIndexRequest(config=search_pb2.IndexConfig())
             for document in entry.documents():
@@ -119,6 +148,27 @@ class Indexer:
 
         count = 0
         async for event in exchange(self._stages.search.StreamingIndex, scope, requests()):
-            if event.WhichOneof("event") == "ack":
+            kind = event.WhichOneof("event")
+            if kind == "ack":
                 count += len(event.ack.document_ids)
+            elif kind == "item_error":
+                log.error("search refused a document: %s", event.item_error.error.reason)
+        mark = ingest_pb2.MarkIndexedRequest(asset_id=canonical_id(entry.asset))
+        await call_unary(self._stages.ingest.MarkIndexed, mark, scope)
         return count
+
+
+async def outcome(job: "asyncio.Task[int]") -> int:
+    """The number of documents of a job, which goes on if its waiter does not. Raises
+    SensoriumError."""
+    await asyncio.wait({job})
+    if job.cancelled():
+        raise InternalFailure(
+            "INDEXING_STOPPED", "The server stopped before the asset was indexed."
+        )
+    error = job.exception()
+    if error is None:
+        return job.result()
+    if isinstance(error, SensoriumError):
+        raise error
+    raise InternalFailure("INDEXING_FAILED", "The asset is stored but could not be indexed yet.")

@@ -45,10 +45,27 @@ class AssetEntry:
         """Whether all that the answer waits for is known."""
         return self.complete and len(self.encoded) == len(self.segments)
 
-    async def take_unread(self) -> AsyncIterator[media_pb2.MediaSegment]:
-        """Hand out the pictures to read, each once, and let go of their pixels."""
-        while self.unread:
-            yield self.unread.pop(next(iter(self.unread)))
+    async def unread_pictures(self) -> AsyncIterator[media_pb2.MediaSegment]:
+        """The pictures to read; ``note_reading`` lets go of each once it is read."""
+        for picture in list(self.unread.values()):
+            yield picture
+
+    def note_reading(
+        self, event: encode_pb2.StreamingEncodeResponse
+    ) -> media_pb2.Observation | None:
+        """Record an event of reading; the writing found, if it is some."""
+        kind = event.WhichOneof("event")
+        if kind == "segment_complete":
+            self.unread.pop(event.segment_complete.segment_id, None)
+        if kind != "observation":
+            return None
+        self.observations.append(event.observation)
+        return event.observation
+
+    def forget_pictures(self) -> None:
+        """Let go of all pixels: what they show must be perceived from the stored bytes again."""
+        self.unread.clear()
+        self.complete = False
 
     def evidence(self, observation: media_pb2.Observation) -> evidence_pb2.Evidence:
         """An observation of this asset as evidence."""

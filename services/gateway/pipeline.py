@@ -35,14 +35,14 @@ from services.gateway.perception import (
     ingest_config,
     open_perception,
 )
-from services.gateway.question import check_question, needs_writing
+from services.gateway.question import check_length, check_question, needs_writing
 from services.gateway.recall import recalled_evidence, stored_evidence
 from services.gateway.stages import Stages
 from services.gateway.timings import TurnClock
 from services.gateway.verification import cite_verified
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, StageStream, call_stage
-from services.runtime.errors import InternalFailure, OutOfOrder
+from services.runtime.errors import InternalFailure, NotFound, OutOfOrder
 from services.runtime.settings import Settings
 from services.runtime.status import from_item_error
 
@@ -104,11 +104,13 @@ class Turn:
         with telemetry.span("gateway.turn"):
             async with Calls() as calls, asyncio.TaskGroup() as group:
                 generation = await self._open_generation(calls)
-                context = await self._take_input(calls, group, generation)
+                # Read from the start: what generate refuses is told before more media is taken in.
+                answering = group.create_task(self._relay_tokens(generation))
+                live = await self._take_input(calls, group, generation)
                 stored = await self._stored_assets()
-                fused = await self._fuse(calls, group, generation, context, stored)
+                fused = await self._fuse(calls, group, generation, live, stored)
                 await generation.send(_start(self._question))
-                answer, finish = await self._relay_tokens(generation)
+                answer, finish = await answering
                 citations = await self._cite(answer, fused, stored)
                 return TurnOutcome(self._question, answer, citations, self._complete(finish))
 
@@ -130,8 +132,6 @@ class Turn:
             model=options.model, messages=self._options.history, sampling=sampling
         )
         await generation.send(generate_pb2.StreamingGenerateRequest(config=config))
-        # What generate refuses, such as an unknown model, is told before any media is taken in.
-        await anext(aiter(generation), None)
         return generation
 
     async def _take_input(
@@ -148,6 +148,7 @@ class Turn:
                 break
             if kind == "text":
                 self._question += message.text.text
+                check_length(self._question, self._settings.question_characters_max)
                 continue
             if kind == "asset_start":
                 unfinished.add(message.asset_start.asset_id)
@@ -262,13 +263,21 @@ class Turn:
             context = await self._open_context(calls, generation)
             relayed = group.create_task(context.relay())
         for entry in remembered:
+            if entry.asset and needs_writing(self._question):
+                # What is written in it is read by its index job.
+                await self._indexer.settled(entry.asset, self._scope)
             await context.recalled(map(entry.recall, entry.observations))
         await context.recalled(
             await stored_evidence(self._stages, self._indexer, self._scope, stored)
         )
         if self._options.answer.recall:
-            known = frozenset(self.ledger.assets) | {canonical_id(asset) for asset in stored}
-            known |= {entry.info.asset_id for entry in remembered}
+            live_entries = self.ledger.assets.values()
+            at_hand = [entry.asset for entry in (*live_entries, *remembered) if entry.asset]
+            known = frozenset(
+                known_id
+                for asset in (*at_hand, *stored)
+                for known_id in (asset.asset_id, canonical_id(asset))
+            )
             self.clock.stage("search")
             await context.recalled(
                 await recalled_evidence(
@@ -291,12 +300,11 @@ class Turn:
                 continue
             config = encode_config(READING_TASKS)
             async for event in encode_segments(
-                self._stages, self._scope, config, entry.take_unread()
+                self._stages, self._scope, config, entry.unread_pictures()
             ):
                 self.clock.stage("encode")
-                if event.WhichOneof("event") == "observation":
-                    entry.observations.append(event.observation)
-                    yield entry.recall(event.observation)
+                if observation := entry.note_reading(event):
+                    yield entry.recall(observation)
 
     # --- answer ----------------------------------------------------------------------
 
@@ -337,7 +345,9 @@ class Turn:
             if entry.asset:
                 assets[entry.asset.asset_id] = entry.asset
         for asset_id in {piece.evidence.asset_id for piece in fused.evidence} - assets.keys():
-            assets[asset_id] = await get_asset(self._stages, self._scope, asset_id)
+            # Evidence of an asset that is gone does not resolve, so it is not cited.
+            with contextlib.suppress(NotFound):
+                assets[asset_id] = await get_asset(self._stages, self._scope, asset_id)
         citations = cite_verified(answer, fused.evidence, assets)
         for citation in citations:
             await self._events.send(citation=citation)

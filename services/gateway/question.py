@@ -33,10 +33,15 @@ def check_question(question: str, characters_max: int) -> str:
             "The turn has no question: send text before end_turn.",
             subject="text",
         )
+    check_length(question, characters_max)
+    return question
+
+
+def check_length(question: str, characters_max: int) -> None:
+    """Raise LimitExceeded QUESTION_TOO_LONG past the limit."""
     if len(question) > characters_max:
         raise LimitExceeded(
             "QUESTION_TOO_LONG",
             f"The question has {len(question)} characters; at most {characters_max} are taken.",
             subject="text",
         )
-    return question

@@ -6,7 +6,7 @@ from sensorium.fuse.v1 import fuse_pb2
 from sensorium.media.v1 import media_pb2
 from sensorium.search.v1 import search_pb2
 
-from services.gateway.catalogue import canonical_id, list_documents
+from services.gateway.catalogue import canonical_id, get_asset, list_documents
 from services.gateway.indexing import Indexer
 from services.gateway.stages import Stages
 from services.runtime.calls import CallScope, exchange
@@ -14,6 +14,8 @@ from services.runtime.errors import SensoriumError
 from services.runtime.status import from_stream_error
 
 RECALLED_HITS = 8
+SEARCHED_HITS = 64
+"""So many are asked for, because those of assets at hand are left out."""
 
 
 def as_evidence(document: search_pb2.Document) -> fuse_pb2.RecalledEvidence:
@@ -28,9 +30,11 @@ async def stored_evidence(
     evidence = []
     for asset in assets:
         await indexer.settled(asset, scope)
+        # Read again: a job may just have marked it.
+        current = await get_asset(stages, scope, asset.asset_id)
+        if not current.indexed:
+            await indexer.index_stored(current, scope)
         documents = await list_documents(stages, scope, canonical_id(asset))
-        if not documents and await indexer.index_stored(asset, scope):
-            documents = await list_documents(stages, scope, canonical_id(asset))
         evidence += [as_evidence(document) for document in documents]
     return evidence
 
@@ -66,11 +70,12 @@ async def recalled_evidence(
 ) -> list[fuse_pb2.RecalledEvidence]:
     """What search finds for a question among the tenant's other assets."""
     query = search_pb2.SearchQuery(
-        query_id="recall", embedding=embedding, text=question, top_k=RECALLED_HITS
+        query_id="recall", embedding=embedding, text=question, top_k=SEARCHED_HITS
     )
     hits = await search_one(stages, scope, query)
-    return [
+    recalled = [
         as_evidence(hit.document)
         for hit in hits
         if hit.document.evidence.asset_id not in known_asset_ids and hit.document.evidence.text
     ]
+    return recalled[:RECALLED_HITS]

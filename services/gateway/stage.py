@@ -1,5 +1,7 @@
 """Builds the gateway."""
 
+import asyncio
+
 from sensorium.gateway.v1 import gateway_pb2_grpc
 
 from services.gateway.admission import Admission
@@ -8,6 +10,7 @@ from services.gateway.pipeline import Walk
 from services.gateway.service import GatewayServicer
 from services.gateway.stages import connect, wait_until_serving
 from services.runtime import telemetry
+from services.runtime.calls import CallScope
 from services.runtime.server import Stage
 from services.runtime.settings import Settings
 
@@ -19,6 +22,7 @@ def build(settings: Settings) -> Stage:
 
 def assemble(settings: Settings, admission: Admission) -> Stage:
     """The gateway behind an admission, which the caller may then observe."""
+    background: list[asyncio.Task[None]] = []
     stages = connect(settings)
     indexer = Indexer(stages)
     servicer = GatewayServicer(
@@ -28,8 +32,11 @@ def assemble(settings: Settings, admission: Admission) -> Stage:
     async def start() -> None:
         # A gateway that answers before its stages do would only refuse.
         await wait_until_serving(stages)
+        background.append(asyncio.create_task(indexer.catch_up(CallScope())))
 
     async def stop() -> None:
+        for task in background:
+            task.cancel()
         await indexer.close()
         await stages.close()
 

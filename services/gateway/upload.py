@@ -7,6 +7,7 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium.ingest.v1 import ingest_pb2
 
 from services.gateway.events import perception_events
+from services.gateway.indexing import outcome
 from services.gateway.ledger import Ledger
 from services.gateway.perception import (
     ALL_TASKS,
@@ -70,7 +71,7 @@ class Upload:
             # What is committed gets indexed, even when the client is gone.
             for entry in self._ledger.assets.values():
                 if entry.asset and entry.info.asset_id not in self._submitted:
-                    self._walk.indexer.submit(entry, self._scope)
+                    self._walk.indexer.submit(entry, self._scope, options.language)
         await self._emit(UploadEvent(summary=self._summary))
 
     async def _forward(
@@ -108,12 +109,12 @@ class Upload:
         entry = self._ledger.assets[asset_id]
         if entry.asset and entry.fully_encoded and asset_id not in self._submitted:
             self._submitted.add(asset_id)
-            job = self._walk.indexer.submit(entry, self._scope)
+            job = self._walk.indexer.submit(entry, self._scope, self._config.perception.language)
             group.create_task(self._tell_indexed(asset_id, job))
 
     async def _tell_indexed(self, asset_id: str, job: "asyncio.Task[int]") -> None:
         try:
-            count = await asyncio.shield(job)
+            count = await outcome(job)
         except SensoriumError as error:
             await self._emit(UploadEvent(item_error=item_error(asset_id, error)))
         else:

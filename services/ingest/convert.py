@@ -82,6 +82,7 @@ def write_asset(record: AssetRecord) -> media_pb2.Asset:
         info=write_info(record.asset_id, record.name, record.info),
         create_time=write_timestamp(record.create_time_us),
         duplicate_of=record.duplicate_of,
+        indexed=record.indexed,
         user_id=record.user_id,
         tags=record.tags,
     )

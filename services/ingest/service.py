@@ -149,6 +149,19 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         )
         return ingest_pb2.FindAssetsResponse(assets=map(convert.write_asset, records))
 
+    async def MarkIndexed(
+        self,
+        request: ingest_pb2.MarkIndexedRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.MarkIndexedRequest, ingest_pb2.MarkIndexedResponse
+        ],
+    ) -> ingest_pb2.MarkIndexedResponse:
+        """Note that the index holds all of an asset."""
+        await self._engine.on_disk(
+            self._engine.store.mark_indexed, tenant_id(context), request.asset_id
+        )
+        return ingest_pb2.MarkIndexedResponse()
+
     async def ListAssets(
         self,
         request: ingest_pb2.ListAssetsRequest,

@@ -6,6 +6,7 @@ Layout below the root, all inside one tenant::
     tenants/<tenant>/by-sha256/<sha256>.json     id of the asset that first had them
     tenants/<tenant>/by-time/<order>-<asset id>  one empty file for each asset, newest first
     tenants/<tenant>/assets/<asset id>.json      the record; an asset exists when this does
+    tenants/<tenant>/indexed/<asset id>          an empty file, once the index holds all of it
 
 A commit writes them in this order, so a crash in between leaves nothing
 visible, and the same commit tried again completes it. Reads go through obstore;
@@ -47,6 +48,8 @@ class AssetRecord:
     duplicate_of: str = ""
     user_id: str = ""
     tags: tuple[str, ...] = ()
+    indexed: bool = False
+    """Read from its mark, never from the record."""
 
 
 class MediaStore:
@@ -106,7 +109,16 @@ class MediaStore:
         if not is_asset_id(asset_id):
             return None
         found = self._read(_record_key(tenant, asset_id))
-        return _from_json(found) if found else None
+        if found is None:
+            return None
+        record = _from_json(found)
+        mark = self._root / _mark_key(tenant, record.duplicate_of or asset_id)
+        return dataclasses.replace(record, indexed=mark.exists())
+
+    def mark_indexed(self, tenant: str, asset_id: str) -> None:
+        """Note, durably, that the index holds all of an asset. Raises as ``get``."""
+        if not self.get(tenant, asset_id).indexed:
+            write_file(self._root / _mark_key(tenant, asset_id), b"")
 
     def get(self, tenant: str, asset_id: str) -> AssetRecord:
         """An asset's record. Raises NotFound ``ASSET_NOT_FOUND``."""
@@ -195,6 +207,10 @@ def _time_key(tenant: str, record: AssetRecord) -> str:
     return f"tenants/{tenant}/by-time/{_order(record)}-{record.asset_id}"
 
 
+def _mark_key(tenant: str, asset_id: str) -> str:
+    return f"tenants/{tenant}/indexed/{asset_id}"
+
+
 def _order(record: AssetRecord) -> str:
     """Sorts the newest first."""
     return f"{_ORDER_BASE - record.create_time_us:0{_ORDER_DIGITS}d}"
@@ -203,6 +219,7 @@ def _order(record: AssetRecord) -> str:
 def _to_json(record: AssetRecord) -> dict[str, Any]:
     fields = dataclasses.asdict(record)
     fields["info"]["modality"] = record.info.modality.value
+    del fields["indexed"]
     return fields
 
 

@@ -26,6 +26,7 @@ from services.runtime.streams import Emit, duplex
 TENANT_KEY = "sensorium-tenant"
 USER_KEY = "sensorium-user"
 DEFAULT_TENANT = "default"
+STATUS_TIMEOUT_S = 1.0
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -110,8 +111,16 @@ class StageStream(Generic[RequestT, ResponseT]):
         except grpc.aio.AioRpcError as error:
             raise to_domain(error, self._peer) from None
         except (grpc.aio.UsageError, grpc.aio.InternalError):
-            # The stage has ended the stream; its status is the reason.
-            raise await self._reason() from None
+            # The stage has ended the stream; its status is the reason. It comes when all events
+            # are read, so a stream that nobody reads must not wait for it.
+            try:
+                async with asyncio.timeout(STATUS_TIMEOUT_S):
+                    reason = await self._reason()
+            except TimeoutError:
+                reason = InternalFailure(
+                    "STAGE_ENDED", f"{self._peer} ended its stream.", subject=self._peer
+                )
+            raise reason from None
 
     async def _send(self, request: RequestT) -> None:
         await self._call.wait_for_connection()

@@ -467,6 +467,45 @@ class FindAssetsResponse(_message.Message):
 Global___FindAssetsResponse: _TypeAlias = FindAssetsResponse  # noqa: Y015
 
 @_typing.final
+class MarkIndexedRequest(_message.Message):
+    """Which asset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """A committed asset that is no duplicate."""
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarkIndexedRequest: _TypeAlias = MarkIndexedRequest  # noqa: Y015
+
+@_typing.final
+class MarkIndexedResponse(_message.Message):
+    """Noted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarkIndexedResponse: _TypeAlias = MarkIndexedResponse  # noqa: Y015
+
+@_typing.final
 class ListAssetsRequest(_message.Message):
     """Which page."""
 

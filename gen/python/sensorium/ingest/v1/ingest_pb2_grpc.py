@@ -62,6 +62,11 @@ class IngestServiceStub:
                 request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.FindAssetsRequest.SerializeToString,
                 response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.FindAssetsResponse.FromString,
                 _registered_method=True)
+        self.MarkIndexed = channel.unary_unary(
+                '/sensorium.ingest.v1.IngestService/MarkIndexed',
+                request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedRequest.SerializeToString,
+                response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedResponse.FromString,
+                _registered_method=True)
         self.ListAssets = channel.unary_unary(
                 '/sensorium.ingest.v1.IngestService/ListAssets',
                 request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListAssetsRequest.SerializeToString,
@@ -119,6 +124,14 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MarkIndexed(self, request, context):
+        """Notes durably that the index holds all of an asset, so that nobody has to
+        look again. Fails with NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAssets(self, request, context):
         """Lists committed assets, newest first.
         """
@@ -153,6 +166,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.FindAssets,
                     request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.FindAssetsRequest.FromString,
                     response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.FindAssetsResponse.SerializeToString,
+            ),
+            'MarkIndexed': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkIndexed,
+                    request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedRequest.FromString,
+                    response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedResponse.SerializeToString,
             ),
             'ListAssets': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAssets,
@@ -298,6 +316,33 @@ class IngestService:
             '/sensorium.ingest.v1.IngestService/FindAssets',
             sensorium_dot_ingest_dot_v1_dot_ingest__pb2.FindAssetsRequest.SerializeToString,
             sensorium_dot_ingest_dot_v1_dot_ingest__pb2.FindAssetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkIndexed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.ingest.v1.IngestService/MarkIndexed',
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedRequest.SerializeToString,
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -59,6 +59,10 @@ class IngestServiceStub:
     """Finds committed assets by the hash of their bytes, so that a client need
     not send what is already there.
     """
+    MarkIndexed: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.MarkIndexedRequest, _ingest_pb2.MarkIndexedResponse]
+    """Notes durably that the index holds all of an asset, so that nobody has to
+    look again. Fails with NOT_FOUND.
+    """
     ListAssets: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListAssetsRequest, _ingest_pb2.ListAssetsResponse]
     """Lists committed assets, newest first."""
 
@@ -92,6 +96,10 @@ class IngestServiceAsyncStub(IngestServiceStub):
     FindAssets: _aio.UnaryUnaryMultiCallable[_ingest_pb2.FindAssetsRequest, _ingest_pb2.FindAssetsResponse]  # type: ignore[assignment]
     """Finds committed assets by the hash of their bytes, so that a client need
     not send what is already there.
+    """
+    MarkIndexed: _aio.UnaryUnaryMultiCallable[_ingest_pb2.MarkIndexedRequest, _ingest_pb2.MarkIndexedResponse]  # type: ignore[assignment]
+    """Notes durably that the index holds all of an asset, so that nobody has to
+    look again. Fails with NOT_FOUND.
     """
     ListAssets: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListAssetsRequest, _ingest_pb2.ListAssetsResponse]  # type: ignore[assignment]
     """Lists committed assets, newest first."""
@@ -153,6 +161,16 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ingest_pb2.FindAssetsResponse, _abc.Awaitable[_ingest_pb2.FindAssetsResponse]]:
         """Finds committed assets by the hash of their bytes, so that a client need
         not send what is already there.
+        """
+
+    @_abc_1.abstractmethod
+    def MarkIndexed(
+        self,
+        request: _ingest_pb2.MarkIndexedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.MarkIndexedResponse, _abc.Awaitable[_ingest_pb2.MarkIndexedResponse]]:
+        """Notes durably that the index holds all of an asset, so that nobody has to
+        look again. Fails with NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -437,6 +437,7 @@ class Asset(_message.Message):
     DUPLICATE_OF_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    INDEXED_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Chosen by the client; unique within the tenant."""
     sha256: _builtins.str
@@ -449,6 +450,8 @@ class Asset(_message.Message):
     """
     user_id: _builtins.str
     """The user who sent it, as the gateway knows them; may be empty."""
+    indexed: _builtins.bool
+    """Whether the index holds all that was perceived of these bytes."""
     @_builtins.property
     def info(self) -> Global___AssetInfo:
         """What it is."""
@@ -472,10 +475,11 @@ class Asset(_message.Message):
         duplicate_of: _builtins.str = ...,
         user_id: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        indexed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "duplicate_of", b"duplicate_of", "info", b"info", "sha256", b"sha256", "size_bytes", b"size_bytes", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "duplicate_of", b"duplicate_of", "indexed", b"indexed", "info", b"info", "sha256", b"sha256", "size_bytes", b"size_bytes", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
