@@ -15,5 +15,8 @@ def builders(names: Iterable[str] = STAGE_NAMES) -> dict[str, BuildStage]:
 
 
 def serve(names: Iterable[str], settings: Settings) -> None:
-    """Host the named stages until SIGTERM or SIGINT."""
-    run(builders(names), settings)
+    """Host the named stages until SIGTERM or SIGINT; without names all that run nowhere else."""
+    chosen = list(names) or [
+        name for name in STAGE_NAMES if not getattr(settings, f"{name}_address", "")
+    ]
+    run(builders(chosen), settings)

@@ -16,13 +16,16 @@ from grpc_reflection.v1alpha import reflection
 
 from services.runtime import telemetry
 from services.runtime.channel import server_options
-from services.runtime.errors import SensoriumError, Unavailable
+from services.runtime.errors import InvalidInput, SensoriumError, Unavailable
 from services.runtime.interceptors import LiveStreams, StageInterceptor
 from services.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
 HEALTH_CHECK_INTERVAL_S = 1.0
+INNER_STAGES = ("ingest", "encode", "fuse", "generate", "search")
+STORING_STAGES = {"ingest", "search"}
+LOCK_FILE = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class StageServer:
             options=server_options(settings.connection_window_bytes),
             interceptors=[self._interceptor],
         )
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        address = join_address(host, port)
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError:
@@ -113,7 +116,8 @@ class StageServer:
 def locked_data_dir(settings: Settings) -> Iterator[None]:
     """Hold the data folder against a second server. Raises Unavailable DATA_DIR_IN_USE."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.data_dir / "lock").open("w") as lock:
+    # Not truncated: it tells the commands where the server that holds it listens.
+    with (settings.data_dir / LOCK_FILE).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -126,6 +130,11 @@ def locked_data_dir(settings: Settings) -> Iterator[None]:
         yield
 
 
+def join_address(host: str, port: int) -> str:
+    """host:port, as gRPC dials and binds it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
     if host == "localhost":
@@ -134,6 +143,18 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _check_addresses(builders: dict[str, BuildStage], settings: Settings) -> None:
+    """A gateway must know where each stage is. Raises InvalidInput STAGE_ADDRESS_MISSING."""
+    for name in INNER_STAGES if "gateway" in builders else ():
+        if name not in builders and not getattr(settings, f"{name}_address"):
+            variable = f"SENSORIUM_{name.upper()}_ADDRESS"
+            raise InvalidInput(
+                "STAGE_ADDRESS_MISSING",
+                f"This gateway does not host {name}: set {variable} to its host:port.",
+                subject=variable,
+            )
 
 
 @contextlib.asynccontextmanager
@@ -145,15 +166,18 @@ async def hosting(
     On a public address only the gateway listens there; the inner stages move to
     a loopback port of their own.
     """
+    _check_addresses(builders, settings)
     telemetry.install(settings)
     public = StageServer(settings.host, settings.port, settings)
     servers = [public]
     inner_names = [name for name in builders if name != "gateway"]
-    inner = public
+    inner, inner_host = public, settings.host
     if "gateway" in builders and inner_names and not is_loopback(settings.host):
-        inner = StageServer("127.0.0.1", 0, settings)
+        inner_host = "127.0.0.1"
+        inner = StageServer(inner_host, 0, settings)
         servers.append(inner)
-    addresses = {f"{name}_address": f"127.0.0.1:{inner.port}" for name in inner_names}
+    address = join_address(inner_host, inner.port)
+    addresses = {f"{name}_address": address for name in inner_names}
     settings = settings.model_copy(update={"port": public.port, **addresses})
     stages = {name: build(settings) for name, build in builders.items()}
     try:
@@ -174,7 +198,10 @@ async def _serve(builders: dict[str, BuildStage], settings: Settings) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
     async with hosting(builders, settings) as (effective, servers):
-        log.info("listening on %s:%d", effective.host, effective.port)
+        address = join_address(effective.host, effective.port)
+        log.info("listening on %s", address)
+        if "gateway" in builders and STORING_STAGES & builders.keys():
+            (settings.data_dir / LOCK_FILE).write_text(address)
 
         async def start() -> None:
             await asyncio.gather(*(server.start_stages() for server in servers))
@@ -197,8 +224,9 @@ def run(builders: dict[str, BuildStage], settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    stores = STORING_STAGES & builders.keys()
     try:
-        with locked_data_dir(settings):
+        with locked_data_dir(settings) if stores else contextlib.nullcontext():
             asyncio.run(_serve(builders, settings))
     except* SensoriumError as group:
         for error in group.exceptions:

@@ -9,6 +9,7 @@ from rich.console import Console
 from sensorium_client.channel import DEFAULT_ADDRESS, ServerState
 from sensorium_client.child_server import child_server
 from sensorium_client.client import Client
+from sensorium_client.launcher import running_server
 from sensorium_client.terminal import CommandError
 
 _STARTING = "starting the services (the first start prepares the models) ..."
@@ -23,7 +24,7 @@ async def connected(server: str | None, console: Console) -> AsyncIterator[Clien
     Raises:
         CommandError: the named server does not answer, or none can be started.
     """
-    async with Client(server or DEFAULT_ADDRESS) as client:
+    async with Client(server or running_server() or DEFAULT_ADDRESS) as client:
         with console.status(f"waiting for the server on {client.address} ..."):
             state = await _settled_state(client)
         if state is ServerState.SERVING:

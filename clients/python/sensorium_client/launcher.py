@@ -36,14 +36,25 @@ class ModelState:
 
 def run_server(stage: str | None = None, host: str | None = None, port: int | None = None) -> None:
     """Serve one stage, or all, until SIGTERM or SIGINT. Exits with 1 on a bad start."""
-    from services.host import STAGE_NAMES, serve
+    from services.host import serve
     from services.runtime.settings import load_settings
 
     chosen = {"host": host, "port": port}
     settings = load_settings().model_copy(
         update={name: value for name, value in chosen.items() if value is not None}
     )
-    serve(STAGE_NAMES if stage is None else (stage,), settings)
+    serve(() if stage is None else (stage,), settings)
+
+
+def running_server() -> str:
+    """Where the server of this machine's data folder said that it listens; empty if none did."""
+    from services.runtime.server import LOCK_FILE
+    from services.runtime.settings import load_settings
+
+    try:
+        return (load_settings().data_dir / LOCK_FILE).read_text().strip()
+    except OSError:
+        return ""
 
 
 def server_setup() -> ServerSetup:

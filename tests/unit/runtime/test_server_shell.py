@@ -241,3 +241,11 @@ async def test_drain_does_not_wait_for_a_client_that_does_not_read() -> None:
         assert (await call.read()).WhichOneof("event") == "ready"
         await asyncio.wait_for(server.drain(), 10)
     await server.close()
+
+
+async def test_a_gateway_must_know_where_each_stage_is(tmp_path: Path) -> None:
+    stage = scripted_stage(ScriptedFuse())
+    with pytest.raises(InvalidInput) as caught:
+        async with hosting({"gateway": lambda _: stage}, make_settings(tmp_path)):
+            pass
+    assert caught.value.subject == "SENSORIUM_INGEST_ADDRESS"
