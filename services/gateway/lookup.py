@@ -1,6 +1,6 @@
 """Search and transcription: what is asked of stored or passing media without an answer in words."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 from sensorium.encode.v1 import encode_pb2
 from sensorium.gateway.v1 import gateway_pb2
@@ -28,6 +28,8 @@ QUERY_MEDIA_BYTES_MAX = 3 << 20
 CHUNK_BYTES = 64 << 10
 TOP_K_DEFAULT = 10
 TOP_K_MAX = 100
+DOCUMENTS_PER_PLACE = 4
+SEARCHED_DOCUMENTS_MAX = 1000
 
 
 async def find(
@@ -42,7 +44,8 @@ async def find(
         modalities=request.modalities,
         asset_ids=request.asset_ids,
         user_id=request.user_id,
-        top_k=top_k,
+        # Several documents of one place make one hit.
+        top_k=DOCUMENTS_PER_PLACE * top_k,
     )
     kind = request.WhichOneof("query")
     example = ""
@@ -56,15 +59,42 @@ async def find(
         documents = await list_documents(stages, scope, example)
         query.embedding.CopyFrom(mean_embedding([each.embedding for each in documents]))
         # The example finds itself first; it is left out below.
-        query.top_k = min(top_k + len(documents), 1000)
+        query.top_k += len(documents)
     else:
         raise InvalidInput("QUERY_MISSING", "Set one of text, media and asset_id.", subject="query")
-    hits = [
-        _hit(hit)
-        for hit in await search_one(stages, scope, query)
-        if hit.document.evidence.asset_id != example
-    ]
-    return gateway_pb2.SearchResponse(hits=hits[:top_k])
+    query.top_k = min(query.top_k, SEARCHED_DOCUMENTS_MAX)
+    found = await search_one(stages, scope, query)
+    hits = _places(hit for hit in found if hit.document.evidence.asset_id != example)[:top_k]
+    await _preview(stages, scope, hits)
+    return gateway_pb2.SearchResponse(hits=hits)
+
+
+def _places(found: Iterable[search_pb2.SearchHit]) -> list[gateway_pb2.SearchHit]:
+    """One hit for each place: what a picture shows, by vector and by words, is one thing."""
+    places: dict[tuple[str, bytes], gateway_pb2.SearchHit] = {}
+    for hit in found:
+        evidence = hit.document.evidence
+        place = (evidence.asset_id, evidence.locator.SerializeToString(deterministic=True))
+        known = places.setdefault(place, _hit(hit))
+        if not known.preview_text and evidence.text:
+            known.preview_text, known.origin = evidence.text, evidence.origin
+    return list(places.values())
+
+
+async def _preview(stages: Stages, scope: CallScope, hits: Sequence[gateway_pb2.SearchHit]) -> None:
+    """Say in words what a place shows that was found by its vector alone."""
+    silent = {hit.asset_id for hit in hits if not hit.preview_text}
+    for asset_id in silent:
+        words = [
+            document.evidence
+            for document in await list_documents(stages, scope, asset_id)
+            if document.evidence.text
+        ]
+        for hit in hits:
+            if hit.asset_id == asset_id and not hit.preview_text:
+                hit.preview_text = ", ".join(
+                    evidence.text for evidence in words if evidence.locator == hit.locator
+                )
 
 
 def _hit(hit: search_pb2.SearchHit) -> gateway_pb2.SearchHit:

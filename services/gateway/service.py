@@ -15,7 +15,7 @@ from services.gateway.fields import ASK_FIELDS, CONVERSE_FIELDS, TRANSCRIBE_FIEL
 from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, TurnOutcome, Walk
 from services.gateway.traces import read_trace
 from services.gateway.upload import Upload, UploadEvent, UploadMessage
-from services.runtime.calls import CallScope, Context, call_unary
+from services.runtime.calls import CallScope, Context, call_unary, user_id
 from services.runtime.errors import InvalidInput
 from services.runtime.streams import Emit, duplex, open_stream
 from services.runtime.telemetry import RecentSpans
@@ -25,7 +25,8 @@ CAPTION_QUESTION = "Describe in one sentence what this is."
 
 
 class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
-    """The one public door. Everybody is the default tenant until there are credentials."""
+    """The one public door. Until there are credentials everybody is the default tenant,
+    and users are who they say they are (metadata ``sensorium-user``)."""
 
     def __init__(self, walk: Walk, admission: Admission, recent: RecentSpans) -> None:
         self._walk = walk
@@ -33,7 +34,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self._recent = recent
 
     def _scope(self, context: Context) -> CallScope:
-        return CallScope(remaining_s=context.time_remaining)
+        return CallScope(user_id=user_id(context), remaining_s=context.time_remaining)
 
     async def StreamingConverse(
         self, requests: AsyncIterator[TurnMessage], context: Context

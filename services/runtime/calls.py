@@ -51,8 +51,11 @@ def tenant_id(context: Context) -> str:
 
 
 def user_id(context: Context) -> str:
-    """The user of a call between stages; empty if none is known."""
-    return _metadata(context, USER_KEY)
+    """The user of a call; empty if none is known. Raises InvalidInput for a malformed name."""
+    user = _metadata(context, USER_KEY)
+    if user and not _NAME.fullmatch(user):
+        raise InvalidInput("USER_INVALID", "The user's name is malformed.", subject=USER_KEY)
+    return user
 
 
 @dataclass(frozen=True, slots=True)

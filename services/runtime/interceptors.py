@@ -21,6 +21,7 @@ from sensorium.media.v1 import stream_pb2
 from services.runtime import telemetry
 from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError, Unavailable
 from services.runtime.status import rich_status, stream_error
+from services.runtime.streams import first_error
 from services.runtime.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -252,6 +253,7 @@ class _Call:
 
     def failed(self, error: BaseException) -> SensoriumError:
         """Note an error and return what the client may see of it."""
+        error = first_error(error)
         if isinstance(error, SensoriumError):
             self.error = error
         else:
