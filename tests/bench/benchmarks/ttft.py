@@ -57,7 +57,7 @@ TEXT = Case("text", 0.5, TEXT_QUESTIONS)
 PHOTO = Case(
     "12-megapixel photo",
     2.0,
-    ("What is in this picture?", "What does the photo show?", "Describe this in a few words."),
+    ("What is in this picture?", "What does the photo show?", "Describe this picture."),
     materials.photo,
     ".jpg",
 )
