@@ -89,7 +89,7 @@ async def exchange(call: Any, requests: Iterable[Any]) -> Outcome:
     async def write() -> None:
         for request in requests:
             if over.is_set():
-                return
+                break
             await call.write(request)
         await call.done_writing()
 

@@ -177,6 +177,7 @@ async def test_a_playlist_is_refused_and_fetches_nothing(stub: Any, name: str) -
             [
                 upload_pb2.AssetStart(asset_id="a"),
                 upload_pb2.MediaChunk(asset_id="a", data=bytes((1 << 20) + 1)),
+                upload_pb2.AssetFinish(asset_id="a", size_bytes=(1 << 20) + 1),
             ],
             *(INVALID, "CHUNK_TOO_LARGE", "chunk.data"),
         ),
@@ -223,7 +224,7 @@ _OPEN_ASSET = in_turn(asset("open", JPEG)[:-1])
         ),
         ([config(), text("?" * 8001), end()], OUT_OF_RANGE, "QUESTION_TOO_LONG", "text"),
         (
-            [config(), text("strange ways " * 600), end()],
+            [config(), text("☃7" * 3990), end()],
             *(OUT_OF_RANGE, "CONTEXT_TOO_LONG", "text"),
         ),
         (
@@ -367,10 +368,10 @@ def endless(first: Any, parts: Callable[[], Iterable[Any]]) -> Iterable[Any]:
 
 
 def bad_turn() -> list[Any]:
-    return in_turn(chunks("a", bytes(CHUNKS_BYTES)))
+    return in_turn(chunks("a", bytes(BURST_BYTES)))
 
 
-CHUNKS_BYTES = 1 << 20
+BURST_BYTES = 1 << 20
 EARLY: dict[str, tuple[str, Callable[[], Iterable[Any]], str]] = {
     "converse-second-config": (
         "StreamingConverse",
@@ -391,7 +392,7 @@ EARLY: dict[str, tuple[str, Callable[[], Iterable[Any]], str]] = {
         "StreamingUpload",
         lambda: endless(
             Upload(config=gateway_pb2.UploadConfig()),
-            lambda: in_upload(chunks("a", bytes(CHUNKS_BYTES))),
+            lambda: in_upload(chunks("a", bytes(BURST_BYTES))),
         ),
         "ASSET_NOT_STARTED",
     ),
@@ -401,8 +402,7 @@ EARLY: dict[str, tuple[str, Callable[[], Iterable[Any]], str]] = {
 @pytest.mark.parametrize("case", EARLY)
 async def test_an_early_error_reaches_a_client_that_is_still_writing(stub: Any, case: str) -> None:
     method, requests, reason = EARLY[case]
-    calls = [getattr(stub, method)() for _ in range(MANY_TIMES)]
-    outcomes = [await exchange(call, requests()) for call in calls]
+    outcomes = [await exchange(getattr(stub, method)(), requests()) for _ in range(MANY_TIMES)]
     assert [outcome.error.reason for outcome in outcomes] == [reason] * MANY_TIMES
 
 
