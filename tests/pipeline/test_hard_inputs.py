@@ -3,7 +3,10 @@
 import asyncio
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,6 +15,7 @@ from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from sensorium.media.v1 import upload_pb2
 from sensorium_client import Client
 from sensorium_client.errors import SensoriumClientError
+from sensorium_client.options import AskOptions
 
 from services.runtime.channel import open_channel
 from tests import media
@@ -404,6 +408,41 @@ async def test_an_early_error_reaches_a_client_that_is_still_writing(stub: Any, 
     method, requests, reason = EARLY[case]
     outcomes = [await exchange(getattr(stub, method)(), requests()) for _ in range(MANY_TIMES)]
     assert [outcome.error.reason for outcome in outcomes] == [reason] * MANY_TIMES
+
+
+async def test_an_early_error_reaches_our_client_with_its_reason(
+    client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(bytes(4 * BURST_BYTES))
+    reasons = []
+    for _ in range(MANY_TIMES):
+        with pytest.raises(SensoriumClientError) as caught:
+            async for _ in client.ask("?", [path], options=AskOptions(model="gpt-9")):
+                pass
+        reasons.append(caught.value.reason)
+    assert reasons == ["UNKNOWN_MODEL"] * MANY_TIMES
+
+
+async def test_an_early_error_reaches_a_client_that_never_stops_writing(platform: Platform) -> None:
+    """It writes on until the stream is closed in its face, and still learns the reason."""
+
+    def stubborn(_: int) -> Told:
+        def requests() -> Iterator[Converse]:
+            yield config(model="gpt-9")
+            while True:
+                time.sleep(0.005)
+                yield text("?")
+
+        with grpc.insecure_channel(platform.address) as channel:
+            call = gateway_pb2_grpc.GatewayServiceStub(channel).StreamingConverse(requests())
+            with pytest.raises(grpc.RpcError) as caught:
+                list(call)
+        return told_by_status(caught.value)
+
+    with ThreadPoolExecutor(MANY_TIMES) as threads:
+        told = await asyncio.to_thread(lambda: list(threads.map(stubborn, range(MANY_TIMES))))
+    assert [one.reason for one in told] == ["UNKNOWN_MODEL"] * MANY_TIMES
 
 
 async def test_after_all_that_a_good_question_is_answered(stub: Any) -> None:
