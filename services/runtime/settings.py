@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     """Answers that may wait for a slot; more are refused with a retry hint."""
     context_window_tokens: int = Field(4096, ge=512)
     """Prompt and answer together, for each slot."""
-    evidence_token_budget: int = Field(640, ge=64)
+    evidence_token_budget: int = Field(384, ge=64)
     """Most tokens of evidence in a prompt, unless the request says otherwise."""
     answer_tokens_max: int = Field(192, ge=1)
     """Most tokens of an answer, unless the request says otherwise."""
