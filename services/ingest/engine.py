@@ -13,7 +13,7 @@ from services.ingest.growing import Cancellation, Growth
 from services.ingest.model import MediaInfo, Segment
 from services.ingest.options import CutOptions, Limits
 from services.ingest.segmenter import Segmenter
-from services.ingest.spool import PartState, Spool
+from services.ingest.spool import Part, PartState, Spool
 from services.ingest.store import AssetRecord, MediaStore
 from services.runtime.errors import NotFound
 from services.runtime.streams import iterate_in_thread
@@ -94,6 +94,23 @@ class IngestEngine:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             await asyncio.wait({running})
+            raise
+
+    async def open_part(
+        self, open_it: Callable[P, Part], *args: P.args, **kwargs: P.kwargs
+    ) -> Part:
+        """Open a part in a thread. A cancellation meanwhile closes it again.
+
+        Otherwise nobody would, and the upload could not be resumed.
+        """
+        loop = asyncio.get_running_loop()
+        opening = loop.run_in_executor(self._disk, partial(open_it, *args, **kwargs))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait({opening})
+            if opening.exception() is None:
+                await self.on_disk(opening.result().close)
             raise
 
     @contextlib.asynccontextmanager

@@ -78,13 +78,13 @@ class AssetUpload:
     async def _take_in(self) -> None:
         engine, tenant = self._engine, self._scope.tenant
         if self._scope.ephemeral:
-            part = await engine.on_disk(engine.spool.open_temporary, tenant)
+            part = await engine.open_part(engine.spool.open_temporary, tenant)
         else:
             existing = await engine.on_disk(engine.store.find, tenant, self._asset.asset_id)
             if existing is not None:
                 await self._repeat(existing)
                 return
-            part = await engine.on_disk(engine.spool.open, tenant, self._asset.asset_id)
+            part = await engine.open_part(engine.spool.open, tenant, self._asset.asset_id)
         release = part.close
         try:
             await self._emit(UploadOpened(self._asset.asset_id, part.received_bytes))
