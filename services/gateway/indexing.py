@@ -13,6 +13,7 @@ from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.perception import (
     ALL_TASKS,
     READING_TASKS,
+    each,
     encode_config,
     encode_segments,
     segment_stored,
@@ -111,11 +112,19 @@ class Indexer:
                     if not known.indexed:
                         return await self.index_stored(known, scope, language)
                     return len(await list_documents(self._stages, scope, known.asset_id))
-                config = encode_config(READING_TASKS, bulk=True)
-                unread = entry.unread_pictures()
-                async for event in encode_segments(self._stages, scope, config, unread):
-                    entry.note_reading(event)
+                await self._complete(entry, scope)
                 return await self._write(entry, scope)
+
+    async def _complete(self, entry: AssetEntry, scope: CallScope) -> None:
+        """Perceive what the answer did without: tiles, and writing in the other pictures."""
+        config = encode_config(ALL_TASKS, bulk=True)
+        deferred = each(entry.deferred.values())
+        async for event in encode_segments(self._stages, scope, config, deferred):
+            entry.note_encode(event)
+        config = encode_config(READING_TASKS, bulk=True)
+        unread = each(entry.unread.values())
+        async for event in encode_segments(self._stages, scope, config, unread):
+            entry.note_reading(event)
 
     async def index_stored(
         self, asset: media_pb2.Asset, scope: CallScope, language: str = ""

@@ -1,6 +1,6 @@
 """What has been perceived so far: the record that evidence, index and citations are made from."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sensorium.encode.v1 import encode_pb2
@@ -33,22 +33,30 @@ class AssetEntry:
     segments: dict[str, media_pb2.MediaSegment] = field(default_factory=dict)
     encoded: set[str] = field(default_factory=set)
     embeddings: dict[str, media_pb2.Embedding] = field(default_factory=dict)
-    observations: list[media_pb2.Observation] = field(default_factory=list)
+    observations: dict[str, media_pb2.Observation] = field(default_factory=dict)
     received_bytes: int = 0
     complete: bool = False
     """No more segments will come."""
     unread: dict[str, media_pb2.MediaSegment] = field(default_factory=dict)
     """Pictures, with their pixels, in which no one has looked for writing yet."""
+    deferred: dict[str, media_pb2.MediaSegment] = field(default_factory=dict)
+    """Tiles, with their pixels, that were left for the index: the view answers."""
 
     @property
     def fully_encoded(self) -> bool:
-        """Whether all that the answer waits for is known."""
-        return self.complete and len(self.encoded) == len(self.segments)
+        """Whether every segment is encoded or at hand to be."""
+        return self.complete and len(self.encoded) + len(self.deferred) == len(self.segments)
 
-    async def unread_pictures(self) -> AsyncIterator[media_pb2.MediaSegment]:
-        """The pictures to read; ``note_reading`` lets go of each once it is read."""
-        for picture in list(self.unread.values()):
-            yield picture
+    def note_encode(self, event: encode_pb2.StreamingEncodeResponse) -> None:
+        """Record an event of encode about this asset."""
+        kind = event.WhichOneof("event")
+        if kind == "observation":
+            self.observations[event.observation.observation_id] = event.observation
+        elif kind == "embedding":
+            self.embeddings[event.embedding.segment_id] = event.embedding.embedding
+        elif kind == "segment_complete":
+            self.encoded.add(event.segment_complete.segment_id)
+            self.deferred.pop(event.segment_complete.segment_id, None)
 
     def note_reading(
         self, event: encode_pb2.StreamingEncodeResponse
@@ -59,12 +67,13 @@ class AssetEntry:
             self.unread.pop(event.segment_complete.segment_id, None)
         if kind != "observation":
             return None
-        self.observations.append(event.observation)
+        self.observations[event.observation.observation_id] = event.observation
         return event.observation
 
     def forget_pictures(self) -> None:
         """Let go of all pixels: what they show must be perceived from the stored bytes again."""
         self.unread.clear()
+        self.deferred.clear()
         self.complete = False
 
     def evidence(self, observation: media_pb2.Observation) -> evidence_pb2.Evidence:
@@ -91,7 +100,7 @@ class AssetEntry:
     def documents(self) -> Iterator[search_pb2.Document]:
         """What the index shall hold of this committed asset."""
         assert self.asset is not None
-        for observation in self.observations:
+        for observation in self.observations.values():
             segment = self.segments[observation.segment_id]
             yield self._document(
                 self.evidence(observation), observation.embedding, segment.kind, self.asset
@@ -164,25 +173,36 @@ class Ledger:
             locator=segment.locator,
         )
         entry.segments[segment.segment_id] = place
-        if segment.kind in PICTURES and not self._reading:
+        if self.defers(segment):
+            entry.deferred[segment.segment_id] = segment
+        elif segment.kind in PICTURES and not self._reading:
             entry.unread[segment.segment_id] = segment
+
+    def defers(self, segment: media_pb2.MediaSegment) -> bool:
+        """Whether an answer does without a segment: a tile, unless writing is looked for."""
+        return segment.kind == media_pb2.SEGMENT_KIND_IMAGE_TILE and not self._reading
+
+    def answers_by_view(self, info: media_pb2.AssetInfo) -> bool:
+        """Whether the view of an asset is all that an answer waits for."""
+        return info.modality == media_pb2.MODALITY_IMAGE and not self._reading
+
+    def answerable(self, asset_id: str) -> bool:
+        """Whether all that an answer waits for is known of an asset."""
+        entry = self.assets.get(asset_id)
+        if entry is None:
+            return False
+        if self.answers_by_view(entry.info):
+            return bool(entry.encoded)
+        return entry.fully_encoded
 
     def note_encode(self, event: encode_pb2.StreamingEncodeResponse) -> AssetEntry | None:
         """Record an event of encode; the asset it is about, if it is about one."""
         kind = event.WhichOneof("event")
-        if kind == "observation":
-            entry = self.assets[event.observation.asset_id]
-            entry.observations.append(event.observation)
-            return entry
-        if kind == "embedding":
-            entry = self.of_segment(event.embedding.segment_id)
-            entry.embeddings[event.embedding.segment_id] = event.embedding.embedding
-            return entry
-        if kind == "segment_complete":
-            entry = self.of_segment(event.segment_complete.segment_id)
-            entry.encoded.add(event.segment_complete.segment_id)
-            return entry
-        return None
+        if kind not in ("observation", "embedding", "segment_complete"):
+            return None
+        entry = self.of_segment(getattr(event, kind).segment_id)
+        entry.note_encode(event)
+        return entry
 
     def of_segment(self, segment_id: str) -> AssetEntry:
         """The asset that a segment was cut from."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from sensorium.encode.v1 import encode_pb2
@@ -61,8 +61,9 @@ class Perception:
         self,
         on_ingest: Callable[[IngestEvent], Awaitable[None]],
         on_encode: Callable[[EncodeEvent], Awaitable[None]],
+        defers: Callable[[media_pb2.MediaSegment], bool],
     ) -> None:
-        """Walk every segment from ingest to encode until both are done.
+        """Walk every segment that is not deferred from ingest to encode until both are done.
 
         Each segment is handed to ``on_ingest`` before encode may say anything of it.
         """
@@ -75,7 +76,7 @@ class Perception:
             group.create_task(read_encode())
             async for event in self._ingest:
                 await on_ingest(event)
-                if event.WhichOneof("event") == "segment":
+                if event.WhichOneof("event") == "segment" and not defers(event.segment):
                     await self._encode.send(
                         encode_pb2.StreamingEncodeRequest(segment=event.segment)
                     )
@@ -122,6 +123,14 @@ def encode_segments(
             yield encode_pb2.StreamingEncodeRequest(segment=segment)
 
     return exchange(stages.encode.StreamingEncode, scope, requests())
+
+
+async def each(
+    segments: Iterable[media_pb2.MediaSegment],
+) -> AsyncIterator[media_pb2.MediaSegment]:
+    """Segments at hand as ``encode_segments`` takes them; the source may shrink meanwhile."""
+    for segment in list(segments):
+        yield segment
 
 
 async def segment_stored(

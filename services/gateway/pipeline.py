@@ -7,14 +7,12 @@ and the stable part of the context is read by the language model.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from sensorium.fuse.v1 import fuse_pb2
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.generate.v1 import generate_pb2
-from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2
 
 from services.gateway.catalogue import canonical_id, get_asset, get_assets
@@ -22,16 +20,12 @@ from services.gateway.context import Context
 from services.gateway.events import FINISH_REASONS, TurnEvents, timings
 from services.gateway.indexing import Indexer
 from services.gateway.ledger import AssetEntry, Ledger
+from services.gateway.live import LiveMedia
 from services.gateway.perception import (
     ALL_TASKS,
     ANSWER_TASKS,
-    READING_TASKS,
-    EncodeEvent,
-    IngestEvent,
-    Perception,
     embed_text,
     encode_config,
-    encode_segments,
     ingest_config,
     open_perception,
 )
@@ -42,9 +36,8 @@ from services.gateway.timings import TurnClock
 from services.gateway.verification import cite_verified
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, StageStream, call_stage
-from services.runtime.errors import InternalFailure, NotFound, OutOfOrder
+from services.runtime.errors import InternalFailure, NotFound
 from services.runtime.settings import Settings
-from services.runtime.status import from_item_error
 
 TurnMessage = gateway_pb2.StreamingConverseRequest
 Calls = contextlib.AsyncExitStack
@@ -79,6 +72,14 @@ class Walk:
     settings: Settings
 
 
+@dataclass(frozen=True, slots=True)
+class _Media:
+    """The turn's media while it is perceived, and the context that it will become."""
+
+    live: LiveMedia
+    fused: "asyncio.Task[fuse_pb2.FusedContext]"
+
+
 class Turn:
     """One turn. The reader of the client's stream feeds ``messages``; ``run`` does the work."""
 
@@ -97,7 +98,6 @@ class Turn:
         self.ledger = Ledger()
         self._question = ""
         self._named_ids: list[str] = []
-        self._usage = gateway_pb2.Usage()
 
     async def run(self) -> TurnOutcome:
         """Walk the turn to its end. Raises SensoriumError; cancelling frees every stage."""
@@ -106,13 +106,16 @@ class Turn:
                 generation = await self._open_generation(calls)
                 # Read from the start: what generate refuses is told before more media is taken in.
                 answering = group.create_task(self._relay_tokens(generation))
-                live = await self._take_input(calls, group, generation)
+                media = await self._take_input(calls, group, generation)
                 stored = await self._stored_assets()
-                fused = await self._fuse(calls, group, generation, live, stored)
+                fused = await self._fuse(calls, group, generation, media, stored)
                 await generation.send(_start(self._question))
                 answer, finish = await answering
+                if media:
+                    # Citations rest on committed bytes.
+                    await media.live.until_complete()
                 citations = await self._cite(answer, fused, stored)
-                return TurnOutcome(self._question, answer, citations, self._complete(finish))
+                return TurnOutcome(self._question, answer, citations, self._complete(finish, media))
 
     # --- input: media flows on to ingest and encode while it comes -----------------
 
@@ -136,10 +139,9 @@ class Turn:
 
     async def _take_input(
         self, calls: Calls, group: asyncio.TaskGroup, generation: StageStream[Any, Any]
-    ) -> "_Live | None":
+    ) -> _Media | None:
         """Take messages until the end of the turn; perceive media from its first byte on."""
-        live: _Live | None = None
-        unfinished: set[str] = set()
+        media: _Media | None = None
         while True:
             message = await self.messages.get()
             kind = message.WhichOneof("message")
@@ -150,52 +152,33 @@ class Turn:
                 self._question += message.text.text
                 check_length(self._question, self._settings.question_characters_max)
                 continue
-            if kind == "asset_start":
-                unfinished.add(message.asset_start.asset_id)
-            elif kind == "asset_finish":
-                unfinished.discard(message.asset_finish.asset_id)
-            assert kind
-            live = live or await self._perceive(calls, group, generation)
-            await live.perception.send(
-                ingest_pb2.StreamingIngestRequest(**{kind: getattr(message, kind)})
-            )
+            media = media or await self._perceive(calls, group, generation)
+            await media.live.send(message)
         self._question = check_question(self._question, self._settings.question_characters_max)
-        if unfinished:
-            raise OutOfOrder(
-                "ASSET_UNFINISHED",
-                "end_turn came before asset_finish of an asset.",
-                subject=min(unfinished),
-            )
-        if live:
-            await live.perception.done_sending()
-        return live
+        if media:
+            await media.live.done_sending()
+        return media
 
     async def _perceive(
         self, calls: Calls, group: asyncio.TaskGroup, generation: StageStream[Any, Any]
-    ) -> "_Live":
+    ) -> _Media:
         """Open ingest, encode and fuse for the turn's media and let them run."""
         reading = needs_writing(self._question)
         self.ledger = Ledger(reading=reading)
+        options = self._options.perception
         context = await self._open_context(calls, generation)
         perception = await calls.enter_async_context(
             open_perception(
                 self._stages,
                 self._scope,
-                ingest_config(self._options.perception, self._scope),
-                encode_config(
-                    ALL_TASKS if reading else ANSWER_TASKS, self._options.perception.language
-                ),
+                ingest_config(options, self._scope),
+                encode_config(ALL_TASKS if reading else ANSWER_TASKS, options.language),
             )
         )
-        live = _Live(perception, context)
-        live.fused = group.create_task(context.relay())
-        live.perceived = group.create_task(
-            perception.run(
-                lambda event: self._on_ingest(event, context),
-                lambda event: self._on_encode(event, context),
-            )
-        )
-        return live
+        fused = group.create_task(context.relay())
+        live = LiveMedia(perception, context, self.ledger, self._events, self.clock)
+        live.start(group)
+        return _Media(live, fused)
 
     async def _open_context(self, calls: Calls, generation: StageStream[Any, Any]) -> Context:
         fusion = await calls.enter_async_context(
@@ -205,35 +188,6 @@ class Turn:
         config = fuse_pb2.FuseConfig(token_budget=budget)
         await fusion.send(fuse_pb2.StreamingFuseRequest(config=config))
         return Context(fusion, generation, self.clock)
-
-    async def _on_ingest(self, event: IngestEvent, context: Context) -> None:
-        self.clock.stage("ingest")
-        kind = event.WhichOneof("event")
-        if kind == "item_error":
-            raise from_item_error(event.item_error)
-        self.ledger.note_ingest(event)
-        if kind == "asset_info":
-            await context.asset_info(event.asset_info)
-        elif kind == "segment":
-            await context.segment(event.segment)
-        elif kind == "segments_complete":
-            await context.segments_complete(event.segments_complete)
-        await self._events.perceived(self.ledger, event)
-
-    async def _on_encode(self, event: EncodeEvent, context: Context) -> None:
-        self.clock.stage("encode")
-        self.ledger.note_encode(event)
-        kind = event.WhichOneof("event")
-        if kind == "embedding":
-            await context.vector(event.embedding.segment_id, event.embedding.embedding)
-        elif kind == "observation":
-            await context.observation(event.observation)
-        elif kind == "segment_complete":
-            self.clock.segment_encoded()
-            await context.segment_encoded(event.segment_complete.segment_id)
-        elif kind == "summary":
-            self._usage.cache_hit_count += event.summary.cache_hit_count
-        await self._events.perceived(self.ledger, event)
 
     # --- evidence: live, late, stored and recalled, into one context ----------------
 
@@ -247,18 +201,20 @@ class Turn:
         calls: Calls,
         group: asyncio.TaskGroup,
         generation: StageStream[Any, Any],
-        live: "_Live | None",
+        media: _Media | None,
         stored: list[media_pb2.Asset],
     ) -> fuse_pb2.FusedContext | None:
         """Wait for the media, add what is stored, and weigh. A bare question needs none of it."""
         remembered = self._options.remembered
-        if not (live or stored or remembered or self._options.answer.recall):
+        if not (media or stored or remembered or self._options.answer.recall):
             return None
         vector = group.create_task(embed_text(self._stages, self._scope, self._question))
-        if live:
-            await live.perceived
-            context, relayed = live.context, live.fused
-            await context.recalled([piece async for piece in self._read_late()])
+        if media:
+            await media.live.until_answerable()
+            context, relayed = media.live.context, media.fused
+            await context.recalled(
+                await media.live.read_late(self._stages, self._scope, self._question)
+            )
         else:
             context = await self._open_context(calls, generation)
             relayed = group.create_task(context.relay())
@@ -266,7 +222,7 @@ class Turn:
             if entry.asset and needs_writing(self._question):
                 # What is written in it is read by its index job.
                 await self._indexer.settled(entry.asset, self._scope)
-            await context.recalled(map(entry.recall, entry.observations))
+            await context.recalled(map(entry.recall, entry.observations.values()))
         await context.recalled(
             await stored_evidence(self._stages, self._indexer, self._scope, stored)
         )
@@ -289,22 +245,6 @@ class Turn:
         fused = await relayed
         await self._events.weights(fused)
         return fused
-
-    async def _read_late(self) -> AsyncIterator[fuse_pb2.RecalledEvidence]:
-        """OCR of pictures not read yet: where the question, known late, asks for
-        writing, and where nothing else was recognised in a picture."""
-        wanted = needs_writing(self._question)
-        for entry in self.ledger.assets.values():
-            unnamed = entry.info.modality == media_pb2.MODALITY_IMAGE and not entry.observations
-            if not (wanted or unnamed):
-                continue
-            config = encode_config(READING_TASKS)
-            async for event in encode_segments(
-                self._stages, self._scope, config, entry.unread_pictures()
-            ):
-                self.clock.stage("encode")
-                if observation := entry.note_reading(event):
-                    yield entry.recall(observation)
 
     # --- answer ----------------------------------------------------------------------
 
@@ -353,7 +293,9 @@ class Turn:
             await self._events.send(citation=citation)
         return citations
 
-    def _complete(self, finish: generate_pb2.Complete) -> gateway_pb2.TurnComplete:
+    def _complete(
+        self, finish: generate_pb2.Complete, media: _Media | None
+    ) -> gateway_pb2.TurnComplete:
         segment_count = self.ledger.segment_count
         usage = gateway_pb2.Usage(
             prompt_token_count=finish.usage.prompt_token_count,
@@ -363,23 +305,13 @@ class Turn:
                 entry.asset.size_bytes for entry in self.ledger.assets.values() if entry.asset
             ),
             segment_count=segment_count,
-            cache_hit_count=self._usage.cache_hit_count,
+            cache_hit_count=media.live.cache_hit_count if media else 0,
         )
         return gateway_pb2.TurnComplete(
             finish_reason=FINISH_REASONS[finish.finish_reason],
             usage=usage,
             timings=timings(self.clock, segment_count),
         )
-
-
-@dataclass(slots=True)
-class _Live:
-    """The open perception of a turn's media, and the context it flows into."""
-
-    perception: Perception
-    context: Context
-    perceived: "asyncio.Task[None]" = field(init=False)
-    fused: "asyncio.Task[fuse_pb2.FusedContext]" = field(init=False)
 
 
 def _start(question: str) -> generate_pb2.StreamingGenerateRequest:

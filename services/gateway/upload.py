@@ -66,6 +66,7 @@ class Upload:
                 await opened.run(
                     lambda event: self._on_ingest(event, group),
                     lambda event: self._on_encode(event, group),
+                    self._ledger.defers,
                 )
         finally:
             # What is committed gets indexed, even when the client is gone.

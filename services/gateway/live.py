@@ -1,0 +1,152 @@
+"""The media of a turn while it is perceived: every event to the ledger, the context, the client."""
+
+import asyncio
+
+from sensorium.fuse.v1 import fuse_pb2
+from sensorium.gateway.v1 import gateway_pb2
+from sensorium.ingest.v1 import ingest_pb2
+from sensorium.media.v1 import media_pb2, upload_pb2
+
+from services.gateway.context import Context
+from services.gateway.events import TurnEvents
+from services.gateway.ledger import Ledger
+from services.gateway.perception import (
+    READING_TASKS,
+    EncodeEvent,
+    IngestEvent,
+    Perception,
+    each,
+    encode_config,
+    encode_segments,
+)
+from services.gateway.question import needs_writing
+from services.gateway.stages import Stages
+from services.gateway.timings import TurnClock
+from services.runtime.calls import CallScope
+from services.runtime.errors import OutOfOrder
+from services.runtime.status import from_item_error
+
+
+class LiveMedia:
+    """Runs ingest and encode for the media of a turn."""
+
+    def __init__(
+        self,
+        perception: Perception,
+        context: Context,
+        ledger: Ledger,
+        events: TurnEvents,
+        clock: TurnClock,
+    ) -> None:
+        self.context = context
+        self.ledger = ledger
+        self.cache_hit_count = 0
+        self._perception = perception
+        self._events = events
+        self._clock = clock
+        self._announced: set[str] = set()
+        self._finished: set[str] = set()
+        self._more = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Begin to perceive, in a task of the group."""
+        run = self._perception.run(self._on_ingest, self._on_encode, self.ledger.defers)
+        self._running = group.create_task(run)
+
+    async def send(self, message: gateway_pb2.StreamingConverseRequest) -> None:
+        """Forward a chunk or a mark of the client."""
+        kind = message.WhichOneof("message")
+        if kind == "asset_start":
+            self._announced.add(message.asset_start.asset_id)
+            request = ingest_pb2.StreamingIngestRequest(asset_start=message.asset_start)
+        elif kind == "asset_finish":
+            self._finished.add(message.asset_finish.asset_id)
+            request = ingest_pb2.StreamingIngestRequest(asset_finish=message.asset_finish)
+        else:
+            request = ingest_pb2.StreamingIngestRequest(chunk=message.chunk)
+        await self._perception.send(request)
+
+    async def done_sending(self) -> None:
+        """No more media. Raises OutOfOrder ASSET_UNFINISHED."""
+        if unfinished := self._announced - self._finished:
+            raise OutOfOrder(
+                "ASSET_UNFINISHED",
+                "end_turn came before asset_finish of an asset.",
+                subject=min(unfinished),
+            )
+        await self._perception.done_sending()
+
+    async def until_answerable(self) -> None:
+        """Wait until all that the answer needs is known; tiles and the commit may still come."""
+        while not all(map(self.ledger.answerable, self._announced)):
+            self._more.clear()
+            await self._more.wait()
+
+    async def until_complete(self) -> None:
+        """Wait until every asset is committed and every segment encoded that is not deferred."""
+        assert self._running is not None
+        await self._running
+
+    async def _on_ingest(self, event: IngestEvent) -> None:
+        self._clock.stage("ingest")
+        kind = event.WhichOneof("event")
+        if kind == "item_error":
+            raise from_item_error(event.item_error)
+        self.ledger.note_ingest(event)
+        if kind == "asset_info":
+            await self.context.asset_info(event.asset_info)
+        elif kind == "segment" and not self.ledger.defers(event.segment):
+            await self.context.segment(event.segment)
+        elif kind == "segments_complete":
+            entry = self.ledger.assets[event.segments_complete.asset_id]
+            if not self.ledger.answers_by_view(entry.info):
+                await self.context.segments_complete(event.segments_complete)
+        await self._events.perceived(self.ledger, event)
+        self._more.set()
+
+    async def _on_encode(self, event: EncodeEvent) -> None:
+        self._clock.stage("encode")
+        self.ledger.note_encode(event)
+        kind = event.WhichOneof("event")
+        if kind == "embedding":
+            await self.context.vector(event.embedding.segment_id, event.embedding.embedding)
+        elif kind == "observation":
+            await self.context.observation(event.observation)
+        elif kind == "segment_complete":
+            await self._segment_encoded(event.segment_complete.segment_id)
+        elif kind == "summary":
+            self.cache_hit_count += event.summary.cache_hit_count
+        await self._events.perceived(self.ledger, event)
+        self._more.set()
+
+    async def _segment_encoded(self, segment_id: str) -> None:
+        self._clock.segment_encoded()
+        await self.context.segment_encoded(segment_id)
+        info = self.ledger.of_segment(segment_id).info
+        if self.ledger.answers_by_view(info):
+            complete = upload_pb2.SegmentsComplete(asset_id=info.asset_id)
+            await self.context.segments_complete(complete)
+
+    async def read_late(
+        self, stages: Stages, scope: CallScope, question: str
+    ) -> list[fuse_pb2.RecalledEvidence]:
+        """OCR of pictures not read yet: where the question, known late, asks for
+        writing, and where nothing else was recognised in a picture."""
+        wanted = needs_writing(question)
+        if wanted:
+            await self.until_complete()
+        evidence = []
+        for entry in self.ledger.assets.values():
+            unnamed = entry.info.modality == media_pb2.MODALITY_IMAGE and not entry.observations
+            if not (wanted or unnamed):
+                continue
+            tiles = entry.deferred.values() if wanted else ()
+            pictures = each([*entry.unread.values(), *tiles])
+            async for event in encode_segments(
+                stages, scope, encode_config(READING_TASKS), pictures
+            ):
+                self._clock.stage("encode")
+                if observation := entry.note_reading(event):
+                    evidence.append(entry.recall(observation))
+        return evidence
