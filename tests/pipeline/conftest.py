@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from sensorium.gateway.v1 import gateway_pb2_grpc
 from sensorium_client import Client
 from sensorium_client.samples import Samples, lay_out
 
+from services.runtime.channel import open_channel
 from tests.harness import make_settings
 from tests.pipeline.platform import Platform, serve_platform
 
@@ -22,6 +24,12 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pl
 async def client(platform: Platform) -> AsyncIterator[Client]:
     async with Client(platform.address) as client:
         yield client
+
+
+@pytest.fixture
+async def stub(platform: Platform) -> AsyncIterator[gateway_pb2_grpc.GatewayServiceStub]:
+    async with open_channel(platform.address) as channel:
+        yield gateway_pb2_grpc.GatewayServiceStub(channel)
 
 
 @pytest.fixture(scope="session")
