@@ -6,11 +6,10 @@ from services.runtime.errors import InvalidInput, LimitExceeded
 
 # Words by which people ask for writing in a picture.
 _ABOUT_WRITING = re.compile(
-    r"\b(read|reads|reading|text|texts|say|says|written|write|writes|writing|word|words|wording"
-    r"|letter|letters|number|numbers|digit|digits|title|heading|headline|receipt|invoice|bill"
-    r"|total|price|prices|cost|costs|amount|date|name|names|named|called|page|document|form|sign"
-    r"|signs|menu|label|labels|caption|captions|subtitle|subtitles|screen|slide|slides|logo|brand"
-    r"|plate|address|phone|email|url|ocr|spell|spelled|quote|quotes)\b",
+    r"\b(read|reads|reading|text|texts|written|writes|writing|wording|letters|numbers|digits|title"
+    r"|heading|headline|receipt|invoice|bill|total|price|prices|amount|date|page|document|form"
+    r"|signs?|menu|labels?|captions?|subtitles?|screen|slides?|logo|brand|plate|address|phone"
+    r"|email|url|ocr|spelled|quotes?|(?:it|this|that|picture|photo|image) says?)\b",
     re.IGNORECASE,
 )
 

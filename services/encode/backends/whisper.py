@@ -37,7 +37,9 @@ class Whisper:
             device="cpu",
             compute_type="int8",
             num_workers=options.cpu_threads,
-            cpu_threads=1,
+            # A window of a live recording comes alone: all threads on it halve what its
+            # listener waits. Two at once share the cores, because waiting threads sleep.
+            cpu_threads=options.cpu_threads,
             local_files_only=True,
         )
         # It would log every recording.
