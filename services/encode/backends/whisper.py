@@ -29,7 +29,7 @@ class PreparedSpeech:
 
 
 class Whisper:
-    """Speech to utterances. One recording a batch; workers run side by side, a thread each."""
+    """Speech to utterances. One recording a batch; workers run side by side."""
 
     def __init__(self, model: ResolvedModel, options: LoadOptions) -> None:
         self._model = WhisperModel(
