@@ -13,6 +13,7 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
+BIN = Path(sys.executable).parent
 
 
 def generate(target: Path) -> None:
@@ -23,6 +24,9 @@ def generate(target: Path) -> None:
     sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
     command = [
         "protoc",
+        # Beside this interpreter, whether or not its environment is active.
+        f"--plugin=protoc-gen-mypy={BIN / 'protoc-gen-mypy'}",
+        f"--plugin=protoc-gen-mypy_grpc={BIN / 'protoc-gen-mypy_grpc'}",
         f"-I{PROTOS}",
         f"-I{well_known}",
         f"--python_out={target}",
