@@ -1,6 +1,6 @@
 """What a turn tells its client, in the client's vocabulary."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
@@ -119,8 +119,3 @@ class TurnEvents:
             evidence=fused.evidence, modality_weights=fused.modality_weights
         )
         await self.send(evidence=weights)
-
-    async def citations(self, citations: Sequence[gateway_pb2.Citation]) -> None:
-        """Evidence for the answer."""
-        for citation in citations:
-            await self.send(citation=citation)

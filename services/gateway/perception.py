@@ -101,12 +101,10 @@ async def open_perception(
 
 
 def ingest_config(
-    options: gateway_pb2.PerceptionOptions, scope: CallScope, *, ephemeral: bool = False
+    options: gateway_pb2.PerceptionOptions, scope: CallScope
 ) -> ingest_pb2.IngestConfig:
     """Options of an ingest call."""
-    return ingest_pb2.IngestConfig(
-        frame_count_max=options.frame_count_max, user_id=scope.user_id, ephemeral=ephemeral
-    )
+    return ingest_pb2.IngestConfig(frame_count_max=options.frame_count_max, user_id=scope.user_id)
 
 
 def encode_segments(

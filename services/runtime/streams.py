@@ -1,12 +1,11 @@
-"""Building blocks of streams: config first, bounded queues, duplex handlers, worker threads."""
+"""Building blocks of streams: config first, duplex handlers, worker threads."""
 
 import asyncio
 import contextlib
 import threading
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -52,64 +51,6 @@ async def open_stream(
             yield request
 
     return first.config, rest()  # type: ignore[attr-defined]
-
-
-class QueueClosed(Exception):
-    """The consumer is gone: what is put would never be read."""
-
-
-class ByteQueue(Generic[T]):
-    """A queue bounded in bytes, for one event loop.
-
-    ``put`` waits while the items held are larger than the capacity together; an
-    item larger than the capacity is let in alone. After ``close`` the items
-    left are still read, then iteration ends.
-    """
-
-    def __init__(self, capacity_bytes: int) -> None:
-        self._capacity_bytes = capacity_bytes
-        self._items: deque[tuple[T, int]] = deque()
-        self._held_bytes = 0
-        self._closed = False
-        self._changed = asyncio.Condition()
-
-    @property
-    def held_bytes(self) -> int:
-        """Size of the items now in the queue."""
-        return self._held_bytes
-
-    async def put(self, item: T, size_bytes: int) -> None:
-        """Add an item. Raises QueueClosed after ``close``."""
-        async with self._changed:
-            await self._changed.wait_for(
-                lambda: (
-                    self._closed
-                    or not self._items
-                    or self._held_bytes + size_bytes <= self._capacity_bytes
-                )
-            )
-            if self._closed:
-                raise QueueClosed
-            self._items.append((item, size_bytes))
-            self._held_bytes += size_bytes
-            self._changed.notify_all()
-
-    async def close(self) -> None:
-        """End the queue: producers fail, the consumer reads what is left."""
-        async with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    async def __aiter__(self) -> AsyncIterator[T]:
-        while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._items or self._closed)
-                if not self._items:
-                    return
-                item, size_bytes = self._items.popleft()
-                self._held_bytes -= size_bytes
-                self._changed.notify_all()
-            yield item
 
 
 def first_error(error: BaseException) -> BaseException:

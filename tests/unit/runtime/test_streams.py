@@ -1,53 +1,13 @@
-"""Bounded queues, duplex handlers and worker threads."""
+"""Duplex handlers and worker threads."""
 
 import asyncio
 import threading
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from services.runtime.errors import InvalidInput
-from services.runtime.streams import ByteQueue, Emit, QueueClosed, duplex, iterate_in_thread
-
-
-@given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 60))
-@settings(max_examples=30, deadline=None)
-def test_byte_queue_keeps_order_and_its_bound(sizes: list[int], capacity: int) -> None:
-    async def walk() -> list[int]:
-        queue: ByteQueue[int] = ByteQueue(capacity)
-        largest = max(sizes, default=0)
-
-        async def produce() -> None:
-            for index, size in enumerate(sizes):
-                await queue.put(index, size)
-                assert queue.held_bytes <= max(capacity, largest)
-            await queue.close()
-
-        producer = asyncio.ensure_future(produce())
-        received = [item async for item in queue]
-        await producer
-        return received
-
-    assert asyncio.run(walk()) == list(range(len(sizes)))
-
-
-async def test_byte_queue_makes_the_producer_wait() -> None:
-    queue: ByteQueue[str] = ByteQueue(10)
-    await queue.put("a", 8)
-    second = asyncio.ensure_future(queue.put("b", 8))
-    await asyncio.sleep(0)
-    assert not second.done()
-    assert await anext(aiter(queue)) == "a"
-    await second
-
-
-async def test_a_closed_byte_queue_refuses() -> None:
-    queue: ByteQueue[str] = ByteQueue(10)
-    await queue.close()
-    with pytest.raises(QueueClosed):
-        await queue.put("a", 1)
+from services.runtime.streams import Emit, duplex, iterate_in_thread
 
 
 async def test_duplex_yields_what_came_before_the_error_that_matters() -> None:
