@@ -63,16 +63,16 @@ class Prefiller:
 
     async def _read_chunk(self, lease: Lease, tokens: Sequence[int], *, urgent: bool) -> None:
         await self.gate.acquire(urgent=urgent)
-        try:
-            slot = lease.slot
-            # Until the engine has answered, only what it held before is certain.
-            slot.cached = slot.cached[: common_prefix_length(slot.cached, tokens)]
+        slot = lease.slot
+        # Until the engine has answered, only what it held before is certain.
+        slot.cached = slot.cached[: common_prefix_length(slot.cached, tokens)]
 
-            def read() -> None:
-                self.model.prefill(slot.index, tokens)
-                # In the thread: it is true even if the caller has gone meanwhile.
-                slot.cached = list(tokens)
+        def read() -> None:
+            self.model.prefill(slot.index, tokens)
+            # In the thread: it is true even if the caller has gone meanwhile.
+            slot.cached = list(tokens)
 
-            await asyncio.shield(lease.start(read))
-        finally:
-            self.gate.release()
+        reading = lease.start(read)
+        # Not when the caller is cancelled: the thread reads on to the end of the chunk.
+        reading.add_done_callback(lambda _: self.gate.release())
+        await asyncio.shield(reading)

@@ -76,15 +76,18 @@ class CallScope:
 def to_domain(error: grpc.aio.AioRpcError, peer: str) -> SensoriumError:
     """The domain form of a status that came back from ``peer``."""
     status = rpc_status.from_call(error)
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     for detail in status.details if status else ():
-        info = error_details_pb2.ErrorInfo()
-        if detail.Is(info.DESCRIPTOR) and detail.Unpack(info):
-            error_type = ERROR_TYPES.get(status.code, InternalFailure)
-            return error_type(
-                info.reason,
-                error.details() or info.reason,
-                subject=info.metadata.get("subject", ""),
-            )
+        for message in (info, retry):
+            if detail.Is(message.DESCRIPTOR):
+                detail.Unpack(message)
+    if status and info.reason:
+        return ERROR_TYPES.get(status.code, InternalFailure)(
+            info.reason,
+            error.details() or info.reason,
+            subject=info.metadata.get("subject", ""),
+            retry_after_s=retry.retry_delay.ToMilliseconds() / 1000 or None,
+        )
     code = error.code()
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return Unavailable("DEADLINE_EXCEEDED", "The deadline passed before the work was done.")

@@ -24,7 +24,7 @@ from services.search.tables import AsyncTable, Tables
 log = logging.getLogger(__name__)
 
 # What LanceDB raises; its own types all derive from these.
-DATABASE_ERRORS = (RuntimeError, OSError, ValueError)
+DATABASE_ERRORS = (RuntimeError, OSError, ValueError, TypeError, KeyError)
 
 
 @dataclass(frozen=True, slots=True)
