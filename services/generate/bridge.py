@@ -1,9 +1,12 @@
 """From a worker thread's callback to an asynchronous iterator."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator
 from typing import Any, Generic, TypeVar
+
+from services.runtime.streams import items_until_done
 
 T = TypeVar("T")
 
@@ -38,15 +41,7 @@ class CallbackBridge(Generic[T]):
 
     async def drain(self, worker: "asyncio.Future[Any]") -> AsyncIterator[T]:
         """The items, until the worker has ended and all are read."""
-        while True:
-            getter = asyncio.ensure_future(self._items.get())
-            try:
-                await asyncio.wait({getter, worker}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not getter.done():
-                    getter.cancel()
-            if getter.done() and not getter.cancelled():
+        async with contextlib.aclosing(items_until_done(self._items, worker)) as items:
+            async for item in items:
                 self._room.release()
-                yield getter.result()
-            elif self._items.empty():
-                return
+                yield item

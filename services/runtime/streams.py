@@ -62,6 +62,28 @@ def first_error(error: BaseException) -> BaseException:
     return (ours or leaves)[0]
 
 
+async def items_until_done(
+    items: "asyncio.Queue[T]", worker: "asyncio.Future[Any]"
+) -> AsyncGenerator[T, None]:
+    """What a worker puts into a queue, until it has ended and all is read.
+
+    How it ended is for the caller to see: its error is not raised here.
+    """
+    while True:
+        while not items.empty():
+            yield items.get_nowait()
+        getter = asyncio.ensure_future(items.get())
+        try:
+            await asyncio.wait({getter, worker}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not getter.done():
+                getter.cancel()
+        if getter.done() and not getter.cancelled():
+            yield getter.result()
+        elif items.empty():
+            return
+
+
 async def duplex(
     body: Callable[[Emit[T]], Awaitable[None]], capacity: int = 16
 ) -> AsyncGenerator[T, None]:
@@ -75,19 +97,9 @@ async def duplex(
     queue: asyncio.Queue[T] = asyncio.Queue(capacity)
     task = asyncio.ensure_future(body(queue.put))
     try:
-        while True:
-            getter = asyncio.ensure_future(queue.get())
-            try:
-                await asyncio.wait({getter, task}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not getter.done():
-                    getter.cancel()
-            if getter.done() and not getter.cancelled():
-                yield getter.result()
-                continue
-            while not queue.empty():
-                yield queue.get_nowait()
-            break
+        async with contextlib.aclosing(items_until_done(queue, task)) as events:
+            async for event in events:
+                yield event
         try:
             await task
         except BaseExceptionGroup as group:
@@ -127,21 +139,10 @@ async def iterate_in_thread(
     thread = (executor or ThreadPoolExecutor(1)).submit(work)
     worker: asyncio.Future[Any] = asyncio.wrap_future(thread)
     try:
-        while True:
-            getter: asyncio.Future[Any] = asyncio.ensure_future(items.get())
-            try:
-                await asyncio.wait({getter, worker}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                if not getter.done():
-                    getter.cancel()
-            if getter.done() and not getter.cancelled():
+        async with contextlib.aclosing(items_until_done(items, worker)) as made:
+            async for item in made:
                 slots.release()
-                yield getter.result()
-                continue
-            while not items.empty():
-                slots.release()
-                yield items.get_nowait()
-            break
+                yield item
         await worker
     finally:
         cancel.set()
