@@ -9,6 +9,7 @@ lines of a prefix of the groups are a prefix of the lines.
 
 import heapq
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -26,6 +27,9 @@ _VERB = {
 }
 # Client text must not look like a citation key or break a line.
 _BRACKETS = str.maketrans({"[": "(", "]": ")"})
+
+_WORD = re.compile(r"\w+")
+_DOUBT = {"perhaps"}
 
 _Key = tuple[object, ...]
 
@@ -91,7 +95,7 @@ class LineFold:
     _open: dict[tuple[Origin, int], _OpenLine] = field(default_factory=dict)
     _held: list[tuple[_Key, int, Line]] = field(default_factory=list)
     _serial: Iterator[int] = field(default_factory=itertools.count)
-    _said: dict[tuple[Origin, str], Line] = field(default_factory=dict)
+    _said: dict[Origin, list[tuple[frozenset[str], Line]]] = field(default_factory=dict)
 
     def push(self, group: Group) -> Iterator[Line]:
         """Takes the next group; yields the lines that became final."""
@@ -112,24 +116,26 @@ class LineFold:
         yield from self._release()
 
     def _without_repetition(self, unit: Unit) -> Unit | None:
-        """What the view of a picture showed, its tiles show again: pieces that
-        repeat an earlier line are added to it. Returns the rest."""
+        """What the view of a picture showed, its tiles show again, at times less
+        precisely: pieces that repeat an earlier line are added to it. Returns the
+        rest."""
         if self.asset.modality is not Modality.IMAGE:
             return unit
         unsaid = []
         for piece in unit.pieces:
-            earlier = self._said.get((unit.origin, normalise(piece.text)))
-            if earlier is None:
-                unsaid.append(piece)
+            words = _statement(piece)
+            earlier = (line for said, line in self._said.get(unit.origin, ()) if words <= said)
+            if line := next(earlier, None):
+                line.pieces.append(piece)
             else:
-                earlier.pieces.append(piece)
+                unsaid.append(piece)
         return Unit(tuple(unsaid)) if unsaid else None
 
     def _line(self, unit: Unit) -> Line:
         line = Line(self.asset, unit.text, list(unit.pieces))
         if self.asset.modality is Modality.IMAGE:
-            for piece in unit.pieces:
-                self._said[unit.origin, normalise(piece.text)] = line
+            said = self._said.setdefault(unit.origin, [])
+            said.extend((_statement(piece), line) for piece in unit.pieces)
         return line
 
     def _push_frame(self, group: Group) -> None:
@@ -172,6 +178,15 @@ def clean_name(name: str) -> str:
     if len(cleaned) > NAME_CHARS:
         cleaned = cleaned[: NAME_CHARS - 1].rstrip() + "…"
     return cleaned or "unnamed"
+
+
+def _statement(piece: Piece) -> frozenset[str]:
+    """What a piece says, as a set: all of it is said again by a set that holds it. Of a
+    label its words, so "cat (animal)" holds "animal", and "perhaps cat" too; of others
+    the whole text."""
+    if piece.origin is Origin.LABEL:
+        return frozenset(_WORD.findall(piece.text.casefold())) - _DOUBT
+    return frozenset({normalise(piece.text)})
 
 
 def _line_key(group: Group, origin: Origin, slot: int) -> _Key:

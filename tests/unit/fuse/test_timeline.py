@@ -160,6 +160,33 @@ def test_what_a_tile_repeats_of_the_view_makes_no_second_line() -> None:
     assert [len(line.pieces) for line in lines] == [3, 3, 1]
 
 
+def test_what_a_tile_says_less_precisely_than_the_view_makes_no_second_line() -> None:
+    timeline, picture = Timeline(), photo()
+    timeline.add_asset(picture)
+    shown = {
+        view(picture): "tabby (cat, animal)",
+        tile(picture, 0): "animal",
+        tile(picture, 1): "perhaps tabby (cat, animal)",
+        tile(picture, 2): "cat (animal)",
+        tile(picture, 3): "cat flap",
+    }
+    for cut, label in shown.items():
+        timeline.add_segment(cut)
+        timeline.add_piece(piece(cut, Origin.LABEL, label))
+    lines = list(timeline.finish())
+    assert texts(lines) == ["photo.jpg seen: tabby (cat, animal)", "photo.jpg seen: cat flap"]
+    assert [len(line.pieces) for line in lines] == [4, 1]
+
+
+def test_writing_that_holds_the_words_of_other_writing_is_read_as_well() -> None:
+    timeline, picture = Timeline(), photo()
+    timeline.add_asset(picture)
+    for cut, words in {view(picture): "Exit to platform 9", tile(picture, 0): "Exit"}.items():
+        timeline.add_segment(cut)
+        timeline.add_piece(piece(cut, Origin.OCR, words))
+    assert len(list(timeline.finish())) == 2
+
+
 def test_lines_of_writing_share_a_line_up_to_a_length() -> None:
     timeline, picture = Timeline(), photo()
     timeline.add_asset(picture)
