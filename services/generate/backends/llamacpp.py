@@ -23,7 +23,7 @@ from services.generate.backends.unix_http import UnixHttpClient
 from services.generate.sampling import Sampling
 from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError
 from services.runtime.models import resolve
-from services.runtime.settings import Settings, set_library_default
+from services.runtime.settings import Settings
 
 BATCH_TOKENS = 64
 """Most tokens of one forward pass: what a long prompt may delay the other slots by."""
@@ -49,9 +49,6 @@ class LlamaCpp:
         self, reference: str, path: Path, *, slot_count: int, window_tokens: int, threads: int
     ) -> None:
         """Load the model (2 to 3 s). Raises InternalFailure MODEL_LOAD_FAILED."""
-        # OpenMP threads that spin at their barriers stall each other when the cores are shared:
-        # measured beside a busy encoder 4 tokens/s spinning, 16 waiting.
-        set_library_default("OMP_WAIT_POLICY", "passive")
         import xllamacpp
 
         self.reference = reference
