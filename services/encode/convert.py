@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from google.protobuf.duration_pb2 import Duration
 from sensorium.encode.v1 import encode_pb2
 from sensorium.media.v1 import media_pb2, stream_pb2
 
@@ -16,6 +15,7 @@ from services.encode.segments import (
     TaskResult,
     place,
 )
+from services.runtime.durations import to_duration, to_seconds
 from services.runtime.errors import InvalidInput, LimitExceeded, SensoriumError
 from services.runtime.status import stream_error
 
@@ -68,7 +68,7 @@ def to_segment(message: media_pb2.MediaSegment) -> Segment:
         asset_id=message.asset_id,
         kind=kind,
         payload=payload,
-        start_s=_seconds(message.locator.span.start),
+        start_s=to_seconds(message.locator.span.start),
         region=Box(region.left_px, region.top_px, region.width_px, region.height_px)
         if has_region
         else None,
@@ -147,12 +147,12 @@ def _span(
     start_s: float, end_s: float, segment: Segment, window: media_pb2.TimeSpan
 ) -> media_pb2.TimeSpan:
     """Times within a segment as times within its asset, kept inside the segment's window."""
-    first_s, last_s = segment.start_s, _seconds(window.end)
+    first_s, last_s = segment.start_s, to_seconds(window.end)
     if last_s <= first_s:
         last_s = float("inf")
     start_s = min(max(first_s + start_s, first_s), last_s)
     end_s = min(max(first_s + end_s, start_s), last_s)
-    return media_pb2.TimeSpan(start=_duration(start_s), end=_duration(end_s))
+    return media_pb2.TimeSpan(start=to_duration(start_s), end=to_duration(end_s))
 
 
 def _region(box: Box) -> media_pb2.PixelRegion:
@@ -181,15 +181,5 @@ def to_summary(segment_count: int, usage: Usage) -> encode_pb2.EncodeSummary:
         segment_count=segment_count,
         cache_hit_count=usage.cache_hit_count,
         cache_miss_count=usage.cache_miss_count,
-        compute_time=_duration(usage.meter.compute_s),
+        compute_time=to_duration(usage.meter.compute_s),
     )
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromMicroseconds(round(seconds * 1e6))
-    return duration
-
-
-def _seconds(duration: Duration) -> float:
-    return duration.ToMicroseconds() / 1e6

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from google.protobuf.duration_pb2 import Duration
 from sensorium.encode.v1 import encode_pb2
 from sensorium.fuse.v1 import fuse_pb2
 from sensorium.gateway.v1 import gateway_pb2
@@ -13,6 +12,7 @@ from sensorium.media.v1 import media_pb2
 
 from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.timings import TurnClock
+from services.runtime.durations import to_duration
 
 ConverseEvent = gateway_pb2.StreamingConverseResponse
 
@@ -24,13 +24,6 @@ FINISH_REASONS = {
     generate_pb2.FINISH_REASON_LENGTH: gateway_pb2.TURN_FINISH_REASON_LENGTH,
     generate_pb2.FINISH_REASON_CANCELLED: gateway_pb2.TURN_FINISH_REASON_CANCELLED,
 }
-
-
-def duration(seconds: float) -> Duration:
-    """Seconds as protobuf has them, to the microsecond."""
-    result = Duration()
-    result.FromMicroseconds(round(seconds * 1e6))
-    return result
 
 
 def progress(entry: AssetEntry) -> gateway_pb2.Progress:
@@ -76,19 +69,19 @@ def timings(clock: TurnClock, segment_count: int) -> gateway_pb2.Timings:
     """The marks of a turn."""
     result = gateway_pb2.Timings(
         stages=[
-            gateway_pb2.StageTiming(stage=name, start=duration(start), end=duration(end))
+            gateway_pb2.StageTiming(stage=name, start=to_duration(start), end=to_duration(end))
             for name, (start, end) in sorted(clock.stages.items(), key=lambda item: item[1])
         ]
     )
     if segment_count:
         result.overlap = clock.segments_before_last_byte / segment_count
     if clock.last_byte_s is not None:
-        result.last_byte.CopyFrom(duration(clock.last_byte_s))
+        result.last_byte.CopyFrom(to_duration(clock.last_byte_s))
     if clock.first_token_s is not None and clock.last_token_s is not None:
-        result.first_token.CopyFrom(duration(clock.first_token_s))
-        result.last_token.CopyFrom(duration(clock.last_token_s))
+        result.first_token.CopyFrom(to_duration(clock.first_token_s))
+        result.last_token.CopyFrom(to_duration(clock.last_token_s))
         if clock.last_byte_s is not None:
-            waited = duration(clock.first_token_s - clock.last_byte_s)
+            waited = to_duration(clock.first_token_s - clock.last_byte_s)
             result.time_to_first_token.CopyFrom(waited)
     return result
 

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 from sensorium.generate.v1 import generate_pb2 as pb
 from sensorium.generate.v1 import generate_pb2_grpc
 
@@ -13,6 +12,7 @@ from services.generate.backends.base import ChatMessage, GeneratedText, ScoredTo
 from services.generate.engine import Engine
 from services.generate.generation import Generation
 from services.generate.sampling import Sampling
+from services.runtime.durations import to_duration
 from services.runtime.errors import InvalidInput, OutOfOrder, Unavailable
 from services.runtime.streams import Emit, duplex, open_stream
 from services.runtime.telemetry import metrics, span
@@ -188,18 +188,12 @@ def _complete(generation: Generation, finished: bool) -> pb.Complete:
 def _summary(generation: Generation) -> pb.GenerateSummary:
     timings = generation.timings
     summary = pb.GenerateSummary(
-        prefill_ahead_time=_duration(timings.prefill_ahead_s),
-        decode_time=_duration(timings.decode_s),
+        prefill_ahead_time=to_duration(timings.prefill_ahead_s),
+        decode_time=to_duration(timings.decode_s),
     )
     if timings.first_token_s is not None:
-        summary.time_to_first_token.CopyFrom(_duration(timings.first_token_s))
+        summary.time_to_first_token.CopyFrom(to_duration(timings.first_token_s))
     return summary
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromMicroseconds(round(seconds * 1e6))
-    return duration
 
 
 def _record(generation: Generation) -> None:

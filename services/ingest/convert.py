@@ -1,6 +1,5 @@
 """Domain to protobuf and back; no decisions here."""
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2, upload_pb2
@@ -17,6 +16,7 @@ from services.ingest.events import (
 )
 from services.ingest.model import MediaInfo, Modality, Picture, Segment, SegmentKind, Sound
 from services.ingest.store import AssetRecord
+from services.runtime.durations import to_duration
 from services.runtime.status import item_error
 
 _MODALITIES = {
@@ -41,13 +41,6 @@ def read_announcement(message: upload_pb2.AssetStart) -> AssetAnnouncement:
     )
 
 
-def write_duration(seconds: float) -> Duration:
-    """Seconds, rounded to a microsecond."""
-    duration = Duration()
-    duration.FromMicroseconds(round(seconds * 1e6))
-    return duration
-
-
 def write_timestamp(unix_us: int) -> Timestamp:
     """Unix time in microseconds."""
     timestamp = Timestamp()
@@ -69,7 +62,7 @@ def write_info(asset_id: str, name: str, info: MediaInfo) -> media_pb2.AssetInfo
         streamable=info.streamable,
     )
     if info.duration_s is not None:
-        message.duration.CopyFrom(write_duration(info.duration_s))
+        message.duration.CopyFrom(to_duration(info.duration_s))
     return message
 
 
@@ -114,8 +107,8 @@ def write_segment(asset_id: str, segment: Segment) -> media_pb2.MediaSegment:
 def _locator(segment: Segment) -> media_pb2.Locator:
     locator = media_pb2.Locator()
     if segment.span is not None:
-        locator.span.start.CopyFrom(write_duration(segment.span.start_s))
-        locator.span.end.CopyFrom(write_duration(segment.span.end_s))
+        locator.span.start.CopyFrom(to_duration(segment.span.start_s))
+        locator.span.end.CopyFrom(to_duration(segment.span.end_s))
     if segment.region is not None:
         locator.region.left_px = segment.region.left_px
         locator.region.top_px = segment.region.top_px

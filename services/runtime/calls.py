@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from services.runtime import telemetry
+from services.runtime.durations import to_seconds
 from services.runtime.errors import (
     InternalFailure,
     InvalidInput,
@@ -86,7 +87,7 @@ def to_domain(error: grpc.aio.AioRpcError, peer: str) -> SensoriumError:
             info.reason,
             error.details() or info.reason,
             subject=info.metadata.get("subject", ""),
-            retry_after_s=retry.retry_delay.ToMilliseconds() / 1000 or None,
+            retry_after_s=to_seconds(retry.retry_delay) or None,
         )
     code = error.code()
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -19,6 +19,7 @@ from grpc_status import rpc_status
 from sensorium.media.v1 import stream_pb2
 
 from services.runtime import telemetry
+from services.runtime.durations import to_duration
 from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError, Unavailable
 from services.runtime.status import rich_status, stream_error
 from services.runtime.streams import first_error
@@ -106,8 +107,7 @@ class LiveStreams:
 
     async def go_away(self, grace_s: float) -> None:
         """Send GoAway on every open stream that has such an event."""
-        event = stream_pb2.GoAway()
-        event.grace.FromMilliseconds(round(grace_s * 1000))
+        event = stream_pb2.GoAway(grace=to_duration(grace_s))
         told = [asyncio.ensure_future(send(event)) for send in self._send]
         if told:
             # A client that does not read cannot be told.

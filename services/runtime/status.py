@@ -1,12 +1,13 @@
 """The one table from domain errors to gRPC, and the one place that builds their messages."""
 
-from google.protobuf import any_pb2, duration_pb2
+from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc import StatusCode
 from sensorium.media.v1 import stream_pb2
 
 from services.runtime import errors
+from services.runtime.durations import to_duration, to_seconds
 
 ERROR_DOMAIN = "sensorium"
 
@@ -24,12 +25,6 @@ STATUS_CODES: dict[type[errors.SensoriumError], StatusCode] = {
 ERROR_TYPES = {code.value[0]: error_type for error_type, code in STATUS_CODES.items()}
 
 
-def _duration(seconds: float) -> duration_pb2.Duration:
-    duration = duration_pb2.Duration()
-    duration.FromMilliseconds(round(seconds * 1000))
-    return duration
-
-
 def stream_error(error: errors.SensoriumError) -> stream_pb2.StreamError:
     """The in-band form of an error."""
     message = stream_pb2.StreamError(
@@ -39,7 +34,7 @@ def stream_error(error: errors.SensoriumError) -> stream_pb2.StreamError:
         subject=error.subject,
     )
     if error.retry_after_s is not None:
-        message.retry_delay.CopyFrom(_duration(error.retry_after_s))
+        message.retry_delay.CopyFrom(to_duration(error.retry_after_s))
     return message
 
 
@@ -51,7 +46,7 @@ def item_error(item_id: str, error: errors.SensoriumError) -> stream_pb2.ItemErr
 def from_stream_error(message: stream_pb2.StreamError) -> errors.SensoriumError:
     """The domain form of an error that a downstream stage told in band."""
     error_type = ERROR_TYPES.get(message.code, errors.InternalFailure)
-    retry = message.retry_delay.ToMilliseconds() / 1000 if message.HasField("retry_delay") else None
+    retry = to_seconds(message.retry_delay) if message.HasField("retry_delay") else None
     return error_type(message.reason, message.message, subject=message.subject, retry_after_s=retry)
 
 
@@ -82,7 +77,7 @@ def rich_status(error: errors.SensoriumError) -> status_pb2.Status:
         )
         details.append(error_details_pb2.QuotaFailure(violations=[quota]))
     if error.retry_after_s is not None:
-        details.append(error_details_pb2.RetryInfo(retry_delay=_duration(error.retry_after_s)))
+        details.append(error_details_pb2.RetryInfo(retry_delay=to_duration(error.retry_after_s)))
     packed = []
     for detail in details:
         holder = any_pb2.Any()

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from google.protobuf.duration_pb2 import Duration
 from sensorium.media.v1 import evidence_pb2, media_pb2
 from sensorium.search.v1 import search_pb2
 
@@ -200,13 +199,6 @@ def write_result(query_id: str, hits: Iterable[Hit], space: str) -> search_pb2.S
             break
         result.hits.append(message)
     return result
-
-
-def write_duration(seconds: float) -> Duration:
-    """A time span on the wire."""
-    duration = Duration()
-    duration.FromMicroseconds(round(seconds * 1e6))
-    return duration
 
 
 def modality_name(number: int) -> str:

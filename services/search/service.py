@@ -9,6 +9,7 @@ import grpc
 from sensorium.search.v1 import search_pb2, search_pb2_grpc
 
 from services.runtime.calls import tenant_id
+from services.runtime.durations import to_duration
 from services.runtime.errors import SensoriumError
 from services.runtime.status import item_error
 from services.runtime.streams import Emit, duplex, open_stream
@@ -72,7 +73,7 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         yield SearchResponse(
             summary=search_pb2.SearchSummary(
                 query_count=tally.count,
-                database_time=convert.write_duration(tally.database_s),
+                database_time=to_duration(tally.database_s),
             )
         )
 
@@ -110,7 +111,7 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         yield IndexResponse(
             summary=search_pb2.IndexSummary(
                 document_count=tally.count,
-                database_time=convert.write_duration(tally.database_s),
+                database_time=to_duration(tally.database_s),
             )
         )
 
