@@ -15,6 +15,7 @@ T = TypeVar("T")
 RequestT = TypeVar("RequestT", bound=Message)
 
 Emit = Callable[[T], Awaitable[None]]
+_END = object()
 
 
 async def open_stream(
@@ -69,19 +70,23 @@ async def items_until_done(
 
     How it ended is for the caller to see: its error is not raised here.
     """
-    while True:
-        while not items.empty():
-            yield items.get_nowait()
-        getter = asyncio.ensure_future(items.get())
-        try:
-            await asyncio.wait({getter, worker}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not getter.done():
-                getter.cancel()
-        if getter.done() and not getter.cancelled():
-            yield getter.result()
-        elif items.empty():
-            return
+    queue: asyncio.Queue[Any] = items
+
+    def wake(_: object) -> None:
+        # Whoever waits, waits at an empty queue. A task that waited for both would cost
+        # each item, such as each token, more than the item's own way does.
+        if queue.empty():
+            queue.put_nowait(_END)
+
+    worker.add_done_callback(wake)
+    try:
+        while not (worker.done() and queue.empty()):
+            item = await queue.get()
+            if item is _END:
+                return
+            yield item
+    finally:
+        worker.remove_done_callback(wake)
 
 
 async def duplex(
