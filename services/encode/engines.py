@@ -155,7 +155,7 @@ async def load_engines(
             lambda: registry.CLASSIFIERS[choice.classifier](choice.classifier, quick),
         )
         return (
-            Engine(text, BatchOptions("encode.text", 64, 16)),
+            Engine(text, BatchOptions("encode.text", 16, 16, shares.quick)),
             Engine(classifier, BatchOptions("encode.image", 8, 4), threads),
             ClassSpace(vectors),
             vocabulary,

@@ -55,6 +55,9 @@ class _Waiter(Generic[ItemT, ResultT]):
     meter: Meter | None
 
 
+_Outcome = tuple[list[tuple[_Waiter[ItemT, ResultT], ResultT | SensoriumError]], float]
+
+
 class DynamicBatcher(Generic[ItemT, ResultT]):
     """Gathers single items into calls of ``forward``; for one event loop.
 
@@ -85,7 +88,7 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
 
     @property
     def running(self) -> int:
-        """Forward passes under way."""
+        """Batches that the workers have: forward passes under way, and one ahead of them."""
         return self._running
 
     async def submit(
@@ -138,20 +141,25 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
 
     def _wake_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         # One turn of the loop later, so that items submitted together go together.
-        if self._wake is None and self._running < self._options.worker_count:
+        if self._wake is None and self._may_dispatch():
             self._wake = loop.call_soon(self._dispatch, loop)
 
     def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
         self._wake = None
-        while self._running < self._options.worker_count and (batch := self._take()):
+        while self._may_dispatch() and (batch := self._take()):
             self._running += 1
             # The span of the batch belongs to the trace of its first item.
             work = self._threads.submit(batch[0].context.run, self._run, batch)
             work.add_done_callback(
-                lambda done, batch=batch: loop.call_soon_threadsafe(  # type: ignore[misc]
-                    self._settle, loop, batch, done.result()
-                )
+                lambda done: loop.call_soon_threadsafe(self._settle, loop, done.result())
             )
+
+    def _may_dispatch(self) -> bool:
+        """Whether a worker is idle, or the next batch is full: then waiting gains nothing, and
+        the worker that is free next has it without waiting for the event loop."""
+        ahead = self._running - self._options.worker_count
+        size = self._options.batch_size_max
+        return ahead < 0 or (ahead == 0 and 1 < size <= len(self._urgent))
 
     def _take(self) -> list[_Waiter[ItemT, ResultT]]:
         options = self._options
@@ -170,10 +178,12 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
                 batch.append(waiter)
         return batch
 
-    def _run(
-        self, batch: Sequence[_Waiter[ItemT, ResultT]]
-    ) -> tuple[list[ResultT | SensoriumError], float]:
-        """In a worker thread: one outcome for each item, and the seconds that it took."""
+    def _run(self, batch: Sequence[_Waiter[ItemT, ResultT]]) -> "_Outcome[ItemT, ResultT]":
+        """In a worker thread: one outcome for each item still waited for, and the seconds that
+        it took."""
+        batch = [waiter for waiter in batch if not waiter.future.done()]
+        if not batch:
+            return [], 0.0
         started = time.perf_counter()
         name = self._options.name
         with span(f"{name}.batch", batch_size=len(batch)):
@@ -181,7 +191,7 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
         elapsed_s = time.perf_counter() - started
         metrics.batch_size.record(len(batch), {"task": name})
         metrics.encoding_duration.record(elapsed_s, {"task": name})
-        return outcomes, elapsed_s
+        return list(zip(batch, outcomes, strict=True)), elapsed_s
 
     def _outcomes(self, items: Sequence[ItemT]) -> list[ResultT | SensoriumError]:
         try:
@@ -198,17 +208,12 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
             _log.error("%s: forward pass failed", self._options.name, exc_info=error)
             return [_failure()]
 
-    def _settle(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        batch: Sequence[_Waiter[ItemT, ResultT]],
-        outcome: tuple[Sequence[ResultT | SensoriumError], float],
-    ) -> None:
+    def _settle(self, loop: asyncio.AbstractEventLoop, outcome: "_Outcome[ItemT, ResultT]") -> None:
         self._running -= 1
         outcomes, elapsed_s = outcome
-        for waiter, result in zip(batch, outcomes, strict=True):
+        for waiter, result in outcomes:
             if waiter.meter is not None:
-                waiter.meter.compute_s += elapsed_s / len(batch)
+                waiter.meter.compute_s += elapsed_s / len(outcomes)
             if waiter.future.done():
                 continue
             if isinstance(result, SensoriumError):

@@ -91,21 +91,22 @@ def _export(provider: TracerProvider, endpoint: str, resource: Resource) -> None
     otel_metrics.set_meter_provider(MeterProvider([reader], resource=resource))
 
 
-def _tracer() -> trace.Tracer:
-    return trace.get_tracer(INSTRUMENTATION)
+# A proxy until a provider is installed, as OpenTelemetry intends. Got once: getting one costs
+# as much as a span.
+_tracer = trace.get_tracer(INSTRUMENTATION)
 
 
 @contextlib.contextmanager
 def span(name: str, **attributes: AttributeValue) -> Iterator[Span]:
     """A piece of work inside the process, child of the current span."""
-    with _tracer().start_as_current_span(name, attributes=attributes) as current:
+    with _tracer.start_as_current_span(name, attributes=attributes) as current:
         yield current
 
 
 @contextlib.contextmanager
 def server_span(method: str, metadata: dict[str, str]) -> Iterator[Span]:
     """The serving side of a call, child of the caller's span in W3C ``metadata``."""
-    with _tracer().start_as_current_span(
+    with _tracer.start_as_current_span(
         method.lstrip("/"),
         context=extract(metadata),
         kind=SpanKind.SERVER,
@@ -116,7 +117,7 @@ def server_span(method: str, metadata: dict[str, str]) -> Iterator[Span]:
 
 def start_client_span(method: str) -> tuple[Span, dict[str, str]]:
     """The calling side of a call: a span to end when it is over, and the metadata to send."""
-    current = _tracer().start_span(
+    current = _tracer.start_span(
         method.lstrip("/"),
         kind=SpanKind.CLIENT,
         attributes={"rpc.system": "grpc", "rpc.method": method},

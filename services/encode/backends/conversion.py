@@ -47,8 +47,11 @@ def _convert_into(folder: Path, convert: Callable[[], ov.Model]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def compile_for_cpu(model_file: Path, precision: str, cpu_threads: int) -> ov.CompiledModel:
-    """A model ready to run on the CPU, one request at a time with ``cpu_threads`` threads.
+def compile_for_cpu(
+    model_file: Path, precision: str, cpu_threads: int, stream_count: int = 1
+) -> ov.CompiledModel:
+    """A model ready to run on the CPU: ``stream_count`` requests at once, which share
+    ``cpu_threads`` threads.
 
     ``precision`` is "f32" or "bf16"; always explicit, since OpenVINO would pick
     bf16 by itself on a CPU that has it, for models that it ruins too.
@@ -59,7 +62,9 @@ def compile_for_cpu(model_file: Path, precision: str, cpu_threads: int) -> ov.Co
         {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": cpu_threads,
-            "NUM_STREAMS": 1,
+            "NUM_STREAMS": stream_count,
+            # Pinned, the streams of two models meet on one core.
+            "ENABLE_CPU_PINNING": stream_count == 1,
         },
     )
 

@@ -61,12 +61,41 @@ async def test_collects_while_busy_up_to_the_limit_and_answers_before_bulk() -> 
     bulk = asyncio.ensure_future(under_test.submit_many([10, 11], bulk=True))
     answers = asyncio.ensure_future(under_test.submit_many([1, 2, 3, 4, 5]))
     await settle()
-    assert (under_test.pending, under_test.running) == (7, 1)
+    # A full batch is handed over ahead, so that the worker need not wait for the event loop.
+    assert (under_test.pending, under_test.running) == (3, 2)
     forward.gate.set()
     assert await answers == [2, 4, 6, 8, 10]
     assert await bulk == [20, 22]
     assert await first == 0
     assert forward.batches == [[0], [1, 2, 3, 4], [5], [10, 11]]
+
+
+async def test_who_gives_up_is_left_out_of_a_batch_that_was_handed_over_ahead() -> None:
+    forward = GatedForward(open_gate=False)
+    under_test = batcher(forward, size=2)
+    first = asyncio.ensure_future(under_test.submit(0))
+    await forward.wait_entered()
+    ahead = [asyncio.ensure_future(under_test.submit(item)) for item in (1, 2)]
+    await settle()
+    assert (under_test.pending, under_test.running) == (0, 2)
+    ahead[0].cancel()
+    await settle()
+    forward.gate.set()
+    assert await ahead[1] == 4
+    assert await first == 0
+    assert forward.batches == [[0], [2]]
+
+
+async def test_single_items_are_never_handed_over_ahead() -> None:
+    """Where a batch is one item it may run for seconds; it stays where a cancel drops it."""
+    forward = GatedForward(open_gate=False)
+    under_test = batcher(forward, size=1)
+    items = [asyncio.ensure_future(under_test.submit(item)) for item in (0, 1, 2)]
+    await forward.wait_entered()
+    await settle()
+    assert (under_test.pending, under_test.running) == (2, 1)
+    forward.gate.set()
+    assert await asyncio.gather(*items) == [0, 2, 4]
 
 
 async def test_bulk_is_not_starved() -> None:
