@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.runtime.channel import open_channel
 from services.runtime.settings import ENV_PREFIX
+from tests.ports import free_port
 
 _START_S = 600.0
 _STOP_S = 30.0
@@ -104,14 +104,6 @@ async def stop(process: asyncio.subprocess.Process) -> None:
 def last_words(log: Path) -> str:
     """The end of a log."""
     return log.read_text(errors="replace")[-2000:]
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def _wait_ready(address: str, process: asyncio.subprocess.Process, log: Path) -> None:

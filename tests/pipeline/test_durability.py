@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -23,8 +22,10 @@ from services.runtime.channel import open_channel
 from tests import media
 from tests.pipeline.platform import Platform, until
 from tests.pipeline.streams import Upload, asset, in_upload
+from tests.ports import free_port
 
 START_WITHIN_S = 110.0
+SEARCHABLE_WITHIN_S = 60.0
 SMALL_CHUNK = 4096
 
 
@@ -142,13 +143,6 @@ async def test_a_repeated_finish_is_harmless(client: Client, tmp_path: Path) -> 
 # --- a server in a process of its own, killed ------------------------------------------------
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextlib.asynccontextmanager
 async def server_process(
     data_dir: Path, redis_url: str
@@ -210,6 +204,8 @@ async def test_a_killed_server_loses_nothing_acknowledged_and_a_dead_redis_no_an
     async with server_process(data_dir, redis_url) as (process, client):
         found = await client.find_assets([stored_id, half_id])
         assert [one.asset_id for one in found] == [stored_id]
+        # It was killed before the asset was indexed: that is made up for.
+        await until(lambda: searchable(client, stored_id), SEARCHABLE_WITHIN_S, "searchable")
         assert await client.durable_bytes(half_id) == half
         seen = await resumed(client, path)
         opened = next(event for event in seen if isinstance(event, events.UploadOpened))
@@ -222,6 +218,11 @@ async def test_a_killed_server_loses_nothing_acknowledged_and_a_dead_redis_no_an
         await survives_redis(client, redis, tmp_path)
         about = client.ask("What animal is this?", [samples.photo], options=options)
         check_answer([event async for event in about], sha256=await file_sha256(samples.photo))
+
+
+async def searchable(client: Client, asset_id: str) -> bool:
+    hits = await client.search(text="a rocket", top_k=100)
+    return any(hit.asset_id == asset_id for hit in hits)
 
 
 def check_answer(seen: list[events.Event], sha256: str) -> None:

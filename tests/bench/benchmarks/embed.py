@@ -12,8 +12,9 @@ from statistics import median
 
 from tests.bench.estimates import paired_ratio
 from tests.bench.results import Plan, Row
-from tests.bench.servers import free_port, serving, stop
+from tests.bench.servers import serving, stop
 from tests.bench.workers import Worker, working
+from tests.ports import free_port
 
 ENGINE_TARGET = 0.8
 LITSERVE_TARGET = 1.5

@@ -219,3 +219,23 @@ async def test_a_client_that_does_not_read_can_still_upload(ingest: Ingest) -> N
         await call.done_writing()
     responses: list[Response] = [response async for response in call]
     assert responses[-2].asset.size_bytes == len(content)
+
+
+async def test_an_asset_is_marked_as_indexed_for_good_and_only_one_that_is_there(
+    ingest: Ingest,
+) -> None:
+    sent = await ingest.send(whole("a", JPEG))
+    assert not sent.asset.indexed
+    for _ in range(2):
+        mark = ingest_pb2.MarkIndexedRequest(asset_id="a")
+        await ingest.stub.MarkIndexed(mark, metadata=TENANT)
+        asked = ingest_pb2.GetAssetRequest(asset_id="a")
+        found = await ingest.stub.GetAsset(asked, metadata=TENANT)
+        assert found.asset.indexed
+    for asset_id, tenant in (("b", "default"), ("a", "other")):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ingest.stub.MarkIndexed(
+                ingest_pb2.MarkIndexedRequest(asset_id=asset_id),
+                metadata=(("sensorium-tenant", tenant),),
+            )
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
