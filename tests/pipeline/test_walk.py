@@ -29,6 +29,11 @@ async def ask(
     return Seen([event async for event in client.ask(question, files, options=asked)])
 
 
+def says(text: str, word: str) -> bool:
+    """Whether a word is in a text, split or not: whisper writes "light house" on some CPUs."""
+    return word in text.lower().replace(" ", "")
+
+
 class Seen:
     """The events of one question."""
 
@@ -86,7 +91,7 @@ async def test_a_recording(client: Client, samples: Samples) -> None:
     seen = await ask(client, "What is said in the recording?", [samples.recording])
     seen.check()
     for word in ("lighthouse", "captain", "museum", "strawberry"):
-        assert word in seen.transcript.lower()
+        assert says(seen.transcript, word)
     span = seen.citations[0].evidence.locator.span
     assert span
     assert 0 <= span.start_s < span.end_s <= 12
@@ -176,7 +181,7 @@ async def test_recall_consults_what_was_stored_before(client: Client, samples: S
     async for _ in client.upload([samples.recording]):
         pass
     seen = await ask(client, "Who built the lighthouse on the island?", recall=True)
-    assert any("lighthouse" in piece.text.lower() for piece in seen.evidence)
+    assert any(says(piece.text, "lighthouse") for piece in seen.evidence)
     assert any(c.evidence.asset_name == "recording.ogg" for c in seen.citations)
 
 
@@ -199,7 +204,7 @@ async def test_caption_and_transcript_of_a_stored_asset(client: Client, samples:
     assert caption.citations
     speech_id = await client.stored_asset_id(samples.recording)
     lines = [line async for line in client.transcribe(asset_id=speech_id)]
-    assert "lighthouse" in " ".join(line.text for line in lines).lower()
+    assert says(" ".join(line.text for line in lines), "lighthouse")
     starts = [line.span.start_s for line in lines]
     assert starts == sorted(starts)
 

@@ -145,7 +145,8 @@ async def test_a_cat_says_nothing_to_read(engines: Engines) -> None:
 async def test_speech_is_written_down_with_its_times(engines: Engines) -> None:
     speech = Speech(spoken_samples(), "en", word_times=True)
     utterances = await engines.speech_english.run(speech)
-    said = " ".join(utterance.text for utterance in utterances).lower()
+    # Joined without blanks: whisper writes "light house" on some CPUs.
+    said = "".join(utterance.text for utterance in utterances).lower().replace(" ", "")
     for word in ("lighthouse", "captain", "museum", "strawberry", "river"):
         assert word in said
     words = [word for utterance in utterances for word in utterance.words]
