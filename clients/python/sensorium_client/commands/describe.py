@@ -1,5 +1,7 @@
 """``sensorium transcribe`` and ``sensorium caption``: what is said, what is seen."""
 
+import enum
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +9,7 @@ import typer
 
 from sensorium_client import events
 from sensorium_client.connection import connected
+from sensorium_client.render import subtitles
 from sensorium_client.render.places import citation_table, clock
 from sensorium_client.terminal import (
     JsonOption,
@@ -20,12 +23,25 @@ from sensorium_client.terminal import (
 FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 
 
+class TranscriptFormat(enum.StrEnum):
+    """How a transcript is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    SRT = "srt"
+    VTT = "vtt"
+
+
 def transcribe(
     file: FileArgument,
     words: Annotated[bool, typer.Option("--words", help="With the time of every word.")] = False,
     language: Annotated[
         str, typer.Option(help='Of the speech, such as "de"; "auto" detects it; default "en".')
     ] = "",
+    format_: Annotated[
+        TranscriptFormat,
+        typer.Option("--format", help="Text as it is heard; or a whole file at the end."),
+    ] = TranscriptFormat.TEXT,
     as_json: JsonOption = False,
     server: ServerOption = None,
 ) -> None:
@@ -35,30 +51,55 @@ def transcribe(
 
       sensorium transcribe talk.ogg
 
-      sensorium transcribe film.mp4 --words
+      sensorium transcribe film.mp4 --format srt > film.srt
+
+      sensorium transcribe interview.mp3 --language auto --format json --words
 
       sensorium transcribe talk.ogg --json | jq -r .text
     """
+    if as_json and format_ is not TranscriptFormat.TEXT:
+        raise typer.BadParameter("--json writes a line a sentence; choose it or --format.")
+    # Subtitles are divided where their words are.
+    word_times = words or format_ in (TranscriptFormat.SRT, TranscriptFormat.VTT)
 
     async def run() -> int:
-        out = output()
         async with connected(server, progress_output()) as client:
-            sentences = client.transcribe(file, language=language, word_times=words)
+            sentences = client.transcribe(file, language=language, word_times=word_times)
             with progress_output().status("listening ...") as status:
+                if format_ is TranscriptFormat.TEXT:
+                    async for sentence in sentences:
+                        status.stop()
+                        _print_sentence(sentence, words, as_json)
+                    return 0
+                heard = []
                 async for sentence in sentences:
-                    status.stop()
-                    if as_json:
-                        print_json(events.to_json(sentence))
-                        continue
-                    out.print(sentence.text.strip(), markup=False, soft_wrap=True)
-                    for word in sentence.words if words else ():
-                        out.print(
-                            f"  {clock(word.start_s)} – {clock(word.end_s)}  {word.text.strip()}",
-                            markup=False,
-                        )
+                    heard.append(sentence)
+                    status.update(f"listening ... {clock(sentence.span.end_s)}")
+        print(_written(heard, format_))
         return 0
 
     run_command(run(), as_json=as_json)
+
+
+def _print_sentence(sentence: events.Transcript, words: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(events.to_json(sentence))
+        return
+    out = output()
+    out.print(sentence.text.strip(), markup=False, soft_wrap=True)
+    for word in sentence.words if words else ():
+        times = f"{clock(word.start_s)} – {clock(word.end_s)}"
+        out.print(f"  {times}  {word.text.strip()}", markup=False)
+
+
+def _written(heard: list[events.Transcript], format_: TranscriptFormat) -> str:
+    match format_:
+        case TranscriptFormat.SRT:
+            return subtitles.srt(heard)
+        case TranscriptFormat.VTT:
+            return subtitles.vtt(heard)
+        case _:
+            return json.dumps(subtitles.document(heard), ensure_ascii=False, indent=2)
 
 
 def caption(file: FileArgument, as_json: JsonOption = False, server: ServerOption = None) -> None:
