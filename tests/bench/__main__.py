@@ -11,7 +11,9 @@ from pathlib import Path
 from tests.bench import machine, report
 from tests.bench.results import Benchmark, Plan, Row
 
-NAMES = ("ttft", "overlap", "ingest", "embed", "tokens", "repeat", "memory", "cancel")
+SPEED = ("ttft", "overlap", "ingest", "embed", "tokens", "repeat", "memory", "cancel")
+QUALITY = ("retrieval",)
+NAMES = (*SPEED, *QUALITY)
 REPEATS = 7
 QUICK_REPEATS = 2
 
