@@ -5,6 +5,7 @@ import struct
 import tempfile
 import wave
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -111,6 +112,52 @@ def video(spec: VideoSpec | None = None) -> bytes:
             output.mux(picture.encode(None))
             if sound is not None:
                 output.mux(sound.encode(None))
+        return path.read_bytes()
+
+
+NUMBER_BITS = 12
+
+
+def numbered_frame(number: int) -> npt.NDArray[np.uint8]:
+    """A picture that shows a number below 4096 as bars, the highest bit first: white is 1."""
+    bits = [number >> bit & 1 for bit in reversed(range(NUMBER_BITS))]
+    row = np.repeat(np.array([16 + 220 * bit for bit in bits], np.uint8), 24)
+    return np.broadcast_to(row[None, :, None], (96, len(row), 3)).copy()
+
+
+def shown_number(picture: Image.Image) -> int:
+    """The number that a picture of :func:`numbered_frame` shows."""
+    grey = np.asarray(picture.convert("L"), np.float32)
+    bars = np.array_split(grey, NUMBER_BITS, axis=1)
+    # The middle of each bar: its edges are smeared by compression.
+    bits = [bar[:, bar.shape[1] // 4 : -bar.shape[1] // 4].mean() > 128 for bar in bars]
+    return int("".join("01"[int(bit)] for bit in bits), 2)
+
+
+def timed_video(
+    pictures: Sequence[npt.NDArray[np.uint8]],
+    times_ms: Sequence[int],
+    container: str = "matroska",
+    keyframe_interval: int = 10,
+) -> bytes:
+    """A video without sound whose pictures, each of shape (height, width, 3), are shown at the
+    given times: at an even rate or not."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video"
+        with av.open(str(path), "w", format=container) as output:
+            stream = output.add_stream("libx264", rate=25)
+            assert isinstance(stream, VideoStream)
+            stream.height, stream.width = pictures[0].shape[:2]
+            stream.pix_fmt = "yuv420p"
+            stream.codec_context.time_base = Fraction(1, 1000)
+            # Key frames where they are asked for, and nowhere else.
+            stream.options = {"x264-params": "scenecut=0"}
+            stream.codec_context.gop_size = keyframe_interval
+            for pixels, time_ms in zip(pictures, times_ms, strict=True):
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
         return path.read_bytes()
 
 

@@ -73,6 +73,7 @@ def to_segment(message: media_pb2.MediaSegment) -> Segment:
         if has_region
         else None,
         sample_rate_hz=message.audio.sample_rate_hz,
+        same_as=message.same_as_segment_id,
     )
 
 

@@ -72,6 +72,8 @@ class Segment:
     start_s: float = 0.0
     region: Box | None = None
     sample_rate_hz: int = 0
+    same_as: str = ""
+    """Of a video frame: the id of an earlier one that shows the same."""
 
     @property
     def modality(self) -> Modality:

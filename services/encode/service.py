@@ -23,6 +23,7 @@ from services.encode.encoder import Encoder, Outcome, Usage
 from services.encode.engines import Engines
 from services.encode.languages import AUTO, LANGUAGES
 from services.encode.segments import EncodeOptions, Task
+from services.encode.similar import SimilarFrames
 from services.runtime.calls import tenant_id
 from services.runtime.errors import InvalidInput, LimitExceeded, SensoriumError, Unavailable
 from services.runtime.streams import Emit, duplex, open_stream
@@ -69,12 +70,14 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
         async def body(emit: Emit[Event]) -> None:
             nonlocal segment_count
             budget = ByteBudget(STREAM_BYTES)
+            similar = SimilarFrames()
             async with asyncio.TaskGroup() as group:
                 async for message in messages:
                     segment_count += 1
                     size_bytes = max(message.ByteSize(), _SEGMENT_BYTES_MIN)
                     await budget.acquire(size_bytes)
-                    task = group.create_task(self._encode(message.segment, options, usage, emit))
+                    encoding = self._encode(message.segment, options, usage, emit, similar)
+                    task = group.create_task(encoding)
                     task.add_done_callback(lambda _, size=size_bytes: budget.release(size))  # type: ignore[misc]
 
         async with contextlib.aclosing(duplex(body)) as events:
@@ -96,7 +99,10 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
         per_segment: list[list[Event]] = [[] for _ in request.segments]
         async with asyncio.TaskGroup() as group:
             for segment, events in zip(request.segments, per_segment, strict=True):
-                group.create_task(self._encode(segment, options, Usage(), _appender(events)))
+                encoding = self._encode(
+                    segment, options, Usage(), _appender(events), SimilarFrames()
+                )
+                group.create_task(encoding)
         response = encode_pb2.EncodeResponse()
         for event in (event for events in per_segment for event in events):
             match event.WhichOneof("event"):
@@ -136,6 +142,7 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
         options: EncodeOptions,
         usage: Usage,
         emit: Emit[Event],
+        similar: SimilarFrames,
     ) -> None:
         """All the events of one segment, its completion last."""
         engines, encoder = self._opened()
@@ -150,7 +157,7 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
                 for event in to_events(outcome, message, space):
                     await emit(event)
 
-            await encoder.encode(segment, options, usage, report)
+            await encoder.encode(similar.resolve(segment), options, usage, report)
         done = encode_pb2.SegmentComplete(segment_id=message.segment_id)
         await emit(Event(segment_complete=done))
 

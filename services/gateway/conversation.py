@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.generate.v1 import generate_pb2
+from sensorium.media.v1 import media_pb2
 
 from services.gateway.admission import Admission
 from services.gateway.events import ConverseEvent, TurnEvents
@@ -83,7 +84,11 @@ class Conversation:
                 evidence_token_budget=settings.evidence_token_budget,
             ),
             perception=gateway_pb2.PerceptionOptions(
-                language=DEFAULT_LANGUAGE, frame_count_max=settings.frame_count_max
+                language=DEFAULT_LANGUAGE,
+                frame_sampling=media_pb2.FrameSampling(
+                    method=media_pb2.FRAME_SAMPLING_METHOD_UNIFORM,
+                    frame_count_max=settings.frame_count_max,
+                ),
             ),
         )
         # What the client left at zero keeps the default.

@@ -11,6 +11,8 @@ CONVERSE_FIELDS = {
     "start.question": "text",
     "config.model": "config.answer.model",
     "config.language": "config.perception.language",
+    "config.frame_sampling.method": "config.perception.frame_sampling.method",
+    "config.frame_sampling.frame_rate_hz": "config.perception.frame_sampling.frame_rate_hz",
     **{f"config.sampling.{name}": f"config.answer.{name}" for name in _SAMPLING},
 }
 ASK_FIELDS = {

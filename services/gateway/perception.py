@@ -104,7 +104,7 @@ def ingest_config(
     options: gateway_pb2.PerceptionOptions, scope: CallScope
 ) -> ingest_pb2.IngestConfig:
     """Options of an ingest call."""
-    return ingest_pb2.IngestConfig(frame_count_max=options.frame_count_max, user_id=scope.user_id)
+    return ingest_pb2.IngestConfig(frame_sampling=options.frame_sampling, user_id=scope.user_id)
 
 
 def encode_segments(
@@ -132,10 +132,10 @@ async def each(
 
 
 async def segment_stored(
-    stages: Stages, scope: CallScope, asset_id: str, frame_count_max: int = 0
+    stages: Stages, scope: CallScope, asset_id: str
 ) -> AsyncIterator[IngestEvent]:
     """Cut a stored asset again; the events are those of its upload."""
-    request = ingest_pb2.SegmentAssetRequest(asset_id=asset_id, frame_count_max=frame_count_max)
+    request = ingest_pb2.SegmentAssetRequest(asset_id=asset_id)
     async for event in read_stage(stages.ingest.SegmentAsset, request, scope):
         kind = event.WhichOneof("event")
         yield IngestEvent(**{kind: getattr(event, kind)})

@@ -5,7 +5,7 @@ the one that the bytes call for, codecs are those of a list, probing is bounded,
 and frames above the pixel cap are refused both while probing and while decoding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from services.ingest.audio import SoundTrack
 from services.ingest.failures import DamageCount, too_long, unreadable
+from services.ingest.frames import FrameSource, PictureTrack
 from services.ingest.growing import GrowingFile, SequentialView
 from services.ingest.headers import (
     Mp4Layout,
@@ -26,11 +27,19 @@ from services.ingest.headers import (
     read_wav_duration_s,
     require_whole_mp4,
 )
+from services.ingest.keyframes import KeyframeTrack
 from services.ingest.model import MediaInfo, Modality, Segment
-from services.ingest.options import DURATION_TOLERANCE_S, CutOptions, Limits
-from services.ingest.sampling import sampling_bins
+from services.ingest.options import (
+    DURATION_TOLERANCE_S,
+    CutOptions,
+    FrameSampling,
+    Limits,
+    SamplingMethod,
+)
+from services.ingest.sampling import Budget, sampling_bins
+from services.ingest.scenes import SceneTrack
 from services.ingest.sniff import MediaType
-from services.ingest.video import PictureTrack
+from services.ingest.video import UniformTrack
 from services.runtime.errors import InvalidInput, LimitExceeded
 
 VIDEO_CODECS = (
@@ -48,6 +57,11 @@ _STREAM_COUNT_MAX = 32
 _QUICK_PROBE = {"probesize": "65536", "analyzeduration": "0"}
 _THOROUGH = {"flv", "flac"}
 """Demuxers that need the usual probing to find their parameters."""
+TRACKS: dict[SamplingMethod, Callable[[FrameSource, Budget], PictureTrack]] = {
+    SamplingMethod.UNIFORM: UniformTrack,
+    SamplingMethod.KEYFRAMES: KeyframeTrack,
+    SamplingMethod.SCENE: SceneTrack,
+}
 _AUDIO_ONLY_TYPES = {"video/quicktime": "audio/mp4"}
 
 
@@ -82,12 +96,13 @@ def cut_timed(
     with _open(file, found, options, limits) as media:
         yield media.info
         damage = DamageCount(file)
-        sound = picture = None
+        sound: SoundTrack | None = None
+        picture: PictureTrack | None = None
         if media.audio is not None:
             sound = SoundTrack(media.audio, media.origin_s, options, damage)
         if media.video is not None:
-            bins = sampling_bins(media.info.duration_s, options.frame_count_max)
-            picture = PictureTrack(media.video, media.origin_s, bins, damage)
+            source = FrameSource(media.video, media.origin_s, damage)
+            picture = picture_track(source, media.info.duration_s, options.frame_sampling)
         tracks = [track for track in (picture, sound) if track is not None]
         try:
             for packet in media.container.demux(
@@ -109,6 +124,14 @@ def cut_timed(
             raise unreadable(file)
     if found.demuxer == "mov":
         require_whole_mp4(file)
+
+
+def picture_track(
+    source: FrameSource, duration_s: float | None, sampling: FrameSampling
+) -> PictureTrack:
+    """The track that samples as it is told."""
+    budget = Budget(sampling_bins(duration_s, sampling))
+    return TRACKS[sampling.method](source, budget)
 
 
 def inspect_timed(

@@ -15,8 +15,10 @@ from services.ingest.events import (
     UploadOpened,
 )
 from services.ingest.model import MediaInfo, Modality, Picture, Segment, SegmentKind, Sound
+from services.ingest.options import FrameSampling, SamplingMethod
 from services.ingest.store import AssetRecord
 from services.runtime.durations import to_duration
+from services.runtime.errors import InvalidInput
 from services.runtime.status import item_error
 
 _MODALITIES = {
@@ -32,6 +34,56 @@ _KINDS = {
     SegmentKind.AUDIO_WINDOW: media_pb2.SEGMENT_KIND_AUDIO_WINDOW,
     SegmentKind.TEXT_PASSAGE: media_pb2.SEGMENT_KIND_TEXT_PASSAGE,
 }
+
+
+_METHODS = {
+    media_pb2.FRAME_SAMPLING_METHOD_UNIFORM: SamplingMethod.UNIFORM,
+    media_pb2.FRAME_SAMPLING_METHOD_KEYFRAMES: SamplingMethod.KEYFRAMES,
+    media_pb2.FRAME_SAMPLING_METHOD_SCENE: SamplingMethod.SCENE,
+}
+_METHOD_NUMBERS = {method: number for number, method in _METHODS.items()}
+
+FRAME_COUNT_LIMIT = 256
+FRAME_RATE_HZ_MAX = 30.0
+
+
+def read_sampling(
+    message: media_pb2.FrameSampling, defaults: FrameSampling, field: str
+) -> FrameSampling:
+    """Which frames are wanted; ``defaults`` where nothing is said. ``field`` is what the
+    message is called in its request.
+
+    Raises InvalidInput FRAME_SAMPLING_UNKNOWN or FRAME_RATE_INVALID.
+    """
+    method = defaults.method
+    if message.method:
+        if message.method not in _METHODS:
+            raise InvalidInput(
+                "FRAME_SAMPLING_UNKNOWN",
+                "There is no such way of sampling frames.",
+                subject=f"{field}.method",
+            )
+        method = _METHODS[message.method]
+    rate_hz = defaults.rate_hz
+    if message.frame_rate_hz:
+        if not 0 < message.frame_rate_hz <= FRAME_RATE_HZ_MAX:
+            raise InvalidInput(
+                "FRAME_RATE_INVALID",
+                f"frame_rate_hz is above 0 and at most {FRAME_RATE_HZ_MAX:g}.",
+                subject=f"{field}.frame_rate_hz",
+            )
+        rate_hz = message.frame_rate_hz
+    count_max = min(message.frame_count_max or defaults.count_max, FRAME_COUNT_LIMIT)
+    return FrameSampling(method, count_max, rate_hz)
+
+
+def write_sampling(sampling: FrameSampling) -> media_pb2.FrameSampling:
+    """Which frames are taken."""
+    return media_pb2.FrameSampling(
+        method=_METHOD_NUMBERS[sampling.method],
+        frame_count_max=sampling.count_max,
+        frame_rate_hz=sampling.rate_hz or 0.0,
+    )
 
 
 def read_announcement(message: upload_pb2.AssetStart) -> AssetAnnouncement:
@@ -90,6 +142,8 @@ def write_segment(asset_id: str, segment: Segment) -> media_pb2.MediaSegment:
         index=segment.index,
         locator=_locator(segment),
     )
+    if segment.same_as is not None:
+        message.same_as_segment_id = f"{asset_id}/{segment.kind.value}/{segment.same_as}"
     payload = segment.payload
     if isinstance(payload, Picture):
         message.image.mime_type = payload.mime_type

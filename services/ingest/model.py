@@ -80,6 +80,8 @@ class Segment:
     span: Span | None = None
     region: Region | None = None
     characters: Characters | None = None
+    same_as: int | None = None
+    """Of a video frame: the index of an earlier one that shows the same."""
 
     @property
     def size_bytes(self) -> int:

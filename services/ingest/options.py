@@ -1,6 +1,7 @@
 """What the stage is allowed and told to do, frozen."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from services.runtime.settings import Settings
 
@@ -19,12 +20,30 @@ class Limits:
     text_bytes_max: int = 4 << 20
 
 
+class SamplingMethod(Enum):
+    """How the frames of a video are chosen."""
+
+    UNIFORM = "uniform"
+    KEYFRAMES = "keyframes"
+    SCENE = "scene"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSampling:
+    """Which frames of a video become segments."""
+
+    method: SamplingMethod = SamplingMethod.UNIFORM
+    count_max: int = 32
+    """Frame budget of one video."""
+    rate_hz: float | None = None
+    """At most so many a second; None leaves it to the method."""
+
+
 @dataclass(frozen=True, slots=True)
 class CutOptions:
     """How an asset is cut into segments. The same options give the same segments."""
 
-    frame_count_max: int = 32
-    """Frame budget of one video."""
+    frame_sampling: FrameSampling = FrameSampling()
     audio_window_min_s: float = 4.0
     audio_window_max_s: float = 12.0
     thread_count: int = 1
@@ -45,7 +64,7 @@ def limits_of(settings: Settings) -> Limits:
 def cut_options_of(settings: Settings) -> CutOptions:
     """The cutting that the settings state."""
     return CutOptions(
-        frame_count_max=settings.frame_count_max,
+        frame_sampling=FrameSampling(count_max=settings.frame_count_max),
         audio_window_min_s=settings.audio_window_min_s,
         audio_window_max_s=settings.audio_window_max_s,
         thread_count=settings.cpu_threads,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 from sensorium.ingest.v1 import ingest_pb2, ingest_pb2_grpc
-from sensorium.media.v1 import upload_pb2
+from sensorium.media.v1 import media_pb2, upload_pb2
 
 from services.ingest import convert
 from services.ingest.engine import IngestEngine
@@ -19,7 +19,6 @@ from services.runtime.calls import tenant_id, user_id
 from services.runtime.errors import InvalidInput
 from services.runtime.streams import duplex, open_stream
 
-FRAME_COUNT_LIMIT = 256
 HASH_COUNT_MAX = 1000
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
@@ -46,7 +45,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             raise InvalidInput(
                 "CONFIG_CONFLICT", "store_only and ephemeral exclude each other.", subject="config"
             )
-        options = self._cut_options(config.frame_count_max)
+        options = self._cut_options(config.frame_sampling, "config.frame_sampling")
         scope = StreamScope(
             tenant=tenant_id(context),
             user_id=config.user_id or user_id(context),
@@ -57,7 +56,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         effective = ingest_pb2.IngestConfig(
             store_only=config.store_only,
             ephemeral=config.ephemeral,
-            frame_count_max=options.frame_count_max,
+            frame_sampling=convert.write_sampling(options.frame_sampling),
             user_id=scope.user_id,
         )
         yield Response(ready=ingest_pb2.StreamReady(effective_config=effective))
@@ -88,7 +87,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         context: grpc.aio.ServicerContext[ingest_pb2.SegmentAssetRequest, SegmentResponse],
     ) -> AsyncIterator[SegmentResponse]:
         """Cut a committed asset again."""
-        options = self._cut_options(request.frame_count_max)
+        options = self._cut_options(request.frame_sampling, "frame_sampling")
         segment_count = 0
         items = self._engine.recut(tenant_id(context), request.asset_id, options)
         async with contextlib.aclosing(items):
@@ -178,11 +177,10 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             assets=map(convert.write_asset, records), next_page_token=next_page_token
         )
 
-    def _cut_options(self, frame_count_max: int) -> CutOptions:
-        if not frame_count_max:
-            return self._engine.cut_options
-        frame_count_max = min(frame_count_max, FRAME_COUNT_LIMIT)
-        return dataclasses.replace(self._engine.cut_options, frame_count_max=frame_count_max)
+    def _cut_options(self, sampling: media_pb2.FrameSampling, field: str) -> CutOptions:
+        defaults = self._engine.cut_options
+        wanted = convert.read_sampling(sampling, defaults.frame_sampling, field)
+        return dataclasses.replace(defaults, frame_sampling=wanted)
 
 
 async def _apply(session: IngestSession, message: Request) -> None:

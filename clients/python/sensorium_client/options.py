@@ -1,8 +1,28 @@
 """What can be chosen about an answer."""
 
+import enum
 from dataclasses import dataclass
 
 from sensorium.gateway.v1 import gateway_pb2
+from sensorium.media.v1 import media_pb2
+
+
+class FrameSamplingMethod(enum.StrEnum):
+    """How the frames of a video are chosen."""
+
+    UNIFORM = "uniform"
+    """At even distances."""
+    KEYFRAMES = "keyframes"
+    """The key frames that the video was stored with."""
+    SCENE = "scene"
+    """One for each shot."""
+
+
+_METHODS = {
+    FrameSamplingMethod.UNIFORM: media_pb2.FRAME_SAMPLING_METHOD_UNIFORM,
+    FrameSamplingMethod.KEYFRAMES: media_pb2.FRAME_SAMPLING_METHOD_KEYFRAMES,
+    FrameSamplingMethod.SCENE: media_pb2.FRAME_SAMPLING_METHOD_SCENE,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +47,13 @@ class AskOptions:
     """Whether stored assets that fit the question are consulted too."""
     language: str = ""
     """ISO 639-1 code of the speech; "auto" detects it; empty means "en"."""
+    frame_sampling: FrameSamplingMethod = FrameSamplingMethod.UNIFORM
+    """How the frames of a video are chosen. A stored one that is reused was sampled
+    when it was stored."""
     frame_count_max: int = 0
     """Most frames sampled from one video; 0 means the server's default."""
+    frame_rate_hz: float = 0.0
+    """Most frames a second, at most 30; 0 leaves it to the way of sampling."""
     reuse_stored: bool = True
     """Whether files that the server already has are named instead of sent."""
 
@@ -48,5 +73,10 @@ class AskOptions:
     def perception_message(self) -> gateway_pb2.PerceptionOptions:
         """The part about perception, as the contract has it."""
         return gateway_pb2.PerceptionOptions(
-            language=self.language, frame_count_max=self.frame_count_max
+            language=self.language,
+            frame_sampling=media_pb2.FrameSampling(
+                method=_METHODS[self.frame_sampling],
+                frame_count_max=self.frame_count_max,
+                frame_rate_hz=self.frame_rate_hz,
+            ),
         )

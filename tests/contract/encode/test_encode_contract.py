@@ -334,3 +334,20 @@ async def test_it_works_with_a_redis_that_is_not_there(fake: FakeEncoder, tmp_pa
         events = await events_of(stub, image_segment(0), text_segment(0, "x"))
     assert not only(events, "item_error")
     assert events[-1].summary.cache_miss_count == 4
+
+
+async def test_frames_that_show_the_same_are_encoded_once(stub: Stub, fake: FakeEncoder) -> None:
+    segments = [image_segment(index, f"picture {index}".encode()) for index in range(6)]
+    for index, segment in enumerate(segments):
+        # The second shows the same as the first, the last three the same as the third.
+        if index not in (0, 2):
+            segment.same_as_segment_id = segments[0 if index < 2 else 2].segment_id
+    events = await events_of(stub, *segments)
+    assert [item for batch in fake.classifier.batches for item in batch] == [
+        b"picture 0",
+        b"picture 2",
+    ]
+    assert {e.segment_id for e in (event.embedding for event in only(events, "embedding"))} == {
+        segment.segment_id for segment in segments
+    }
+    assert events[-1].summary.cache_hit_count == 4 * 3

@@ -239,3 +239,40 @@ async def test_an_asset_is_marked_as_indexed_for_good_and_only_one_that_is_there
                 metadata=(("sensorium-tenant", tenant),),
             )
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_frames_are_chosen_as_the_config_says(ingest: Ingest) -> None:
+    pictures = [media.numbered_frame(index) for index in range(60)]
+    times_ms = [index * 100 for index in range(60)]
+    film = media.timed_video(pictures, times_ms, "mp4", keyframe_interval=20)
+    sampling = media_pb2.FrameSampling(
+        method=media_pb2.FRAME_SAMPLING_METHOD_KEYFRAMES, frame_count_max=2
+    )
+    events = await ingest.send(whole("film", film), frame_sampling=sampling)
+    effective = events.of("ready")[0].effective_config.frame_sampling
+    assert effective == sampling
+    assert [s.locator.span.start.ToMilliseconds() for s in events.segments] == [0, 4000]
+
+    every_second = ingest_pb2.SegmentAssetRequest(
+        asset_id="film", frame_sampling=media_pb2.FrameSampling(frame_rate_hz=1)
+    )
+    again = [r async for r in ingest.stub.SegmentAsset(every_second, metadata=TENANT)]
+    assert len([r for r in again if r.WhichOneof("event") == "segment"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("sampling", "reason"),
+    [
+        (media_pb2.FrameSampling(frame_rate_hz=31), "FRAME_RATE_INVALID"),
+        (media_pb2.FrameSampling(frame_rate_hz=-1), "FRAME_RATE_INVALID"),
+        (media_pb2.FrameSampling(frame_rate_hz=float("nan")), "FRAME_RATE_INVALID"),
+        (media_pb2.FrameSampling(method=77), "FRAME_SAMPLING_UNKNOWN"),  # type: ignore[arg-type]
+    ],
+    ids=str,
+)
+async def test_senseless_sampling_is_refused(
+    ingest: Ingest, sampling: media_pb2.FrameSampling, reason: str
+) -> None:
+    error = await ingest.failing([], frame_sampling=sampling)
+    assert error.reason == reason
+    assert error.subject.startswith("config.frame_sampling.")

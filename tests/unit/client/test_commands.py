@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sensorium.gateway.v1 import gateway_pb2 as pb
+from sensorium.media.v1 import media_pb2
 
 from tests.unit.client.fake_gateway import (
     Context,
@@ -134,6 +135,32 @@ async def test_helpers_print_their_result(
     code, out, _ = await run(address, *words, "--json")
     assert code == 0
     assert json_lines(out)
+
+
+@pytest.mark.parametrize(
+    ("format_", "beginning"),
+    [("srt", "1\n00:00:"), ("vtt", "WEBVTT\n\n00:00:"), ("json", '{\n  "text": "')],
+)
+async def test_a_transcript_is_written_in_the_format_asked_for(
+    address: str, tmp_path: Path, format_: str, beginning: str
+) -> None:
+    file = tmp_path / "file.mp4"
+    file.write_bytes(b"file")
+    code, out, _ = await run(address, "transcribe", str(file), "--format", format_)
+    assert code == 0
+    assert out.startswith(beginning)
+    assert "The river is wide." in out
+    code, _, error = await run(address, "transcribe", str(file), "--format", format_, "--json")
+    assert code == 2
+    assert "--format" in error
+
+
+async def test_ask_passes_how_frames_are_chosen(address: str, gateway: FakeGateway) -> None:
+    arguments = ("--frames", "scene", "--max-frames", "7", "--frame-rate", "0.5")
+    assert (await run(address, "ask", "?", *arguments))[0] == 0
+    sampling = gateway.configs[0].perception.frame_sampling
+    assert sampling.method == media_pb2.FRAME_SAMPLING_METHOD_SCENE
+    assert (sampling.frame_count_max, sampling.frame_rate_hz) == (7, 0.5)
 
 
 async def test_absent_server_is_one_line_and_a_hint() -> None:

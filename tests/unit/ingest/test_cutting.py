@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.ingest.model import Modality, Picture, Segment, SegmentKind, Sound
-from services.ingest.options import CutOptions, Limits
+from services.ingest.options import CutOptions, FrameSampling, Limits
 from services.runtime.errors import InvalidInput, LimitExceeded
 from tests import media
 from tests.unit.ingest.conftest import cut, cut_growing
@@ -86,7 +86,7 @@ def test_frames_show_what_the_video_shows_at_their_time(tmp_path: Path, containe
 
 def test_long_video_is_thinned_to_the_budget(tmp_path: Path) -> None:
     spec = media.VideoSpec(120, audio_codec=None, rate=4, width_px=64, height_px=48)
-    _, segments = cut(tmp_path / "part", media.video(spec), CutOptions(frame_count_max=8))
+    _, segments = cut(tmp_path / "part", media.video(spec), CutOptions(FrameSampling(count_max=8)))
     assert len(times(segments)) == 8
     assert max(np.diff(times(segments))) <= 30
     assert times(segments)[-1] >= 105

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.sampling import FILLED_COUNT, sampling_bins
+from services.ingest.options import FrameSampling, SamplingMethod
+from services.ingest.sampling import FILLED_COUNT, Budget, sampling_bins
 from services.ingest.tiles import TILE_COUNT_MAX, tile_regions
 from services.ingest.windows import SAMPLE_RATE_HZ, PauseCutter
 from tests import media
@@ -14,7 +15,7 @@ from tests import media
 
 @given(st.floats(0.1, 300), st.integers(1, 256))
 def test_known_length_gives_equal_bins_within_the_budget(duration_s: float, budget: int) -> None:
-    bins = list(sampling_bins(duration_s, budget))
+    bins = list(sampling_bins(duration_s, FrameSampling(count_max=budget)))
     wanted = max(FILLED_COUNT, int(np.ceil(duration_s / 2)))
     assert len(bins) == min(budget, wanted)
     widths = [each.end_s - each.start_s for each in bins]
@@ -25,11 +26,37 @@ def test_known_length_gives_equal_bins_within_the_budget(duration_s: float, budg
 
 @given(st.integers(1, 256))
 def test_unknown_length_never_spends_more_than_the_budget(budget: int) -> None:
-    bins = list(sampling_bins(None, budget))
+    bins = list(sampling_bins(None, FrameSampling(count_max=budget)))
     assert len(bins) == budget
     assert all(first.end_s == second.start_s for first, second in itertools.pairwise(bins))
     if budget >= 32:
         assert bins[-1].end_s > 240
+
+
+@given(
+    st.one_of(st.none(), st.floats(0.1, 300)),
+    st.sampled_from(SamplingMethod),
+    st.integers(1, 256),
+    st.floats(0.1, 30),
+    st.lists(st.floats(0, 300), max_size=400).map(sorted),
+)
+def test_no_method_takes_more_than_its_budget_or_its_rate(
+    duration_s: float | None,
+    method: SamplingMethod,
+    count_max: int,
+    rate_hz: float,
+    times_s: list[float],
+) -> None:
+    budget = Budget(sampling_bins(duration_s, FrameSampling(method, count_max, rate_hz)))
+    taken = []
+    for time_s in times_s:
+        if budget.admits(time_s):
+            budget.spend()
+            taken.append(time_s)
+    assert len(taken) <= count_max
+    if times_s:
+        # One a bin: two of neighbouring bins may be close, three may not.
+        assert len(taken) <= np.ceil((duration_s or times_s[-1] + 1) * rate_hz) + 1
 
 
 @given(

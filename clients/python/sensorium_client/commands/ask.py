@@ -13,7 +13,7 @@ from sensorium_client.channel import CallContext
 from sensorium_client.client import Client
 from sensorium_client.connection import connected
 from sensorium_client.media import MediaFile, recorded_duration_s
-from sensorium_client.options import AskOptions
+from sensorium_client.options import AskOptions, FrameSamplingMethod
 from sensorium_client.render.answer import AnswerView
 from sensorium_client.render.timeline import print_waterfall
 from sensorium_client.terminal import (
@@ -70,6 +70,17 @@ def ask(
     language: Annotated[
         str, typer.Option(help='Of the speech, such as "de"; "auto" detects it; default "en".')
     ] = "",
+    frames: Annotated[
+        FrameSamplingMethod,
+        typer.Option(help="Frames of a film: evenly spaced, its own key frames, or one a shot."),
+    ] = FrameSamplingMethod.UNIFORM,
+    max_frames: Annotated[
+        int, typer.Option(min=0, max=256, show_default=False, help="Most frames of a film.")
+    ] = 0,
+    frame_rate: Annotated[
+        float,
+        typer.Option(min=0, max=30, show_default=False, help="Most frames a second of a film."),
+    ] = 0.0,
     pace: Annotated[
         Pace, typer.Option(help='"realtime" sends sound and film as if just being recorded.')
     ] = Pace.FULL,
@@ -94,8 +105,12 @@ def ask(
 
       sensorium ask "When does the dog appear?" film.mp4 --pace realtime --trace
 
+      sensorium ask "What happens?" film.mp4 --frames scene --max-frames 64
+
       sensorium ask "Where did I see a lighthouse?" --recall --json | jq .type
     """
+    # What is stored was sampled when it was stored.
+    sampled = bool(frames is not FrameSamplingMethod.UNIFORM or max_frames or frame_rate)
     options = AskOptions(
         model=model,
         max_tokens=max_tokens,
@@ -103,7 +118,10 @@ def ask(
         seed=seed,
         recall=recall,
         language=language,
-        reuse_stored=not resend and pace is Pace.FULL,
+        frame_sampling=frames,
+        frame_count_max=max_frames,
+        frame_rate_hz=frame_rate,
+        reuse_stored=not (resend or sampled) and pace is Pace.FULL,
     )
     command = AskCommand(question, tuple(files or ()), options, pace, as_json, trace, server)
     run_command(_run(command), as_json=as_json)

@@ -146,20 +146,22 @@ class PerceptionOptions(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LANGUAGE_FIELD_NUMBER: _builtins.int
-    FRAME_COUNT_MAX_FIELD_NUMBER: _builtins.int
+    FRAME_SAMPLING_FIELD_NUMBER: _builtins.int
     language: _builtins.str
     """ISO 639-1 code of the speech; "auto" detects it; empty means "en"."""
-    frame_count_max: _builtins.int
-    """Most frames sampled from one video; 0 means the server's default."""
+    @_builtins.property
+    def frame_sampling(self) -> _media_pb2.FrameSampling:
+        """Which frames of a video are looked at."""
+
     def __init__(
         self,
         *,
         language: _builtins.str = ...,
-        frame_count_max: _builtins.int = ...,
+        frame_sampling: _media_pb2.FrameSampling | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_count_max", b"frame_count_max", "language", b"language"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling", "language", b"language"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,7 +30,7 @@ class IngestConfig(_message.Message):
 
     STORE_ONLY_FIELD_NUMBER: _builtins.int
     EPHEMERAL_FIELD_NUMBER: _builtins.int
-    FRAME_COUNT_MAX_FIELD_NUMBER: _builtins.int
+    FRAME_SAMPLING_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     store_only: _builtins.bool
     """Store only: no segments are cut."""
@@ -38,21 +38,23 @@ class IngestConfig(_message.Message):
     """Cut only: nothing is stored and AssetFinish commits nothing. For the media
     of a query.
     """
-    frame_count_max: _builtins.int
-    """Most frames sampled from one video; 0 means the server's default."""
     user_id: _builtins.str
     """The user that committed assets belong to; may be empty."""
+    @_builtins.property
+    def frame_sampling(self) -> _media_pb2.FrameSampling:
+        """Which frames of a video are sent as segments."""
+
     def __init__(
         self,
         *,
         store_only: _builtins.bool = ...,
         ephemeral: _builtins.bool = ...,
-        frame_count_max: _builtins.int = ...,
+        frame_sampling: _media_pb2.FrameSampling | None = ...,
         user_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ephemeral", b"ephemeral", "frame_count_max", b"frame_count_max", "store_only", b"store_only", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ephemeral", b"ephemeral", "frame_sampling", b"frame_sampling", "store_only", b"store_only", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -257,20 +259,22 @@ class SegmentAssetRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ASSET_ID_FIELD_NUMBER: _builtins.int
-    FRAME_COUNT_MAX_FIELD_NUMBER: _builtins.int
+    FRAME_SAMPLING_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """A committed asset."""
-    frame_count_max: _builtins.int
-    """Most frames sampled from a video; 0 means the server's default."""
+    @_builtins.property
+    def frame_sampling(self) -> _media_pb2.FrameSampling:
+        """Which frames of a video are sent as segments."""
+
     def __init__(
         self,
         *,
         asset_id: _builtins.str = ...,
-        frame_count_max: _builtins.int = ...,
+        frame_sampling: _media_pb2.FrameSampling | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "frame_count_max", b"frame_count_max"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "frame_sampling", b"frame_sampling"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

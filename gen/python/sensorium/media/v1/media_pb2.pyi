@@ -91,6 +91,34 @@ SEGMENT_KIND_TEXT_PASSAGE: SegmentKind.ValueType  # 5
 """A passage of text."""
 Global___SegmentKind: _TypeAlias = SegmentKind  # noqa: Y015
 
+class _FrameSamplingMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FrameSamplingMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FrameSamplingMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FRAME_SAMPLING_METHOD_UNSPECIFIED: _FrameSamplingMethod.ValueType  # 0
+    """The server's default, which is uniform."""
+    FRAME_SAMPLING_METHOD_UNIFORM: _FrameSamplingMethod.ValueType  # 1
+    """At even distances."""
+    FRAME_SAMPLING_METHOD_KEYFRAMES: _FrameSamplingMethod.ValueType  # 2
+    """The key frames that the video was stored with: cheapest, often near cuts."""
+    FRAME_SAMPLING_METHOD_SCENE: _FrameSamplingMethod.ValueType  # 3
+    """One for each shot, found by the change of the picture; every frame is decoded."""
+
+class FrameSamplingMethod(_FrameSamplingMethod, metaclass=_FrameSamplingMethodEnumTypeWrapper):
+    """How the frames of a video are chosen."""
+
+FRAME_SAMPLING_METHOD_UNSPECIFIED: FrameSamplingMethod.ValueType  # 0
+"""The server's default, which is uniform."""
+FRAME_SAMPLING_METHOD_UNIFORM: FrameSamplingMethod.ValueType  # 1
+"""At even distances."""
+FRAME_SAMPLING_METHOD_KEYFRAMES: FrameSamplingMethod.ValueType  # 2
+"""The key frames that the video was stored with: cheapest, often near cuts."""
+FRAME_SAMPLING_METHOD_SCENE: FrameSamplingMethod.ValueType  # 3
+"""One for each shot, found by the change of the picture; every frame is decoded."""
+Global___FrameSamplingMethod: _TypeAlias = FrameSamplingMethod  # noqa: Y015
+
 class _VectorDtype:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -110,6 +138,40 @@ VECTOR_DTYPE_UNSPECIFIED: VectorDtype.ValueType  # 0
 VECTOR_DTYPE_FLOAT32: VectorDtype.ValueType  # 1
 """IEEE 754 binary32, little-endian."""
 Global___VectorDtype: _TypeAlias = VectorDtype  # noqa: Y015
+
+@_typing.final
+class FrameSampling(_message.Message):
+    """Which frames of a video are looked at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_MAX_FIELD_NUMBER: _builtins.int
+    FRAME_RATE_HZ_FIELD_NUMBER: _builtins.int
+    method: Global___FrameSamplingMethod.ValueType
+    """How they are chosen."""
+    frame_count_max: _builtins.int
+    """At most this many from one video; 0 means the server's default; more than 256
+    count as 256.
+    """
+    frame_rate_hz: _builtins.float
+    """At most this many a second, above 0 to 30; 0 means 0.5 where frames are uniform,
+    and no bound but frame_count_max elsewhere.
+    """
+    def __init__(
+        self,
+        *,
+        method: Global___FrameSamplingMethod.ValueType = ...,
+        frame_count_max: _builtins.int = ...,
+        frame_rate_hz: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_count_max", b"frame_count_max", "frame_rate_hz", b"frame_rate_hz", "method", b"method"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FrameSampling: _TypeAlias = FrameSampling  # noqa: Y015
 
 @_typing.final
 class TimeSpan(_message.Message):
@@ -317,6 +379,7 @@ class MediaSegment(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    SAME_AS_SEGMENT_ID_FIELD_NUMBER: _builtins.int
     segment_id: _builtins.str
     """Stable: "<asset id>/<kind>/<index>", the same whenever the asset is cut again."""
     asset_id: _builtins.str
@@ -327,6 +390,10 @@ class MediaSegment(_message.Message):
     """Position among the asset's segments of this kind, from 0, in order of time."""
     text: _builtins.str
     """Text, at most 4,000 characters."""
+    same_as_segment_id: _builtins.str
+    """Of a video frame: the segment_id of an earlier frame of the asset that shows the
+    same, as far as can be seen; empty if there is none. Such frames are encoded once.
+    """
     @_builtins.property
     def locator(self) -> Global___Locator:
         """Where in the asset it lies."""
@@ -350,10 +417,11 @@ class MediaSegment(_message.Message):
         image: Global___EncodedImage | None = ...,
         audio: Global___PcmAudio | None = ...,
         text: _builtins.str = ...,
+        same_as_segment_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "image", b"image", "locator", b"locator", "payload", b"payload", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "audio", b"audio", "image", b"image", "index", b"index", "kind", b"kind", "locator", b"locator", "payload", b"payload", "segment_id", b"segment_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "audio", b"audio", "image", b"image", "index", b"index", "kind", b"kind", "locator", b"locator", "payload", b"payload", "same_as_segment_id", b"same_as_segment_id", "segment_id", b"segment_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["image", "audio", "text"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
