@@ -269,6 +269,12 @@ def png(width_px: int = 640, height_px: int = 480) -> bytes:
     return encoded(picture(width_px, height_px), "PNG")
 
 
+def noisy_png(width_px: int = 400, height_px: int = 300) -> bytes:
+    """A PNG that compresses badly, so that it comes in many pieces."""
+    pixels = np.random.default_rng(3).integers(0, 255, (height_px, width_px, 3), dtype=np.uint8)
+    return encoded(Image.fromarray(pixels), "PNG")
+
+
 def png_bomb(side_px: int = 15_000) -> bytes:
     """A PNG of well under a megabyte that unpacks to ``side_px``² pixels."""
 

@@ -190,3 +190,25 @@ class SequentialView:
     def read(self, size_bytes: int) -> bytes:
         """As :meth:`GrowingFile.read`."""
         return self._file.read(size_bytes)
+
+
+class WholeReads:
+    """The same file for a decoder that takes a short read for the end of the file: each read
+    waits for all its bytes."""
+
+    def __init__(self, file: GrowingFile) -> None:
+        self._file = file
+
+    def read(self, size_bytes: int = -1) -> bytes:
+        """``size_bytes`` bytes, fewer only at the end; raises as :meth:`GrowingFile.read`."""
+        if size_bytes < 0:
+            return self._file.read()
+        return self._file.read_exactly(size_bytes)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As :meth:`GrowingFile.seek`."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As :meth:`GrowingFile.tell`."""
+        return self._file.tell()

@@ -1,5 +1,6 @@
 """Pictures into a view and tiles, by Pillow."""
 
+import contextlib
 import struct
 import threading
 import zlib
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from services.ingest.growing import GrowingFile
+from services.ingest.growing import GrowingFile, WholeReads
 from services.ingest.model import MediaInfo, Modality, Region, Segment, SegmentKind
 from services.ingest.options import Limits
 from services.ingest.pictures import LONG_SIDE_PX, encode_picture, fit
@@ -30,6 +31,7 @@ _TURNS = {
 }
 """What makes a picture of an EXIF orientation upright (the table of Pillow's exif_transpose)."""
 
+_PNG_EXIF = {"exif", "Raw profile type exif"}
 _TRUNCATED_WORDS = ("truncated", "Truncated")
 
 
@@ -98,7 +100,7 @@ def _open(file: GrowingFile, found: MediaType, limits: Limits) -> Image.Image:
     """Read the header, nothing more, and hold it against the pixel cap."""
     file.seek(0)
     try:
-        picture = Image.open(file, formats=(found.decoder,))  # type: ignore[arg-type]
+        picture = Image.open(WholeReads(file), formats=(found.decoder,))  # type: ignore[arg-type]
     except Image.DecompressionBombError:
         raise _too_large(limits) from None
     except (UnidentifiedImageError, *_DAMAGE) as error:
@@ -111,7 +113,7 @@ def _open(file: GrowingFile, found: MediaType, limits: Limits) -> Image.Image:
 def _decode(file: GrowingFile, picture: Image.Image, long_side_px: int) -> Image.Image:
     """Decode to RGB or grey, upright, on white; JPEG at a reduced size that is large enough."""
     upright_size = _upright_size(picture)
-    orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    orientation = _orientation(picture)
     wanted = fit(*upright_size, long_side_px)
     if orientation in _SIDEWAYS:
         wanted = wanted[1], wanted[0]
@@ -152,8 +154,18 @@ def _grey(picture: Image.Image) -> Image.Image:
     return numbers.point(lambda value: value * scale - low * scale).convert("L")
 
 
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, where it stands before the pixels and can be read. A PNG may state
+    it after them; to look there, all of it would have to come and be decoded."""
+    if picture.format == "PNG" and not _PNG_EXIF & picture.info.keys():
+        return 1
+    with contextlib.suppress(*_DAMAGE):
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
+
+
 def _upright_size(picture: Image.Image) -> tuple[int, int]:
-    orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    orientation = _orientation(picture)
     # After a draft ``size`` is reduced; the callers ask before it.
     width_px, height_px = picture.size
     return (height_px, width_px) if orientation in _SIDEWAYS else (width_px, height_px)

@@ -1,6 +1,7 @@
 """Cutting of bytes without a server."""
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def cut_growing(path: Path, content: bytes, ends: Sequence[int]) -> tuple[MediaI
     def grow() -> None:
         for end in sorted(ends):
             growth.advance(end)
+            # Long enough for the reader to come to this end and wait there.
+            time.sleep(0.002)
         growth.advance(len(content))
         growth.complete()
 

@@ -24,6 +24,7 @@ CONTENTS = {
     "mp3": media.mp3(media.speech_like(20)),
     "text": media.TEXT.encode(),
     "jpeg": media.jpeg(),
+    "png": media.noisy_png(),
 }
 
 
@@ -103,6 +104,13 @@ def test_rotated_video_comes_upright(tmp_path: Path) -> None:
     info, segments = cut(tmp_path / "part", media.rotated_mp4())
     assert (info.width_px, info.height_px) == (240, 320)
     assert all(opened(segment).size == (240, 320) for segment in segments)
+
+
+def test_a_truncated_png_is_told_as_such(tmp_path: Path) -> None:
+    content = media.noisy_png()
+    for length in (100, len(content) // 2, len(content) - 2000):
+        with pytest.raises(InvalidInput, match="MEDIA_TRUNCATED"):
+            cut(tmp_path / "part", content[:length])
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
