@@ -9,7 +9,6 @@ lines of a prefix of the groups are a prefix of the lines.
 
 import heapq
 import itertools
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -28,8 +27,7 @@ _VERB = {
 # Client text must not look like a citation key or break a line.
 _BRACKETS = str.maketrans({"[": "(", "]": ")"})
 
-_WORD = re.compile(r"\w+")
-_DOUBT = {"perhaps"}
+_DOUBT = "perhaps "
 
 _Key = tuple[object, ...]
 
@@ -87,6 +85,19 @@ class _OpenLine:
     pieces: list[Piece]
 
 
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """What a piece says: of a label its name and its broader words, of others the text."""
+
+    parts: frozenset[str]
+    doubtful: bool = False
+
+    def covers(self, other: "_Statement") -> bool:
+        """Whether the other says nothing that this one does not: "cat (animal)" covers
+        "animal" and "perhaps cat (animal)"."""
+        return other.parts <= self.parts and (other.doubtful or not self.doubtful)
+
+
 @dataclass(slots=True)
 class LineFold:
     """The fold over one asset. Give it groups in the order of their keys."""
@@ -95,7 +106,7 @@ class LineFold:
     _open: dict[tuple[Origin, int], _OpenLine] = field(default_factory=dict)
     _held: list[tuple[_Key, int, Line]] = field(default_factory=list)
     _serial: Iterator[int] = field(default_factory=itertools.count)
-    _said: dict[Origin, list[tuple[frozenset[str], Line]]] = field(default_factory=dict)
+    _said: dict[Origin, list[tuple[_Statement, Line]]] = field(default_factory=dict)
 
     def push(self, group: Group) -> Iterator[Line]:
         """Takes the next group; yields the lines that became final."""
@@ -123,8 +134,9 @@ class LineFold:
             return unit
         unsaid = []
         for piece in unit.pieces:
-            words = _statement(piece)
-            earlier = (line for said, line in self._said.get(unit.origin, ()) if words <= said)
+            statement = _statement(piece)
+            said = self._said.get(unit.origin, ())
+            earlier = (line for known, line in said if known.covers(statement))
             if line := next(earlier, None):
                 line.pieces.append(piece)
             else:
@@ -180,13 +192,13 @@ def clean_name(name: str) -> str:
     return cleaned or "unnamed"
 
 
-def _statement(piece: Piece) -> frozenset[str]:
-    """What a piece says, as a set: all of it is said again by a set that holds it. Of a
-    label its words, so "cat (animal)" holds "animal", and "perhaps cat" too; of others
-    the whole text."""
-    if piece.origin is Origin.LABEL:
-        return frozenset(_WORD.findall(piece.text.casefold())) - _DOUBT
-    return frozenset({normalise(piece.text)})
+def _statement(piece: Piece) -> _Statement:
+    text = normalise(piece.text)
+    if piece.origin is not Origin.LABEL:
+        return _Statement(frozenset({text}))
+    sure = text.removeprefix(_DOUBT)
+    name, _, broader = sure.removesuffix(")").partition(" (")
+    return _Statement(frozenset({name, *broader.split(", ")} - {""}), doubtful=sure != text)
 
 
 def _line_key(group: Group, origin: Origin, slot: int) -> _Key:

@@ -11,6 +11,7 @@ from services.gateway.admission import Admission
 from services.gateway.events import ConverseEvent, TurnEvents
 from services.gateway.indexing import outcome
 from services.gateway.ledger import AssetEntry
+from services.gateway.perception import samples_as_usual
 from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, TurnOutcome, Walk
 from services.runtime import telemetry
 from services.runtime.calls import CallScope
@@ -184,6 +185,10 @@ class Conversation:
             self._remember(result, turn)
         finally:
             committed = [entry for entry in turn.ledger.assets.values() if entry.asset]
+            if not samples_as_usual(self._config.perception):
+                # One question's choice of frames is not what later ones rest on.
+                for entry in committed:
+                    entry.forget_pictures()
             # What is committed gets indexed, whatever became of the turn.
             language = self._config.perception.language
             jobs = [

@@ -100,6 +100,16 @@ async def open_perception(
         yield Perception(ingest, encode)
 
 
+def samples_as_usual(options: gateway_pb2.PerceptionOptions) -> bool:
+    """Whether frames are chosen as the server does by itself."""
+    sampling = options.frame_sampling
+    usual = (
+        media_pb2.FRAME_SAMPLING_METHOD_UNSPECIFIED,
+        media_pb2.FRAME_SAMPLING_METHOD_UNIFORM,
+    )
+    return sampling.method in usual and not sampling.frame_count_max and not sampling.frame_rate_hz
+
+
 def ingest_config(
     options: gateway_pb2.PerceptionOptions, scope: CallScope
 ) -> ingest_pb2.IngestConfig:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from av.video.frame import VideoFrame
+
 from services.ingest.frames import FrameSource, VideoPacket
 from services.ingest.model import Segment
 from services.ingest.sampling import Budget
@@ -13,6 +15,8 @@ class KeyframeTrack:
     def __init__(self, source: FrameSource, budget: Budget) -> None:
         self._source = source
         self._budget = budget
+        self._is_plain = False
+        """Whether a key frame gave nothing, so that what follows it is decoded too."""
 
     @property
     def end_s(self) -> float:
@@ -25,15 +29,29 @@ class KeyframeTrack:
         return self._source.segment_count == 0
 
     def push(self, packet: VideoPacket) -> Iterator[Segment]:
-        """The frame of a packet, if it is a key frame that the budget admits."""
+        """The frame of a packet, if it is a key frame that the budget admits.
+
+        A film that was cut without being encoded anew may begin behind its only key frame:
+        then the first frame that can be shown stands in.
+        """
         time_s = self._source.note(packet)
-        if not packet.is_keyframe or not self._budget.admits(time_s):
-            return
-        frame = self._source.decode_alone(packet)
-        if frame is not None:
-            yield self._source.segment(frame)
-            self._budget.spend()
+        if packet.is_keyframe and (self._budget.admits(time_s) or self.is_empty):
+            frame = self._source.decode_alone(packet)
+            if frame is not None:
+                yield self._take(frame)
+                return
+            self._is_plain = True
+        if self._is_plain and self.is_empty:
+            for frame in self._source.decode(packet)[:1]:
+                yield self._take(frame)
+                self._source.context.flush_buffers()
 
     def flush(self) -> Iterator[Segment]:
-        """Nothing: a key frame is taken when it comes."""
-        return iter(())
+        """A key frame is taken when it comes; what is left is for a film that gave none."""
+        if self._is_plain and self.is_empty:
+            for frame in self._source.decode(None)[:1]:
+                yield self._take(frame)
+
+    def _take(self, frame: VideoFrame) -> Segment:
+        self._budget.spend()
+        return self._source.segment(frame)

@@ -13,7 +13,6 @@ from av.video.frame import VideoFrame
 
 from services.ingest.frames import FrameSource, VideoPacket
 from services.ingest.model import Segment
-from services.ingest.pictures import fit
 from services.ingest.sampling import Budget
 
 THRESHOLD = 27.0
@@ -23,7 +22,7 @@ SHOT_S_MIN = 0.4
 SETTLED_S = 0.5
 LONG_SHOT_S = 10.0
 """Within one shot a frame is taken so often."""
-_LOOK_PX = 256
+_LOOK_PX = (256, 144)
 _TIME_BASE = Fraction(1, 1000)
 
 
@@ -46,8 +45,8 @@ class CutDetector:
 
     def begins_shot(self, frame: VideoFrame, time_s: float) -> bool:
         """Whether the frame differs from the one before as after a cut."""
-        width_px, height_px = fit(frame.width, frame.height, _LOOK_PX)
-        small = frame.reformat(width=width_px, height=height_px, format="bgr24").to_ndarray()
+        # The same size always: a stream may change its own, and then nothing could be compared.
+        small = frame.reformat(*_LOOK_PX, format="bgr24").to_ndarray()
         return bool(self._detector.process_frame(self._timecode(time_s), small))
 
 
@@ -95,20 +94,20 @@ class SceneTrack:
             if self._cuts.begins_shot(frame, time_s):
                 yield from self._end_shot()
                 self._is_shown, self._due_s = False, time_s + SETTLED_S
-            if time_s >= self._due_s:
-                yield from self._show(frame)
+            if time_s >= self._due_s and self._budget.admits(time_s):
+                yield self._show(frame)
                 self._is_shown, self._due_s = True, time_s + LONG_SHOT_S
                 self._waiting = None
             elif not self._is_shown:
+                # Also where the budget has a frame of this time: a later one may be let in.
                 self._waiting = frame
 
     def _end_shot(self) -> Iterator[Segment]:
         """A shot that ended before its frame was due shows its last one."""
         last, self._waiting = self._waiting, None
-        if last is not None:
-            yield from self._show(last)
+        if last is not None and self._budget.admits(self._source.frame_s(last)):
+            yield self._show(last)
 
-    def _show(self, frame: VideoFrame) -> Iterator[Segment]:
-        if self._budget.admits(self._source.frame_s(frame)):
-            yield self._source.segment(frame)
-            self._budget.spend()
+    def _show(self, frame: VideoFrame) -> Segment:
+        self._budget.spend()
+        return self._source.segment(frame)

@@ -146,7 +146,10 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
 
     def _dispatch(self, loop: asyncio.AbstractEventLoop) -> None:
         self._wake = None
-        while self._may_dispatch() and (batch := self._take()):
+        while self.pending and self._may_dispatch():
+            batch = self._take()
+            if not batch:
+                continue  # whoever waited has gone
             self._running += 1
             # The span of the batch belongs to the trace of its first item.
             work = self._threads.submit(batch[0].context.run, self._run, batch)

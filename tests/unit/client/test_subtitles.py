@@ -53,11 +53,12 @@ def test_cues_can_be_read_never_overlap_and_lose_no_word(
     placed = subtitles.cues(transcripts)
     assert " ".join(cue.text for cue in placed).split() == [w for words in sentences for w in words]
     for cue in placed:
-        assert cue.start_s <= cue.end_s
-        assert len(cue.text) <= subtitles.CUE_CHARACTERS
-        assert cue.end_s - cue.start_s <= subtitles.CUE_S + 0.001
+        assert cue.end_s - cue.start_s >= subtitles.CUE_S_MIN - 1e-9
+        assert cue.end_s - cue.start_s <= subtitles.CUE_S + subtitles.CUE_S_MIN
     for cue, after in itertools.pairwise(placed):
         assert cue.end_s <= after.start_s
+    blocks = subtitles.srt(transcripts).split("\n\n")
+    assert max(len(block.strip().splitlines()) for block in blocks) <= 2 + subtitles.LINES
     assert len(re.findall(r"^\d+$", subtitles.srt(transcripts), re.MULTILINE)) == len(placed)
 
 

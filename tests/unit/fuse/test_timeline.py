@@ -178,6 +178,25 @@ def test_what_a_tile_says_less_precisely_than_the_view_makes_no_second_line() ->
     assert [len(line.pieces) for line in lines] == [4, 1]
 
 
+def test_what_a_tile_says_surely_is_not_lost_in_a_guess_about_the_view() -> None:
+    timeline, picture = Timeline(), photo()
+    timeline.add_asset(picture)
+    shown = {
+        view(picture): "perhaps fountain pen (pen, stationery)",
+        tile(picture, 0): "fountain",
+        tile(picture, 1): "fountain pen (pen, stationery)",
+        tile(picture, 2): "perhaps pen (stationery)",
+    }
+    for cut, label in shown.items():
+        timeline.add_segment(cut)
+        timeline.add_piece(piece(cut, Origin.LABEL, label))
+    assert texts(list(timeline.finish())) == [
+        "photo.jpg seen: perhaps fountain pen (pen, stationery)",
+        "photo.jpg seen: fountain",
+        "photo.jpg seen: fountain pen (pen, stationery)",
+    ]
+
+
 def test_writing_that_holds_the_words_of_other_writing_is_read_as_well() -> None:
     timeline, picture = Timeline(), photo()
     timeline.add_asset(picture)

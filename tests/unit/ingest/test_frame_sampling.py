@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
+from services.ingest.frames import FrameSource, VideoPacket
 from services.ingest.looks import KEPT_COUNT, Looks
 from services.ingest.model import Picture, Segment, SegmentKind
 from services.ingest.options import CutOptions, FrameSampling, SamplingMethod
@@ -123,6 +124,36 @@ def test_every_shot_is_shown_once(
     assert shown == list(range(len(counts)))
 
 
+def test_a_shot_is_shown_later_where_the_budget_has_a_frame_of_its_beginning(
+    tmp_path: Path,
+) -> None:
+    counts = [9, 81, 510]
+    pictures = [shot(index, frame) for index, count in enumerate(counts) for frame in range(count)]
+    content = media.timed_video(pictures, [index * 100 for index in range(len(pictures))])
+    found = frames(tmp_path / "part", content, FrameSampling(SamplingMethod.SCENE))
+    ends_s = np.cumsum(counts) / 10
+    shown = [int(np.searchsorted(ends_s, start_s(segment), side="right")) for segment in found]
+    assert sorted(set(shown)) == [0, 1, 2]
+
+
+def test_a_film_whose_key_frame_is_not_shown_gives_its_first_frame_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a phone has trimmed it: the key frame is there, but lies before the beginning."""
+
+    def decode_alone(source: FrameSource, packet: VideoPacket) -> None:
+        source.decode(packet)
+        source.decode(None)
+        source.context.flush_buffers()
+
+    monkeypatch.setattr(FrameSource, "decode_alone", decode_alone)
+    pictures = [media.numbered_frame(index) for index in range(40)]
+    times_ms = [index * 100 for index in range(40)]
+    content = media.timed_video(pictures, times_ms, keyframe_interval=100)
+    found = frames(tmp_path / "part", content, FrameSampling(SamplingMethod.KEYFRAMES))
+    assert [media.shown_number(picture(segment)) for segment in found] == [0]
+
+
 def test_a_long_shot_is_looked_at_again(tmp_path: Path) -> None:
     pictures = [shot(0, frame) for frame in range(25 * 5)]
     content = media.timed_video(pictures, [index * 200 for index in range(len(pictures))])
@@ -159,6 +190,16 @@ def test_what_stands_still_is_told_and_a_changed_digit_is_seen() -> None:
     again = [slide(f"Counter {digit}", 100 + digit) for digit in range(KEPT_COUNT)]
     assert [looks.same_as(page, 50) for page in again] == list(range(KEPT_COUNT))
     assert looks.same_as(again[0].rotate(90, expand=True), 60) is None
+
+
+def test_another_colour_of_the_same_brightness_is_seen() -> None:
+    looks = Looks()
+    red, green = (Image.new("RGB", (1280, 720), (40, 44, 52)) for _ in range(2))
+    red.paste((255, 0, 0), (600, 300, 620, 320))
+    green.paste((0, 130, 0), (600, 300, 620, 320))
+    assert looks.same_as(red, 0) is None
+    assert looks.same_as(green, 1) is None
+    assert looks.same_as(red, 2) == 0
 
 
 def test_a_still_video_is_said_to_be_the_same(tmp_path: Path) -> None:

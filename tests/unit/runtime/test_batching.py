@@ -98,6 +98,15 @@ async def test_single_items_are_never_handed_over_ahead() -> None:
     assert await asyncio.gather(*items) == [0, 2, 4]
 
 
+async def test_bulk_runs_though_the_answer_before_it_was_given_up() -> None:
+    under_test = batcher(GatedForward())
+    answer = asyncio.ensure_future(under_test.submit(1))
+    bulk = asyncio.ensure_future(under_test.submit(2, bulk=True))
+    await asyncio.sleep(0)
+    answer.cancel()
+    assert await asyncio.wait_for(bulk, 5) == 4
+
+
 async def test_bulk_is_not_starved() -> None:
     forward = GatedForward()
     under_test = batcher(forward, size=1)

@@ -9,8 +9,10 @@ from sensorium_client.events import Transcript, Word, to_json
 
 # What is usual on television: two lines of 42 characters, for at most seven seconds.
 LINE_CHARACTERS = 42
-CUE_CHARACTERS = 2 * LINE_CHARACTERS
+LINES = 2
 CUE_S = 7.0
+CUE_S_MIN = 0.2
+"""A cue without length is never shown."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def cues(transcripts: Iterable[Transcript]) -> list[Cue]:
     for index, cue in enumerate(pieces):
         start_s = max(cue.start_s, placed[-1].end_s if placed else 0.0)
         next_s = pieces[index + 1].start_s if index + 1 < len(pieces) else cue.end_s
-        end_s = max(start_s, min(cue.end_s, max(next_s, start_s)))
+        end_s = max(start_s + CUE_S_MIN, min(cue.end_s, max(next_s, start_s)))
         placed.append(Cue(start_s, end_s, cue.text))
     return placed
 
@@ -70,15 +72,15 @@ def document(transcripts: Sequence[Transcript]) -> dict[str, Any]:
 
 def _pieces(transcript: Transcript) -> Iterator[Cue]:
     text, span = transcript.text.strip(), transcript.span
-    short = len(text) <= CUE_CHARACTERS and span.end_s - span.start_s <= CUE_S
+    short = _fits(text) and span.end_s - span.start_s <= CUE_S
     if short or not transcript.words:
         yield Cue(span.start_s, span.end_s, text)
         return
     separator = " " if " " in text else ""
     held: list[Word] = []
     for word in transcript.words:
-        characters = sum(len(each.text) + len(separator) for each in held) + len(word.text)
-        if held and (characters > CUE_CHARACTERS or word.end_s - held[0].start_s > CUE_S):
+        text = separator.join(each.text for each in (*held, word))
+        if held and (not _fits(text) or word.end_s - held[0].start_s > CUE_S):
             yield _cue(held, separator)
             held = []
         held.append(word)
@@ -88,6 +90,10 @@ def _pieces(transcript: Transcript) -> Iterator[Cue]:
 
 def _cue(words: Sequence[Word], separator: str) -> Cue:
     return Cue(words[0].start_s, words[-1].end_s, separator.join(word.text for word in words))
+
+
+def _fits(text: str) -> bool:
+    return len(textwrap.wrap(text, LINE_CHARACTERS)) <= LINES
 
 
 def _wrapped(text: str) -> str:

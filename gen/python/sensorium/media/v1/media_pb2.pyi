@@ -155,8 +155,9 @@ class FrameSampling(_message.Message):
     count as 256.
     """
     frame_rate_hz: _builtins.float
-    """At most this many a second, above 0 to 30; 0 means 0.5 where frames are uniform,
-    and no bound but frame_count_max elsewhere.
+    """At most this many a second, above 0 to 30; 0 means 0.5 where frames are uniform, and
+    as many as frame_count_max allows elsewhere. Either way the frames are spread over the
+    video: at most one is taken from each of equally long stretches.
     """
     def __init__(
         self,
