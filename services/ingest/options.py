@@ -44,8 +44,9 @@ class CutOptions:
     """How an asset is cut into segments. The same options give the same segments."""
 
     frame_sampling: FrameSampling = FrameSampling()
-    audio_window_min_s: float = 4.0
-    audio_window_max_s: float = 12.0
+    audio_window_first_s: float = 4.0
+    audio_window_min_s: float = 6.0
+    audio_window_max_s: float = 14.0
     thread_count: int = 1
     """Threads of one video decoder."""
 
@@ -65,6 +66,7 @@ def cut_options_of(settings: Settings) -> CutOptions:
     """The cutting that the settings state."""
     return CutOptions(
         frame_sampling=FrameSampling(count_max=settings.frame_count_max),
+        audio_window_first_s=settings.audio_window_first_s,
         audio_window_min_s=settings.audio_window_min_s,
         audio_window_max_s=settings.audio_window_max_s,
         thread_count=settings.cpu_threads,

@@ -17,16 +17,20 @@ class PauseCutter:
     """Cuts a signal into windows between ``min_s`` and ``max_s`` long, at its pauses.
 
     A window ends at the first clear pause after ``min_s``: 200 ms whose RMS is at
-    most a tenth of that of the window before it. So words are recognised soon
-    after they are said. Without one it ends at the quietest 200 ms before
+    most a tenth of that of the window before it. The first one may end after
+    ``first_min_s``, so that the first words are recognised soon after they are
+    said; later ones are longer, because words are recognised by their
+    neighbours. Without a pause a window ends at the quietest 200 ms before
     ``max_s``. Windows tile the signal: end to end, nothing dropped, nothing
     repeated. They depend on the signal alone, not on the pieces it comes in. The
     last window is as long as what is left.
     """
 
-    def __init__(self, min_s: float, max_s: float) -> None:
-        self._min = round(min_s * SAMPLE_RATE_HZ)
-        self._max = max(round(max_s * SAMPLE_RATE_HZ), self._min + 2 * _PAUSE_SAMPLES)
+    def __init__(self, min_s: float, max_s: float, first_min_s: float | None = None) -> None:
+        self._later_min = round(min_s * SAMPLE_RATE_HZ)
+        self._max = max(round(max_s * SAMPLE_RATE_HZ), self._later_min + 2 * _PAUSE_SAMPLES)
+        first_min = self._later_min if first_min_s is None else round(first_min_s * SAMPLE_RATE_HZ)
+        self._min = min(first_min, self._later_min)
         self._held: list[Samples] = []
         self._held_count = 0
         self._look_at = self._min + _PAUSE_SAMPLES
@@ -44,6 +48,7 @@ class PauseCutter:
         while (cut := self._cut(signal)) is not None:
             yield signal[:cut]
             signal = signal[cut:]
+            self._min = self._later_min
         self._held, self._held_count = [signal], len(signal)
         # Not at every frame: looking costs a pass over the window.
         self._look_at = max(self._min + _PAUSE_SAMPLES, len(signal) + _PAUSE_SAMPLES)

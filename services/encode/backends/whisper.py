@@ -86,7 +86,9 @@ class Whisper:
         segments, info = self._model.transcribe(
             item.samples,
             language=None if request.language == AUTO else request.language,
-            beam_size=1,
+            # As usual. One beam is a third faster, and mishears 13 words of 100 where five mishear
+            # 7 (three voices, cut into windows as ingest does).
+            beam_size=5,
             # No fallback to other temperatures: repetitive sound would cost eight times as much.
             temperature=0.0,
             condition_on_previous_text=False,

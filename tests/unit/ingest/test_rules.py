@@ -78,6 +78,15 @@ def test_windows_tile_the_signal_whatever_the_pieces(
         assert 4 * SAMPLE_RATE_HZ <= len(window) <= 12 * SAMPLE_RATE_HZ
 
 
+def test_the_first_words_come_sooner_than_later_ones() -> None:
+    cutter = PauseCutter(6, 14, first_min_s=4)
+    signal = media.speech_like(40, pause_every_s=5.0)
+    windows = [*cutter.push(signal), *cutter.flush()]
+    lengths_s = [len(window) / SAMPLE_RATE_HZ for window in windows]
+    assert 4 <= lengths_s[0] < 6
+    assert all(6 <= length_s <= 14 for length_s in lengths_s[1:-1])
+
+
 def test_sound_is_cut_in_its_pauses() -> None:
     cutter = PauseCutter(4, 12)
     first = next(cutter.push(media.speech_like(13, pause_every_s=7)))
