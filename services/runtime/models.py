@@ -5,11 +5,13 @@ the models' authors. So every file is pinned by SHA-256 in ``manifest.json`` and
 checked before its first load; no package of the kit is ever imported to find it.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -258,12 +260,32 @@ class _Proofs:
 
 
 def _join(file: ModelFile, target: Path, proofs: _Proofs) -> Path:
-    """Joins the parts at ``target``. Two processes at once each write their own temporary
-    file and rename it; both hold the same proven bytes, so either may win."""
+    """Joins the parts at ``target``, once: others that want to, of this process or another,
+    wait and find it done."""
     if target.is_file() and proofs.holds(file, target):
         return target
     sources = [part.locate() for part in file.parts]
     target.parent.mkdir(parents=True, exist_ok=True)
+    with _alone_in(target.parent):
+        if not (target.is_file() and proofs.holds(file, target)):
+            _write_joined(file, sources, target)
+            proofs.record(file, target)
+    return target
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Holds a folder against others that would write to it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_joined(file: ModelFile, sources: Sequence[Path], target: Path) -> None:
+    """Raises InternalFailure MODEL_DIGEST_MISMATCH; then nothing is left behind."""
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{file.name}.")
     temporary = Path(name)
     try:
@@ -281,8 +303,6 @@ def _join(file: ModelFile, target: Path, proofs: _Proofs) -> Path:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-    proofs.record(file, target)
-    return target
 
 
 def _mismatch(file: ModelFile) -> InternalFailure:

@@ -22,6 +22,8 @@ from tests.unit.client.fake_gateway import (
 
 async def start(address: str, *arguments: str) -> asyncio.subprocess.Process:
     """Start ``sensorium`` in a process of its own, as a shell does."""
+    # A test run in the background ignores the interrupt, and its children would with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     environment = {**os.environ, "SENSORIUM_SERVER": address, "COLUMNS": "100", "TERM": "dumb"}
     return await asyncio.create_subprocess_exec(
         sys.executable,
