@@ -4,9 +4,10 @@ What the ways of sampling share; each of them decides which packets to decode
 and which frames to take.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import av
 from av.packet import Packet
@@ -18,6 +19,7 @@ from services.ingest.failures import DamageCount
 from services.ingest.looks import Looks
 from services.ingest.model import Region, Segment, SegmentKind, Span
 from services.ingest.pictures import encode_picture, fit
+from services.ingest.sampling import Budget
 
 _QUARTER_TURNS = {
     1: Image.Transpose.ROTATE_270,
@@ -26,24 +28,6 @@ _QUARTER_TURNS = {
 }
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
-
-
-class PictureTrack(Protocol):
-    """A way of sampling at work: takes the packets of a picture track, gives frames."""
-
-    @property
-    def end_s(self) -> float:
-        """How far the track has been read, in seconds of the asset."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing could be decoded."""
-
-    def push(self, packet: VideoPacket) -> Iterator[Segment]:
-        """The frames that a packet completes."""
-
-    def flush(self) -> Iterator[Segment]:
-        """The last frames."""
 
 
 class FrameSource:
@@ -115,6 +99,33 @@ class FrameSource:
         if stamp is None:
             return self.newest_s
         return max(0.0, float(stamp * self._time_base) - self._origin_s)
+
+
+class PictureTrack(ABC):
+    """A way of sampling at work: takes the packets of a picture track, gives the frames that
+    its budget admits."""
+
+    def __init__(self, source: FrameSource, budget: Budget) -> None:
+        self._source = source
+        self._budget = budget
+
+    @property
+    def end_s(self) -> float:
+        """How far the track has been read, in seconds of the asset."""
+        return self._source.newest_s
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing could be decoded."""
+        return self._source.segment_count == 0
+
+    @abstractmethod
+    def push(self, packet: VideoPacket) -> Iterator[Segment]:
+        """The frames that a packet completes."""
+
+    @abstractmethod
+    def flush(self) -> Iterator[Segment]:
+        """The last frames."""
 
 
 def upright_picture(frame: VideoFrame) -> Image.Image:

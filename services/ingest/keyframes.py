@@ -4,29 +4,18 @@ from collections.abc import Iterator
 
 from av.video.frame import VideoFrame
 
-from services.ingest.frames import FrameSource, VideoPacket
+from services.ingest.frames import FrameSource, PictureTrack, VideoPacket
 from services.ingest.model import Segment
 from services.ingest.sampling import Budget
 
 
-class KeyframeTrack:
+class KeyframeTrack(PictureTrack):
     """The key frames that the budget admits. Each is decoded by itself."""
 
     def __init__(self, source: FrameSource, budget: Budget) -> None:
-        self._source = source
-        self._budget = budget
+        super().__init__(source, budget)
         self._is_plain = False
         """Whether a key frame gave nothing, so that what follows it is decoded too."""
-
-    @property
-    def end_s(self) -> float:
-        """How far the track has been read, in seconds of the asset."""
-        return self._source.newest_s
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing could be decoded."""
-        return self._source.segment_count == 0
 
     def push(self, packet: VideoPacket) -> Iterator[Segment]:
         """The frame of a packet, if it is a key frame that the budget admits.

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from av.video.frame import VideoFrame
 
-from services.ingest.frames import FrameSource, VideoPacket
+from services.ingest.frames import FrameSource, PictureTrack, VideoPacket
 from services.ingest.model import Segment
 from services.ingest.sampling import Budget
 
@@ -50,28 +50,17 @@ class CutDetector:
         return bool(self._detector.process_frame(self._timecode(time_s), small))
 
 
-class SceneTrack:
+class SceneTrack(PictureTrack):
     """A frame for each shot that the budget admits."""
 
     def __init__(self, source: FrameSource, budget: Budget) -> None:
-        self._source = source
-        self._budget = budget
+        super().__init__(source, budget)
         self._cuts = CutDetector(source.rate_hz)
         self._due_s = SETTLED_S
         """When the shot shows its next frame."""
         self._waiting: VideoFrame | None = None
         """The latest frame of a shot that has shown none yet."""
         self._is_shown = False
-
-    @property
-    def end_s(self) -> float:
-        """How far the track has been read, in seconds of the asset."""
-        return self._source.newest_s
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing could be decoded."""
-        return self._source.segment_count == 0
 
     def push(self, packet: VideoPacket) -> Iterator[Segment]:
         """The frames that a packet completes."""

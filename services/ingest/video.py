@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from av.video.frame import VideoFrame
 
-from services.ingest.frames import FrameSource, VideoPacket
+from services.ingest.frames import FrameSource, PictureTrack, VideoPacket
 from services.ingest.model import Segment
 from services.ingest.sampling import Budget
 
@@ -20,26 +20,15 @@ _HELD_BYTES_MAX = 8 << 20
 _NEAR_S = 0.5
 
 
-class UniformTrack:
+class UniformTrack(PictureTrack):
     """One frame from each bin of the budget."""
 
     def __init__(self, source: FrameSource, budget: Budget) -> None:
-        self._source = source
-        self._budget = budget
+        super().__init__(source, budget)
         self._held: deque[VideoPacket] = deque()
         self._held_bytes = 0
         self._is_fed = False
         self._latest: VideoFrame | None = None
-
-    @property
-    def end_s(self) -> float:
-        """How far the track has been read, in seconds of the asset."""
-        return self._source.newest_s
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing could be decoded."""
-        return self._source.segment_count == 0
 
     def push(self, packet: VideoPacket) -> Iterator[Segment]:
         """The frames that a packet completes."""
