@@ -9,8 +9,16 @@ SAMPLE_RATE_HZ = 16_000
 _PAUSE_SAMPLES = SAMPLE_RATE_HZ // 5
 _HOP_SAMPLES = SAMPLE_RATE_HZ // 100
 _CLEAR_PAUSE_POWER = 0.01
+# Nobody pauses so long within a sentence; and what is said before and after it may
+# belong to different pictures of a film.
+_LONG_PAUSE_SAMPLES = SAMPLE_RATE_HZ
+_LONG_PAUSE_AFTER_SAMPLES = SAMPLE_RATE_HZ
+_SILENCE_POWER = 30.0**2
+"""Mean square of samples of which nothing can be heard: -60 dB of full scale."""
 
 Samples = npt.NDArray[np.int16]
+Energy = npt.NDArray[np.int64]
+"""Running sum of squares, one longer than its signal."""
 
 
 class PauseCutter:
@@ -20,7 +28,8 @@ class PauseCutter:
     most a tenth of that of the window before it. The first one may end after
     ``first_min_s``, so that the first words are recognised soon after they are
     said; later ones are longer, because words are recognised by their
-    neighbours. Without a pause a window ends at the quietest 200 ms before
+    neighbours. A pause of a second ends a window of any length, once something was
+    heard in it. Without a pause a window ends at the quietest 200 ms before
     ``max_s``. Windows tile the signal: end to end, nothing dropped, nothing
     repeated. They depend on the signal alone, not on the pieces it comes in. The
     last window is as long as what is left.
@@ -33,7 +42,7 @@ class PauseCutter:
         self._min = min(first_min, self._later_min)
         self._held: list[Samples] = []
         self._held_count = 0
-        self._look_at = self._min + _PAUSE_SAMPLES
+        self._look_at = _LONG_PAUSE_AFTER_SAMPLES + _LONG_PAUSE_SAMPLES
         self.sample_count = 0
         """Samples taken in so far."""
 
@@ -51,7 +60,7 @@ class PauseCutter:
             self._min = self._later_min
         self._held, self._held_count = [signal], len(signal)
         # Not at every frame: looking costs a pass over the window.
-        self._look_at = max(self._min + _PAUSE_SAMPLES, len(signal) + _PAUSE_SAMPLES)
+        self._look_at = len(signal) + _PAUSE_SAMPLES
 
     def flush(self) -> Iterator[Samples]:
         """The last window, if anything is left."""
@@ -62,19 +71,46 @@ class PauseCutter:
     def _cut(self, signal: Samples) -> int | None:
         """Where the first window of a signal ends; None while that is not decided."""
         signal = signal[: self._max]
+        energy = np.concatenate(([0], np.cumsum(signal.astype(np.int64) ** 2)))
+        cut = self._cut_at_pause(energy)
+        long_cut = _cut_at_long_pause(energy)
+        # Whichever was known first, so that the pieces a signal comes in change nothing.
+        if long_cut is not None and (
+            cut is None or long_cut + _LONG_PAUSE_SAMPLES // 2 <= cut + _PAUSE_SAMPLES // 2
+        ):
+            return long_cut
+        return cut
+
+    def _cut_at_pause(self, energy: Energy) -> int | None:
+        sample_count = len(energy) - 1
         starts = np.arange(
-            self._min - _PAUSE_SAMPLES // 2, len(signal) - _PAUSE_SAMPLES + 1, _HOP_SAMPLES
+            self._min - _PAUSE_SAMPLES // 2, sample_count - _PAUSE_SAMPLES + 1, _HOP_SAMPLES
         )
         if not len(starts):
             return None
-        energy = np.concatenate(([0], np.cumsum(signal.astype(np.int64) ** 2)))
         energies = energy[starts + _PAUSE_SAMPLES] - energy[starts]
         clear = energies * starts <= _CLEAR_PAUSE_POWER * energy[starts] * _PAUSE_SAMPLES
         if clear.any():
             chosen = int(np.argmax(clear))
-        elif len(signal) < self._max:
+        elif sample_count < self._max:
             return None
         else:
             # Of equally quiet ones, the last.
             chosen = len(energies) - 1 - int(np.argmin(energies[::-1]))
         return int(starts[chosen]) + _PAUSE_SAMPLES // 2
+
+
+def _cut_at_long_pause(energy: Energy) -> int | None:
+    """The middle of the first second in which every 200 ms is a clear pause, after sound."""
+    last = len(energy) - 1 - _LONG_PAUSE_SAMPLES
+    starts = np.arange(_LONG_PAUSE_AFTER_SAMPLES, last + 1, _HOP_SAMPLES)
+    if not len(starts):
+        return None
+    before = energy[starts]
+    silent = before > _SILENCE_POWER * starts
+    for offset in range(0, _LONG_PAUSE_SAMPLES, _PAUSE_SAMPLES):
+        part = energy[starts + offset + _PAUSE_SAMPLES] - energy[starts + offset]
+        silent &= part * starts <= _CLEAR_PAUSE_POWER * before * _PAUSE_SAMPLES
+    if not silent.any():
+        return None
+    return int(starts[np.argmax(silent)]) + _LONG_PAUSE_SAMPLES // 2

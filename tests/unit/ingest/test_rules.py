@@ -93,6 +93,24 @@ def test_sound_is_cut_in_its_pauses() -> None:
     assert 7.1 <= len(first) / SAMPLE_RATE_HZ <= 7.3
 
 
+@given(st.lists(st.integers(1, SAMPLE_RATE_HZ), max_size=30), st.integers(15, 60))
+def test_a_long_pause_ends_a_window_of_any_length(sizes: list[int], pause_tenths: int) -> None:
+    sentence = media.speech_like(2.0, pause_every_s=60)
+    pause = np.zeros(pause_tenths * SAMPLE_RATE_HZ // 10, np.int16)
+    signal = np.concatenate([sentence, pause, sentence, pause, sentence])
+    pieces = np.split(signal, np.clip(np.cumsum(sizes), 0, len(signal)))
+    cutter = PauseCutter(6, 14, first_min_s=4)
+    windows = [window for piece in pieces for window in cutter.push(piece)] + list(cutter.flush())
+    assert len(windows) == 3
+    assert 2.45 <= len(windows[0]) / SAMPLE_RATE_HZ <= 2.55
+
+
+def test_silence_alone_is_not_cut_short() -> None:
+    cutter = PauseCutter(6, 14, first_min_s=4)
+    windows = list(cutter.push(np.zeros(30 * SAMPLE_RATE_HZ, np.int16)))
+    assert all(len(window) >= 4 * SAMPLE_RATE_HZ for window in windows)
+
+
 @given(st.integers(1, 20_000), st.integers(1, 20_000))
 def test_tiles_cover_any_picture_and_stay_inside(width_px: int, height_px: int) -> None:
     regions = tile_regions(width_px, height_px)
