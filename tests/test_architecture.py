@@ -14,7 +14,14 @@ MAIN_LINES_MAX = 30
 # Who may know protobuf and gRPC. The gateway is the walk itself: messages pass
 # through it as they are, so only its judgement (JUDGEMENT) is kept free of them.
 CONTRACT_MODULES = {"service.py", "stage.py", "__main__.py", "convert.py", "vectors.py"}
-JUDGEMENT = {"admission.py", "citations.py", "question.py", "timings.py"}
+JUDGEMENT = {
+    "admission.py",
+    "citations.py",
+    "grounding.py",
+    "question.py",
+    "temporal.py",
+    "timings.py",
+}
 HOSTS = {"services/host.py", "services/__main__.py"}
 
 

@@ -7,6 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from sensorium.fuse.v1 import fuse_pb2
 from sensorium.media.v1 import evidence_pb2, media_pb2
 
+from services.fuse.alignment import Focus, Relation, Track
 from services.fuse.model import (
     Asset,
     Chars,
@@ -57,6 +58,20 @@ _OBSERVED = {
     "passage": Origin.PASSAGE,
 }
 
+_RELATIONS = {
+    fuse_pb2.TEMPORAL_RELATION_AT: Relation.AT,
+    fuse_pb2.TEMPORAL_RELATION_DURING: Relation.DURING,
+    fuse_pb2.TEMPORAL_RELATION_AFTER: Relation.AFTER,
+    fuse_pb2.TEMPORAL_RELATION_BEFORE: Relation.BEFORE,
+    fuse_pb2.TEMPORAL_RELATION_FIRST: Relation.FIRST,
+    fuse_pb2.TEMPORAL_RELATION_LAST: Relation.LAST,
+}
+_TRACKS = {
+    fuse_pb2.EVIDENCE_TRACK_UNSPECIFIED: Track.ANY,
+    fuse_pb2.EVIDENCE_TRACK_SEEN: Track.SEEN,
+    fuse_pb2.EVIDENCE_TRACK_HEARD: Track.HEARD,
+}
+
 
 def read_asset(message: media_pb2.AssetInfo) -> Asset:
     """Raises InvalidInput MODALITY_MISSING or ID_MISSING."""
@@ -98,6 +113,32 @@ def read_observation(message: media_pb2.Observation, space: VectorSpace) -> Piec
         locator=_locator(message.locator, evidence_id),
         confidence=_confidence(message.confidence, evidence_id),
         vector=read_optional_vector(message.embedding, space, evidence_id),
+    )
+
+
+def read_focus(finish: fuse_pb2.FuseFinish, space: VectorSpace) -> Focus | None:
+    """Raises InvalidInput RELATION_MISSING, TRACK_UNKNOWN, or for a bad vector."""
+    if not finish.HasField("focus"):
+        return None
+    message = finish.focus
+    relation = _RELATIONS.get(message.relation)
+    if relation is None:
+        raise InvalidInput(
+            "RELATION_MISSING",
+            "A focus must say how its evidence lies in time.",
+            subject="finish.focus.relation",
+        )
+    for field in ("anchor_track", "target_track"):
+        if getattr(message, field) not in _TRACKS:
+            raise InvalidInput(
+                "TRACK_UNKNOWN", "There is no such track.", subject=f"finish.focus.{field}"
+            )
+    return Focus(
+        relation=relation,
+        anchor_text=message.anchor_text,
+        anchor_vector=read_optional_vector(message.anchor_embedding, space, "finish.focus"),
+        anchor_track=_TRACKS[message.anchor_track],
+        target_track=_TRACKS[message.target_track],
     )
 
 

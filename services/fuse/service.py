@@ -108,8 +108,9 @@ async def _finish(
     messages: AsyncIterator[Request],
 ) -> AsyncIterator[Response]:
     question = convert.read_optional_vector(finish.question_embedding, space, "finish")
+    focus = convert.read_focus(finish, space)
     with span("fuse.finish") as current:
-        fused = await asyncio.to_thread(session.finish, question)
+        fused = await asyncio.to_thread(session.finish, question, focus)
         current.set_attribute("evidence_count", fused.piece_count)
         current.set_attribute("token_count", fused.token_count)
     yield Response(fused_context=convert.write_fused(fused, space))

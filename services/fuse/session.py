@@ -1,14 +1,15 @@
 """One fusion from its first asset to its context."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from services.fuse.budget import Candidate, estimate_tokens, select
+from services.fuse.alignment import Alignment, Focus, align
+from services.fuse.budget import Candidate, Selection, estimate_tokens, select
 from services.fuse.fusion import fuse
 from services.fuse.lines import Line
 from services.fuse.model import Asset, Modality, Piece, Segment, Vector
 from services.fuse.timeline import Timeline
-from services.fuse.weighting import weigh
+from services.fuse.weighting import Weights, weigh
 from services.runtime.errors import LimitExceeded
 
 # Longest line; one passage must not take the whole budget.
@@ -121,17 +122,16 @@ class FusionSession:
                 self._sent_tokens += tokens
                 yield part
 
-    def finish(self, question: Vector | None) -> Fused:
+    def finish(self, question: Vector | None, focus: Focus | None = None) -> Fused:
         """Weighs, selects and fuses. ``question`` is float32 [dimension], unit
-        length, or None."""
+        length, or None; ``focus`` is what it asks of the order of time."""
         list(self._number(self._timeline.finish()))
         weights = weigh(self._lines, question, self._options.temperature)
+        alignment = align(self._lines, focus) if focus else None
+        if alignment:
+            weights = weights.replaced(self._lines, alignment.reweigh(weights.weight))
         tokens = [estimate_tokens(part.text) for part in self._parts]
-        candidates = [
-            Candidate(line.asset.asset_id, count, float(weight))
-            for line, count, weight in zip(self._lines, tokens, weights.weight, strict=True)
-        ]
-        selection = select(candidates, self._sent_count, self._options.token_budget)
+        selection = self._select(tokens, weights, alignment)
         selected = frozenset(selection.indices)
         evidence = tuple(
             Weighed(
@@ -152,6 +152,26 @@ class FusionSession:
             piece_count=self._timeline.piece_count,
             selected_count=sum(len(self._lines[index].pieces) for index in selection.indices),
             token_count=sum(tokens[index] for index in selection.indices),
+        )
+
+    def _select(
+        self, tokens: Sequence[int], weights: Weights, alignment: Alignment | None
+    ) -> Selection:
+        """The lines of the context. A question about time gets those that it is about and what
+        has no time: a small model picks the wrong line of many."""
+        eligible = [
+            index
+            for index, line in enumerate(self._lines)
+            if not (alignment and line.modality.timed) or index in alignment.lines
+        ]
+        candidates = [
+            Candidate(self._lines[i].asset.asset_id, tokens[i], float(weights.weight[i]))
+            for i in eligible
+        ]
+        kept = eligible[: self._sent_count] == list(range(self._sent_count))
+        selection = select(candidates, self._sent_count if kept else 0, self._options.token_budget)
+        return Selection(
+            tuple(eligible[i] for i in selection.indices), kept and selection.prefix_kept
         )
 
     def _number(self, lines: Iterable[Line]) -> Iterator[Part]:

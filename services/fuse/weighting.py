@@ -21,7 +21,7 @@ Without a question's vector all similarities are 0.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,13 @@ class Weights:
     similarity: NDArray[np.float64]
     weight: NDArray[np.float64]
     gates: dict[Modality, float]
+
+    def replaced(self, lines: Sequence[Line], weight: NDArray[np.float64]) -> "Weights":
+        """The same with other weights, float64 [lines], and the gates that follow from them."""
+        gates = dict.fromkeys(self.gates, 0.0)
+        for line, share in zip(lines, weight, strict=True):
+            gates[line.modality] += float(share)
+        return replace(self, weight=weight, gates=gates)
 
 
 def weigh(lines: Sequence[Line], question: Vector | None, temperature: float) -> Weights:

@@ -22,7 +22,7 @@ _STOP_WORDS = frozenset(
     how not but its his her she him you your our can could would should will shall may might
     must does did doing done also very more most some such only own same too just image
     picture photo photograph video recording audio file clip frame shows show shown seen heard
-    says said answer evidence question appears appear appearing contains contain containing
+    says said answer evidence question here appears appear appearing contains contain containing
     jpg png mp4 wav ogg
     """.split()  # noqa: SIM905 - easier to read and to extend than a list of strings
 )

@@ -7,12 +7,15 @@ from sensorium.fuse.v1 import fuse_pb2
 from sensorium.generate.v1 import generate_pb2
 from sensorium.media.v1 import media_pb2
 
+from services.gateway.grounding import Statement
 from services.gateway.timings import TurnClock
 from services.runtime.calls import StageStream
 from services.runtime.errors import InternalFailure
 
 FuseRequest = fuse_pb2.StreamingFuseRequest
 GenerateRequest = generate_pb2.StreamingGenerateRequest
+
+NOTHING_TELLS = "The notes do not tell. Answer: I cannot tell from what I was given."
 
 
 class Context:
@@ -62,11 +65,25 @@ class Context:
         for piece in evidence:
             await self._fusion.send(FuseRequest(recalled=piece))
 
-    async def finish(self, question: str, embedding: media_pb2.Embedding) -> None:
+    async def finish(
+        self,
+        question: str,
+        embedding: media_pb2.Embedding,
+        focus: fuse_pb2.TemporalFocus | None = None,
+    ) -> None:
         """All evidence is sent."""
-        finish = fuse_pb2.FuseFinish(question=question, question_embedding=embedding)
+        finish = fuse_pb2.FuseFinish(question=question, question_embedding=embedding, focus=focus)
         await self._fusion.send(FuseRequest(finish=finish))
         await self._fusion.done_sending()
+
+    async def nothing_tells(self, fused: fuse_pb2.FusedContext) -> None:
+        """The evidence is about something else: give the model that alone to read, for it
+        would make up an answer of the rest."""
+        await self._generation.send(GenerateRequest(context_reset=generate_pb2.ContextReset()))
+        append = generate_pb2.ContextAppend(lines=[NOTHING_TELLS])
+        await self._generation.send(GenerateRequest(context_append=append))
+        for piece in fused.evidence:
+            piece.in_context = False
 
     async def relay(self) -> fuse_pb2.FusedContext:
         """Pass stable parts on to the model as they come; the fused context at the end."""
@@ -95,3 +112,10 @@ class Context:
         if lines:
             append = generate_pb2.ContextAppend(lines=lines)
             await self._generation.send(GenerateRequest(context_append=append))
+
+
+def statements(fused: fuse_pb2.FusedContext) -> Iterable[Statement]:
+    """The evidence as it is judged: what was observed, and in which file."""
+    for piece in fused.evidence:
+        evidence = piece.evidence
+        yield Statement(f"{evidence.text} {evidence.asset_name}", piece.similarity)

@@ -16,8 +16,10 @@ from sensorium.generate.v1 import generate_pb2
 from sensorium.media.v1 import media_pb2
 
 from services.gateway.catalogue import canonical_id, get_asset, get_assets
-from services.gateway.context import Context
+from services.gateway.context import Context, statements
 from services.gateway.events import FINISH_REASONS, TurnEvents, timings
+from services.gateway.focus import temporal_focus
+from services.gateway.grounding import tells
 from services.gateway.indexing import Indexer
 from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.live import LiveMedia
@@ -209,6 +211,7 @@ class Turn:
         if not (media or stored or remembered or self._options.answer.recall):
             return None
         vector = group.create_task(embed_text(self._stages, self._scope, self._question))
+        focus = group.create_task(temporal_focus(self._stages, self._scope, self._question))
         if media:
             await media.live.until_answerable()
             context, relayed = media.live.context, media.fused
@@ -241,8 +244,10 @@ class Turn:
                 )
             )
             self.clock.stage("search")
-        await context.finish(self._question, await vector)
+        await context.finish(self._question, await vector, await focus)
         fused = await relayed
+        if not tells(self._question, statements(fused)):
+            await context.nothing_tells(fused)
         await self._events.weights(fused)
         return fused
 

@@ -2,6 +2,7 @@
 
 import re
 
+from services.gateway.temporal import Track, read_temporal
 from services.runtime.errors import InvalidInput, LimitExceeded
 
 # Words by which people ask for writing in a picture.
@@ -9,7 +10,7 @@ _ABOUT_WRITING = re.compile(
     r"\b(read|reads|reading|text|texts|written|writes|writing|wording|letters|numbers|digits|title"
     r"|heading|headline|receipt|invoice|bill|total|price|prices|amount|date|page|document|form"
     r"|signs?|menu|labels?|captions?|subtitles?|screen|slides?|logo|brand|plate|address|phone"
-    r"|email|url|ocr|spelled|quotes?|(?:it|this|that|picture|photo|image) says?)\b",
+    r"|email|url|ocr|spelled|mentions|quotes?|(?:it|this|that|picture|photo|image) says?)\b",
     re.IGNORECASE,
 )
 
@@ -20,7 +21,11 @@ def needs_writing(question: str) -> bool:
     A list of words, on purpose: it costs nothing, and a wrong yes costs only
     time. What it misses is still read for the index after the answer.
     """
-    return bool(_ABOUT_WRITING.search(question))
+    if _ABOUT_WRITING.search(question):
+        return True
+    # What is on screen at some moment may be a page of text.
+    asked = read_temporal(question)
+    return asked is not None and Track.SEEN in (asked.target, asked.anchor_track)
 
 
 def check_question(question: str, characters_max: int) -> str:

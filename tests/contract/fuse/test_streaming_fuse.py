@@ -197,6 +197,11 @@ def _observation(**changes: object) -> Request:
             "DTYPE_UNSUPPORTED",
         ),
         (_after(finish(embedding(float("nan"), 1))), "INVALID_ARGUMENT", "VECTOR_MALFORMED"),
+        (
+            _after(Request(finish=fuse_pb2.FuseFinish(focus=fuse_pb2.TemporalFocus()))),
+            "INVALID_ARGUMENT",
+            "RELATION_MISSING",
+        ),
         (_after(_observation()), "FAILED_PRECONDITION", "SEGMENT_OVER"),
         (_after(_observation(segment_id="x")), "INVALID_ARGUMENT", "UNKNOWN_SEGMENT"),
         (_after(_observation(confidence=1.5)), "INVALID_ARGUMENT", "CONFIDENCE_INVALID"),

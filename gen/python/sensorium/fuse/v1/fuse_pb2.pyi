@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sensorium.media.v1 import evidence_pb2 as _evidence_pb2
 from sensorium.media.v1 import media_pb2 as _media_pb2
 from sensorium.media.v1 import stream_pb2 as _stream_pb2
@@ -21,6 +22,72 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _TemporalRelation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TemporalRelationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TemporalRelation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TEMPORAL_RELATION_UNSPECIFIED: _TemporalRelation.ValueType  # 0
+    """Not set."""
+    TEMPORAL_RELATION_AT: _TemporalRelation.ValueType  # 1
+    """The anchor itself: "when does X appear"."""
+    TEMPORAL_RELATION_DURING: _TemporalRelation.ValueType  # 2
+    """At the same time: "what is on screen while X is said"."""
+    TEMPORAL_RELATION_AFTER: _TemporalRelation.ValueType  # 3
+    """Next: "what comes after X"."""
+    TEMPORAL_RELATION_BEFORE: _TemporalRelation.ValueType  # 4
+    """Just before: "what was shown before X"."""
+    TEMPORAL_RELATION_FIRST: _TemporalRelation.ValueType  # 5
+    """Earliest of its asset; has no anchor."""
+    TEMPORAL_RELATION_LAST: _TemporalRelation.ValueType  # 6
+    """Latest of its asset; has no anchor."""
+
+class TemporalRelation(_TemporalRelation, metaclass=_TemporalRelationEnumTypeWrapper):
+    """How two things lie in time (after Allen 1983, "Maintaining Knowledge about
+    Temporal Intervals").
+    """
+
+TEMPORAL_RELATION_UNSPECIFIED: TemporalRelation.ValueType  # 0
+"""Not set."""
+TEMPORAL_RELATION_AT: TemporalRelation.ValueType  # 1
+"""The anchor itself: "when does X appear"."""
+TEMPORAL_RELATION_DURING: TemporalRelation.ValueType  # 2
+"""At the same time: "what is on screen while X is said"."""
+TEMPORAL_RELATION_AFTER: TemporalRelation.ValueType  # 3
+"""Next: "what comes after X"."""
+TEMPORAL_RELATION_BEFORE: TemporalRelation.ValueType  # 4
+"""Just before: "what was shown before X"."""
+TEMPORAL_RELATION_FIRST: TemporalRelation.ValueType  # 5
+"""Earliest of its asset; has no anchor."""
+TEMPORAL_RELATION_LAST: TemporalRelation.ValueType  # 6
+"""Latest of its asset; has no anchor."""
+Global___TemporalRelation: _TypeAlias = TemporalRelation  # noqa: Y015
+
+class _EvidenceTrack:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EvidenceTrackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EvidenceTrack.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EVIDENCE_TRACK_UNSPECIFIED: _EvidenceTrack.ValueType  # 0
+    """Either."""
+    EVIDENCE_TRACK_SEEN: _EvidenceTrack.ValueType  # 1
+    """Labels, writing and descriptions of frames."""
+    EVIDENCE_TRACK_HEARD: _EvidenceTrack.ValueType  # 2
+    """Speech."""
+
+class EvidenceTrack(_EvidenceTrack, metaclass=_EvidenceTrackEnumTypeWrapper):
+    """Which evidence of a timed asset is meant."""
+
+EVIDENCE_TRACK_UNSPECIFIED: EvidenceTrack.ValueType  # 0
+"""Either."""
+EVIDENCE_TRACK_SEEN: EvidenceTrack.ValueType  # 1
+"""Labels, writing and descriptions of frames."""
+EVIDENCE_TRACK_HEARD: EvidenceTrack.ValueType  # 2
+"""Speech."""
+Global___EvidenceTrack: _TypeAlias = EvidenceTrack  # noqa: Y015
 
 @_typing.final
 class FuseConfig(_message.Message):
@@ -169,6 +236,51 @@ class RecalledEvidence(_message.Message):
 Global___RecalledEvidence: _TypeAlias = RecalledEvidence  # noqa: Y015
 
 @_typing.final
+class TemporalFocus(_message.Message):
+    """What a question asks of the order of time. Evidence that stands in the
+    relation weighs most, then its anchor; where no evidence fits the anchor the
+    focus has no effect.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELATION_FIELD_NUMBER: _builtins.int
+    ANCHOR_TEXT_FIELD_NUMBER: _builtins.int
+    ANCHOR_EMBEDDING_FIELD_NUMBER: _builtins.int
+    ANCHOR_TRACK_FIELD_NUMBER: _builtins.int
+    TARGET_TRACK_FIELD_NUMBER: _builtins.int
+    relation: Global___TemporalRelation.ValueType
+    """How the wanted evidence lies to the anchor."""
+    anchor_text: _builtins.str
+    """What the anchor is, in the question's words: "X". Empty for FIRST and LAST."""
+    anchor_track: Global___EvidenceTrack.ValueType
+    """Where the anchor is looked for."""
+    target_track: Global___EvidenceTrack.ValueType
+    """What evidence is wanted; unset means that of the anchor's own track, or
+    either for FIRST and LAST.
+    """
+    @_builtins.property
+    def anchor_embedding(self) -> _media_pb2.Embedding:
+        """Its vector, in the space of the evidence."""
+
+    def __init__(
+        self,
+        *,
+        relation: Global___TemporalRelation.ValueType = ...,
+        anchor_text: _builtins.str = ...,
+        anchor_embedding: _media_pb2.Embedding | None = ...,
+        anchor_track: Global___EvidenceTrack.ValueType = ...,
+        target_track: Global___EvidenceTrack.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["anchor_embedding", b"anchor_embedding"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor_embedding", b"anchor_embedding", "anchor_text", b"anchor_text", "anchor_track", b"anchor_track", "relation", b"relation", "target_track", b"target_track"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TemporalFocus: _TypeAlias = TemporalFocus  # noqa: Y015
+
+@_typing.final
 class FuseFinish(_message.Message):
     """All evidence is sent: weigh, select, and end."""
 
@@ -176,21 +288,27 @@ class FuseFinish(_message.Message):
 
     QUESTION_FIELD_NUMBER: _builtins.int
     QUESTION_EMBEDDING_FIELD_NUMBER: _builtins.int
+    FOCUS_FIELD_NUMBER: _builtins.int
     question: _builtins.str
     """The question; it may be empty for a caption."""
     @_builtins.property
     def question_embedding(self) -> _media_pb2.Embedding:
         """Its vector, in the space of the evidence."""
 
+    @_builtins.property
+    def focus(self) -> Global___TemporalFocus:
+        """What it asks of the order of time; unset for most questions."""
+
     def __init__(
         self,
         *,
         question: _builtins.str = ...,
         question_embedding: _media_pb2.Embedding | None = ...,
+        focus: Global___TemporalFocus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["question_embedding", b"question_embedding"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["focus", b"focus", "question_embedding", b"question_embedding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["question", b"question", "question_embedding", b"question_embedding"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["focus", b"focus", "question", b"question", "question_embedding", b"question_embedding"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,211 @@
+"""Which evidence lies in time as a question asks: "what is on screen while X is said".
+
+The evidence of all tracks of an asset stands on one timeline, so a relation of
+time (Allen 1983, "Maintaining Knowledge about Temporal Intervals") is a relation
+of spans. First the anchor, X, is found among the lines of its track, by its
+words and by its vector. Then each line of the wanted track is scored by how it
+lies to the anchor of its own asset. What is seen stays until the next frame
+shows something else; what is heard lasts as long as it is said.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.fuse.lines import Line
+from services.fuse.model import Origin, Span, Vector
+
+Scores = NDArray[np.float64]
+
+ANCHOR_SCORE_MIN = 0.45
+"""Share of the anchor's words found in a line, plus its cosine: below it nothing is the anchor."""
+ANCHOR_MARGIN = 0.15
+"""Lines that fit about as well as the best one are anchors too: a thing may appear twice."""
+NEAR_S = 2.0
+"""Over this time the score of what comes next or before falls to 1/e."""
+HOLD_S = 5.0
+"""The longest that a frame is taken to stay on screen after the last look at it."""
+ALIGNED_SHARE = 0.7
+ANCHOR_SHARE = 0.2
+"""Of the weights of a question; the rest is left to all other evidence."""
+
+_WORD = re.compile(r"\w+")
+_SAME_MOMENT_S = 0.25
+
+
+class Relation(Enum):
+    """How the wanted evidence lies to the anchor."""
+
+    AT = "at"
+    DURING = "during"
+    AFTER = "after"
+    BEFORE = "before"
+    FIRST = "first"
+    LAST = "last"
+
+
+class Track(Enum):
+    """The evidence of a timed asset that is meant; ANY is both."""
+
+    ANY = "any"
+    SEEN = "seen"
+    HEARD = "heard"
+
+    def has(self, line: Line) -> bool:
+        """Whether a line is of this track."""
+        if line.locator.span is None:
+            return False
+        return self is Track.ANY or self is _track_of(line)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Focus:
+    """What a question asks of time. ``anchor_vector`` is float32 [dimension], unit length."""
+
+    relation: Relation
+    anchor_text: str = ""
+    anchor_vector: Vector | None = None
+    anchor_track: Track = Track.ANY
+    target_track: Track = Track.ANY
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alignment:
+    """Per line, float64 [lines], 0 to 1: how far it is what was asked for, and the anchor."""
+
+    aligned: Scores
+    anchors: Scores
+
+    @property
+    def lines(self) -> frozenset[int]:
+        """The lines that the answer is made of. The anchor is not one of them: it is in the
+        question, and a small model takes it for the answer."""
+        return frozenset(np.flatnonzero(self.aligned).tolist())
+
+    def reweigh(self, weights: Scores) -> Scores:
+        """Shares the weights out anew, the aligned lines first; they still add up to 1."""
+        focused = (1.0 - ALIGNED_SHARE - ANCHOR_SHARE) * weights
+        focused += ALIGNED_SHARE * self.aligned / self.aligned.sum()
+        anchors = self.anchors if self.anchors.any() else self.aligned
+        focused += ANCHOR_SHARE * anchors / anchors.sum()
+        shared: Scores = focused / focused.sum()
+        return shared
+
+
+def align(lines: Sequence[Line], focus: Focus) -> Alignment | None:
+    """Scores lines against the focus; None where no evidence fits it."""
+    anchors = np.zeros(len(lines))
+    if focus.relation not in (Relation.FIRST, Relation.LAST):
+        anchors = _find_anchors(lines, focus)
+        if not anchors.any():
+            return None
+    if focus.relation is Relation.AT:
+        return Alignment(anchors, np.zeros(len(lines)))
+    target = focus.target_track
+    if target is Track.ANY and anchors.any():
+        target = _track_of(lines[int(anchors.argmax())])
+    extents = _extents(lines)
+    aligned = np.zeros(len(lines))
+    for asset_id in {line.asset.asset_id for line in lines if line.modality.timed}:
+        mine = [i for i, line in enumerate(lines) if line.asset.asset_id == asset_id]
+        wanted = [i for i in mine if target.has(lines[i]) and not anchors[i]]
+        if focus.relation in (Relation.FIRST, Relation.LAST):
+            _score_ends(focus.relation, wanted, extents, aligned)
+            continue
+        for anchor in (i for i in mine if anchors[i]):
+            for index in wanted:
+                score = _score(focus.relation, extents[index], extents[anchor])
+                aligned[index] = max(aligned[index], score * anchors[anchor])
+    if not aligned.any():
+        return None
+    # What is not half as near is not what was asked for.
+    aligned[aligned < aligned.max() / 2] = 0.0
+    return Alignment(aligned, anchors)
+
+
+def _find_anchors(lines: Sequence[Line], focus: Focus) -> Scores:
+    scores = np.array([_fit(line, focus) for line in lines], dtype=np.float64)
+    best = scores.max(initial=0.0)
+    if best < ANCHOR_SCORE_MIN:
+        return np.zeros(len(lines))
+    scores[scores < max(ANCHOR_SCORE_MIN, best - ANCHOR_MARGIN)] = 0.0
+    anchors: Scores = scores / best
+    return anchors
+
+
+def _fit(line: Line, focus: Focus) -> float:
+    if not focus.anchor_track.has(line):
+        return 0.0
+    wanted = {_stem(word) for word in _WORD.findall(focus.anchor_text.casefold())}
+    said = {_stem(word) for word in _WORD.findall(line.text.casefold())}
+    share = len(wanted & said) / len(wanted) if wanted else 0.0
+    vectors = [piece.vector for piece in line.pieces if piece.vector is not None]
+    if focus.anchor_vector is None or not vectors:
+        return share
+    cosine = max(float(vector @ focus.anchor_vector) for vector in vectors)
+    return share + max(cosine, 0.0)
+
+
+def _stem(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") else word
+
+
+def _extents(lines: Sequence[Line]) -> list[tuple[float, float]]:
+    """Start and end of each line in seconds; what is seen lasts until something else is."""
+    looks: dict[str, list[float]] = {}
+    for line in lines:
+        if Track.SEEN.has(line):
+            looks.setdefault(line.asset.asset_id, []).append(_seconds(line)[0])
+    extents = []
+    for line in lines:
+        start, end = _seconds(line)
+        if Track.SEEN.has(line):
+            later = (look for look in looks[line.asset.asset_id] if look > end)
+            end = min(min(later, default=math.inf), end + HOLD_S)
+        extents.append((start, end))
+    return extents
+
+
+def _score(relation: Relation, target: tuple[float, float], anchor: tuple[float, float]) -> float:
+    match relation:
+        case Relation.AFTER:
+            gap = target[0] - anchor[1]
+            return math.exp(-max(gap, 0.0) / NEAR_S) if gap >= -_SAME_MOMENT_S else 0.0
+        case Relation.BEFORE:
+            gap = anchor[0] - target[1]
+            return math.exp(-max(gap, 0.0) / NEAR_S) if gap >= -_SAME_MOMENT_S else 0.0
+        case _:
+            together = min(target[1], anchor[1]) - max(target[0], anchor[0])
+            shorter = min(target[1] - target[0], anchor[1] - anchor[0])
+            if together < 0:
+                return 0.0
+            return together / shorter if shorter > 0 else 1.0
+
+
+def _score_ends(
+    relation: Relation, wanted: Sequence[int], extents: Sequence[tuple[float, float]], into: Scores
+) -> None:
+    if not wanted:
+        return
+    if relation is Relation.FIRST:
+        first = min(extents[i][0] for i in wanted)
+        for index in wanted:
+            into[index] = math.exp(-(extents[index][0] - first) / NEAR_S)
+    else:
+        last = max(extents[i][1] for i in wanted)
+        for index in wanted:
+            into[index] = math.exp(-(last - extents[index][1]) / NEAR_S)
+
+
+def _track_of(line: Line) -> Track:
+    return Track.HEARD if line.origin is Origin.SPEECH else Track.SEEN
+
+
+def _seconds(line: Line) -> tuple[float, float]:
+    span = line.locator.span or Span(0, 0)
+    return span.start_ns / 1e9, span.end_ns / 1e9

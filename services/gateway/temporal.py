@@ -1,0 +1,123 @@
+"""What a question asks of the order of time: "what is on screen while X is said".
+
+A few forms of English questions are understood; any other question is weighed
+without regard to time, as if it had no such form. The relations are those of
+Allen (1983), "Maintaining Knowledge about Temporal Intervals", as far as people
+ask for them.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Relation(Enum):
+    """How the wanted evidence lies to what the question names."""
+
+    AT = "at"
+    DURING = "during"
+    AFTER = "after"
+    BEFORE = "before"
+    FIRST = "first"
+    LAST = "last"
+
+
+class Track(Enum):
+    """What is seen, what is heard, or either."""
+
+    ANY = "any"
+    SEEN = "seen"
+    HEARD = "heard"
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalQuestion:
+    """``target`` in ``relation`` to ``anchor``, which is looked for in ``anchor_track``."""
+
+    relation: Relation
+    target: Track
+    anchor: str = ""
+    anchor_track: Track = Track.ANY
+
+
+_HEARD = re.compile(
+    r"\b(sa(?:y|ys|id|ying)|hear|hears|heard|sp(?:eak|eaks|oke|oken|eaking)|mention(?:s|ed)?"
+    r"|talk(?:s|ed|ing)?|tell(?:s|ing)?|told|word|words|narrat\w+|voice|sentence)\b",
+    re.IGNORECASE,
+)
+_SEEN = re.compile(
+    r"\b(see|sees|seen|show|shows|shown|showing|appear(?:s|ed|ing)?|visible|screen|picture"
+    r"|display(?:s|ed)?|written|look(?:s|ed)? like|image|slide|frame)\b",
+    re.IGNORECASE,
+)
+_JOINTS = (
+    (Relation.AFTER, re.compile(r"\b(?:right |just |directly |shortly )?after\b", re.IGNORECASE)),
+    (Relation.AFTER, re.compile(r"\bfollow(?:s|ed|ing)?\b", re.IGNORECASE)),
+    (Relation.BEFORE, re.compile(r"\b(?:right |just |shortly )?before\b", re.IGNORECASE)),
+    (Relation.DURING, re.compile(r"\b(?:while|during|at the moment)\b", re.IGNORECASE)),
+    (Relation.DURING, re.compile(r"(?<=\w )\b(?:when|as)\b", re.IGNORECASE)),
+)
+_WHEN = re.compile(
+    r"^\W*(?:when|at (?:what|which) (?:time|second|minute|moment|point)|where in the \w+)\b"
+    r"\s*(?:does|do|did|is|are|was|were|can|will)?\b(?P<anchor>.*)$",
+    re.IGNORECASE,
+)
+_FIRST = re.compile(
+    r"\b(?:first(?: of all)?|(?:at|in) the (?:very )?(?:beginning|start)"
+    r"|(?:begins?|starts?) with)\W*$|^\W*what (?:is|was|are|were) the first\b",
+    re.IGNORECASE,
+)
+_LAST = re.compile(
+    r"\b(?:last(?: of all)?|(?:at|in) the (?:very )?end|ends? with)\W*$"
+    r"|^\W*what (?:is|was|are|were) the last\b",
+    re.IGNORECASE,
+)
+_ASKS = re.compile(r"\b(?:what|which|who|whose|how|describe|name|list)\b", re.IGNORECASE)
+# What stands around the thing that is meant.
+_FRAMING = re.compile(
+    r"\b(?:the (?:speaker|voice|narrator|word|words|sentence|text|title|moment)|speaker|narrator"
+    r"|(?:some|any)(?:one|body|thing)|he|she|they|it|is|are|was|were|be|being|been|can|that|first"
+    r"|on(?: the)? screen|in the (?:video|film|clip|recording|picture)|about|comes? up|there)\b",
+    re.IGNORECASE,
+)
+
+
+def read_temporal(question: str) -> TemporalQuestion | None:
+    """What the question asks of the order of time; None where it asks nothing of it."""
+    question = question.strip()
+    if when := _WHEN.match(question):
+        anchor, track = _anchor(when["anchor"])
+        return TemporalQuestion(Relation.AT, Track.ANY, anchor, track) if anchor else None
+    if not _ASKS.search(question):
+        return None
+    for relation, joint in _JOINTS:
+        if found := joint.search(question):
+            anchor, track = _anchor(question[found.end() :])
+            target = _track(question[: found.start()])
+            if anchor and _ASKS.search(question[: found.start()]):
+                if relation is Relation.DURING and track in (target, Track.ANY):
+                    return None  # "what do you see when you look at this" asks nothing of time.
+                return TemporalQuestion(relation, target, anchor, track)
+    for relation, ending in ((Relation.FIRST, _FIRST), (Relation.LAST, _LAST)):
+        if ending.search(question):
+            return TemporalQuestion(relation, _track(question))
+    return None
+
+
+def _track(words: str) -> Track:
+    heard, seen = _HEARD.search(words), _SEEN.search(words)
+    if bool(heard) == bool(seen):
+        return Track.ANY
+    return Track.HEARD if heard else Track.SEEN
+
+
+def _anchor(clause: str) -> tuple[str, Track]:
+    """The thing itself, and where it is to be looked for: of "the word harbour is said",
+    "harbour" that is heard."""
+    quoted = re.search(r"[\"“'‘](.{2,}?)[\"”'’](?=\W|$)", clause)
+    track = _track(clause if quoted is None else clause.replace(quoted.group(), " "))
+    if quoted:
+        return quoted.group(1).strip(), track
+    bare = _FRAMING.sub(" ", _SEEN.sub(" ", _HEARD.sub(" ", clause)))
+    bare = re.sub(r"^\W*(?:the|a|an)\b", " ", bare, flags=re.IGNORECASE)
+    return " ".join(re.sub(r"[^\w\s'-]", " ", bare).split()), track

@@ -1,0 +1,74 @@
+"""Questions about time over a film with known events: three pages, a sentence over two of them."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.container import InputContainer
+from sensorium_client import Client
+from sensorium_client.samples import SPEECH_PATH
+
+from tests.known_media import Samples, Scene, film
+from tests.media import SAMPLE_RATE_HZ
+from tests.pipeline.test_walk import ask
+
+SECONDS = 7.0
+SCENES = (
+    Scene(SECONDS, page="CHAPTER ONE\nthe tower", said="first"),
+    Scene(SECONDS, page="CHAPTER TWO\nthe summer", said="second"),
+    Scene(SECONDS, page="CHAPTER THREE\nthe harbour"),
+)
+
+
+def sentence(which: str) -> Samples:
+    """One of the two sentences of the speech sample, 16 kHz."""
+    resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE_HZ)
+    with av.open(str(SPEECH_PATH)) as container:
+        assert isinstance(container, InputContainer)
+        samples: Samples = np.concatenate(
+            [
+                piece.to_ndarray()[0]
+                for frame in [*container.decode(audio=0), None]
+                for piece in resampler.resample(frame)
+            ]
+        )
+    # The pause between them is the quietest 200 ms of the middle third.
+    step = SAMPLE_RATE_HZ // 5
+    third = len(samples) // 3
+    starts = range(third, 2 * third, step // 4)
+    loudness = [np.abs(samples[at : at + step].astype(np.int32)).sum() for at in starts]
+    middle = starts[int(np.argmin(loudness))] + step // 2
+    return samples[:middle] if which == "first" else samples[middle:]
+
+
+@pytest.fixture(scope="module")
+def lesson(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("lesson") / "lesson.mp4"
+    path.write_bytes(film(SCENES, sentence))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "scene"),
+    [
+        ("What is on screen while the captain is mentioned?", "CHAPTER ONE", 0),
+        ("What is on screen while strawberry ice cream is mentioned?", "CHAPTER TWO", 1),
+        ("What is said when chapter two is on the screen?", "museum", 1),
+        ("What is shown first?", "CHAPTER ONE", 0),
+        ("What is written on the screen after chapter two?", "CHAPTER THREE", 2),
+        ("When does chapter three appear?", "CHAPTER THREE", 2),
+    ],
+)
+async def test_the_right_moment_weighs_most_and_is_cited(
+    client: Client, lesson: Path, question: str, words: str, scene: int
+) -> None:
+    seen = await ask(client, question, [lesson], reuse_stored=True)
+    first = max(seen.evidence, key=lambda piece: piece.weight)
+    assert words.casefold() in first.text.casefold()
+    span = first.locator.span
+    assert span is not None
+    # Frames are looked at every two seconds or so.
+    assert span.start_s >= SECONDS * scene - 0.5
+    assert span.end_s <= SECONDS * (scene + 1) + 0.5
+    assert any(citation.evidence.text == first.text for citation in seen.citations)

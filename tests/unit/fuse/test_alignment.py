@@ -1,0 +1,113 @@
+"""Evidence that lies in time as a question asks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.fuse.alignment import ANCHOR_SCORE_MIN, Focus, Relation, Track, align
+from services.fuse.lines import Line
+from services.fuse.model import Origin
+from services.fuse.session import FuseOptions, FusionSession
+from tests.unit.fuse.builders import frame, photo, piece, seconds, video, view, window
+
+FILM = video()
+
+
+def seen(index: int, start_s: float, end_s: float, text: str) -> Line:
+    segment = frame(FILM, index, start_s)
+    return Line(FILM, text, [piece(segment, Origin.OCR, text, locator=seconds(start_s, end_s))])
+
+
+def heard(index: int, start_s: float, end_s: float, text: str) -> Line:
+    segment = window(FILM, index, start_s, end_s)
+    return Line(FILM, text, [piece(segment, Origin.SPEECH, text, locator=seconds(start_s, end_s))])
+
+
+def words_of(lines: Sequence[Line], focus: Focus) -> set[str]:
+    alignment = align(lines, focus)
+    assert alignment is not None
+    return {lines[index].text for index in alignment.lines}
+
+
+# A film of shots, each with its own page and its own sentence over it.
+shots = st.lists(st.integers(3, 12), min_size=2, max_size=8)
+
+
+@given(shots, st.data())
+def test_what_is_on_screen_while_something_is_said(
+    lengths_s: list[int], data: st.DataObject
+) -> None:
+    starts = np.cumsum([0, *lengths_s]).tolist()
+    lines: list[Line] = []
+    for index, (start, length) in enumerate(zip(starts, lengths_s, strict=False)):
+        # Looked at every second; said somewhere within the shot.
+        said = data.draw(st.floats(0.0, length - 2.0))
+        lines.append(seen(index, start, start + length - 1, f"page{index}"))
+        lines.append(heard(index, start + said, start + said + 1.5, f"sentence{index}"))
+    asked = data.draw(st.integers(0, len(lengths_s) - 1))
+    during = Focus(Relation.DURING, f"sentence{asked}", None, Track.HEARD, Track.SEEN)
+    assert words_of(lines, during) == {f"page{asked}"}
+    during = Focus(Relation.DURING, f"page{asked}", None, Track.SEEN, Track.HEARD)
+    assert words_of(lines, during) == {f"sentence{asked}"}
+
+
+@given(shots, st.data())
+def test_first_last_next_and_before(lengths_s: list[int], data: st.DataObject) -> None:
+    starts = np.cumsum([0, *lengths_s]).tolist()
+    lines = [
+        seen(index, start, start + length - 1, f"page{index}")
+        for index, (start, length) in enumerate(zip(starts, lengths_s, strict=False))
+    ]
+    last = len(lines) - 1
+    assert words_of(lines, Focus(Relation.FIRST)) == {"page0"}
+    assert words_of(lines, Focus(Relation.LAST)) == {f"page{last}"}
+    index = data.draw(st.integers(1, last))
+    assert words_of(lines, Focus(Relation.AFTER, f"page{index - 1}")) == {f"page{index}"}
+    assert words_of(lines, Focus(Relation.BEFORE, f"page{index}")) == {f"page{index - 1}"}
+    assert words_of(lines, Focus(Relation.AT, f"page{index}")) == {f"page{index}"}
+
+
+def test_a_thing_may_appear_twice() -> None:
+    lines = [seen(0, 0, 2, "tower"), seen(1, 3, 5, "river"), seen(2, 6, 8, "tower")]
+    alignment = align(lines, Focus(Relation.AT, "the tower"))
+    assert alignment is not None
+    assert alignment.lines == {0, 2}
+
+
+@pytest.mark.parametrize("relation", [Relation.AT, Relation.DURING, Relation.AFTER])
+def test_nothing_is_aligned_to_what_is_not_there(relation: Relation) -> None:
+    lines = [seen(0, 0, 2, "tower"), heard(0, 0, 2, "hello")]
+    assert align(lines, Focus(relation, "elephant")) is None
+    assert ANCHOR_SCORE_MIN > 0
+
+
+def test_a_focus_leads_the_weights_and_the_context() -> None:
+    fusion = FusionSession(FuseOptions(token_budget=400, temperature=0.1))
+    fusion.add_asset(FILM)
+    segments = [frame(FILM, index, at_s) for index, at_s in enumerate((0.0, 2.0, 4.0))]
+    for segment in segments:
+        fusion.add_segment(segment)
+    for segment, text in zip(segments, ("tower", "river", "bridge"), strict=True):
+        fusion.add_piece(piece(segment, Origin.OCR, text, locator=segment.locator))
+        fusion.end_segment(segment.segment_id)
+    fusion.complete_asset(FILM.asset_id)
+    picture = photo()
+    fusion.add_asset(picture)
+    fusion.add_segment(view(picture))
+    fusion.add_piece(piece(view(picture), Origin.LABEL, "cat"))
+    fusion.end_segment(view(picture).segment_id)
+    fusion.complete_asset(picture.asset_id)
+    sent = list(fusion.take_parts())
+    fused = fusion.finish(None, Focus(Relation.AFTER, "tower", target_track=Track.SEEN))
+    weights = {weighed.line.text: weighed.weight for weighed in fused.evidence}
+    assert sum(weights.values()) == pytest.approx(1.0)
+    assert sum(fused.gates.values()) == pytest.approx(1.0)
+    assert max(weights, key=lambda text: weights[text]) == "river"
+    assert weights["tower"] > weights["bridge"]
+    # A photo has no time, so the question may be about it too.
+    in_context = {weighed.line.text for weighed in fused.evidence if weighed.in_context}
+    assert in_context == {"river", "cat"}
+    assert sent and not fused.prefix_kept
