@@ -291,6 +291,12 @@ Call = Callable[[Any], Any]
             *(INVALID, "ASSET_ID_MISSING", "asset_id"),
         ),
         (
+            lambda stub: stub.Caption(
+                gateway_pb2.CaptionRequest(asset_id="no-such", style=9)  # type: ignore[arg-type]
+            ),
+            *(INVALID, "CAPTION_STYLE_UNKNOWN", "style"),
+        ),
+        (
             lambda stub: stub.Search(gateway_pb2.SearchRequest(asset_id="no-such")),
             *(NOT_FOUND, "ASSET_NOT_FOUND", "no-such"),
         ),
@@ -337,7 +343,14 @@ Call = Callable[[Any], Any]
     ],
     ids=[
         *("ask-unknown", "ask-nothing", "ask-too-much", "transcribe-unknown", "caption-unknown"),
-        *("caption-nothing", "search-unknown", "search-nothing", "search-blank", "search-many"),
+        *(
+            "caption-nothing",
+            "caption-style",
+            "search-unknown",
+            "search-nothing",
+            "search-blank",
+            "search-many",
+        ),
         *("search-noise", "search-large", "trace-malformed", "trace-unknown", "upload-unknown"),
         *("find-many", "page-malformed"),
     ],

@@ -202,6 +202,9 @@ async def test_caption_and_transcript_of_a_stored_asset(client: Client, samples:
     caption = await client.caption(asset_id=photo_id)
     assert caption.text
     assert caption.citations
+    detailed = await client.caption(asset_id=photo_id, detailed=True)
+    assert len(detailed.text) >= len(caption.text)
+    assert detailed.citations
     speech_id = await client.stored_asset_id(samples.recording)
     lines = [line async for line in client.transcribe(asset_id=speech_id)]
     assert says(" ".join(line.text for line in lines), "lighthouse")

@@ -252,11 +252,14 @@ class Client:
             call.cancel()
 
     async def caption(
-        self, file: Path | str | None = None, *, asset_id: str = ""
+        self, file: Path | str | None = None, *, asset_id: str = "", detailed: bool = False
     ) -> events.Caption:
-        """Describe a file or a stored asset in a sentence."""
+        """Describe a file or a stored asset in a sentence, or in detail."""
         request = gateway_pb2.CaptionRequest(
-            asset_id=asset_id or await self.stored_asset_id(file or "")
+            asset_id=asset_id or await self.stored_asset_id(file or ""),
+            style=(
+                gateway_pb2.CAPTION_STYLE_DETAILED if detailed else gateway_pb2.CAPTION_STYLE_SHORT
+            ),
         )
         response = await self._unary(self._stub.Caption, request)
         citations = tuple(decode.citation(citation) for citation in response.citations)

@@ -102,19 +102,28 @@ def _written(heard: list[events.Transcript], format_: TranscriptFormat) -> str:
             return json.dumps(subtitles.document(heard), ensure_ascii=False, indent=2)
 
 
-def caption(file: FileArgument, as_json: JsonOption = False, server: ServerOption = None) -> None:
-    """Describe a photo, a film, a recording or a text in a sentence.
+def caption(
+    file: FileArgument,
+    detailed: Annotated[
+        bool, typer.Option("--detailed", help="What is seen, heard and written, in order.")
+    ] = False,
+    as_json: JsonOption = False,
+    server: ServerOption = None,
+) -> None:
+    """Describe a photo, a film, a recording or a text in a sentence, or in detail.
 
-    Example:
+    Examples:
 
       sensorium caption photo.jpg
+
+      sensorium caption film.mp4 --detailed
     """
 
     async def run() -> int:
         out = output()
         async with connected(server, progress_output()) as client:
             with progress_output().status("looking ..."):
-                described = await client.caption(file)
+                described = await client.caption(file, detailed=detailed)
         if as_json:
             print_json({"type": "caption", **events.to_json(described)})
             return 0

@@ -85,6 +85,30 @@ TURN_FINISH_REASON_CANCELLED: TurnFinishReason.ValueType  # 3
 """The client cancelled."""
 Global___TurnFinishReason: _TypeAlias = TurnFinishReason  # noqa: Y015
 
+class _CaptionStyle:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CaptionStyleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CaptionStyle.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CAPTION_STYLE_UNSPECIFIED: _CaptionStyle.ValueType  # 0
+    """The server's default, which is short."""
+    CAPTION_STYLE_SHORT: _CaptionStyle.ValueType  # 1
+    """What it is, in a sentence."""
+    CAPTION_STYLE_DETAILED: _CaptionStyle.ValueType  # 2
+    """What is seen, heard and written, in order, in several sentences."""
+
+class CaptionStyle(_CaptionStyle, metaclass=_CaptionStyleEnumTypeWrapper):
+    """How much a description says."""
+
+CAPTION_STYLE_UNSPECIFIED: CaptionStyle.ValueType  # 0
+"""The server's default, which is short."""
+CAPTION_STYLE_SHORT: CaptionStyle.ValueType  # 1
+"""What it is, in a sentence."""
+CAPTION_STYLE_DETAILED: CaptionStyle.ValueType  # 2
+"""What is seen, heard and written, in order, in several sentences."""
+Global___CaptionStyle: _TypeAlias = CaptionStyle  # noqa: Y015
+
 @_typing.final
 class AnswerOptions(_message.Message):
     """How an answer is made."""
@@ -1178,16 +1202,20 @@ class CaptionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ASSET_ID_FIELD_NUMBER: _builtins.int
+    STYLE_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """A stored asset."""
+    style: Global___CaptionStyle.ValueType
+    """How much to say of it."""
     def __init__(
         self,
         *,
         asset_id: _builtins.str = ...,
+        style: Global___CaptionStyle.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "style", b"style"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1202,7 +1230,7 @@ class CaptionResponse(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     CITATIONS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """A sentence."""
+    """A sentence, or several."""
     @_builtins.property
     def citations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Citation]:
         """What it rests on."""

@@ -121,7 +121,7 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Caption(self, request, context):
-        """Describes a stored asset in a sentence, with the evidence for it.
+        """Describes a stored asset, in a sentence or in detail, with the evidence for it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,7 +50,7 @@ class GatewayServiceStub:
     bidirectional streams.
     """
     Caption: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CaptionRequest, _gateway_pb2.CaptionResponse]
-    """Describes a stored asset in a sentence, with the evidence for it."""
+    """Describes a stored asset, in a sentence or in detail, with the evidence for it."""
     Transcribe: _grpc.UnaryStreamMultiCallable[_gateway_pb2.TranscribeRequest, _gateway_pb2.TranscribeResponse]
     """Writes out the speech of a stored asset, in order of time."""
     Search: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]
@@ -88,7 +88,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     bidirectional streams.
     """
     Caption: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CaptionRequest, _gateway_pb2.CaptionResponse]  # type: ignore[assignment]
-    """Describes a stored asset in a sentence, with the evidence for it."""
+    """Describes a stored asset, in a sentence or in detail, with the evidence for it."""
     Transcribe: _aio.UnaryStreamMultiCallable[_gateway_pb2.TranscribeRequest, _gateway_pb2.TranscribeResponse]  # type: ignore[assignment]
     """Writes out the speech of a stored asset, in order of time."""
     Search: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]  # type: ignore[assignment]
@@ -147,7 +147,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.CaptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.CaptionResponse, _abc.Awaitable[_gateway_pb2.CaptionResponse]]:
-        """Describes a stored asset in a sentence, with the evidence for it."""
+        """Describes a stored asset, in a sentence or in detail, with the evidence for it."""
 
     @_abc_1.abstractmethod
     def Transcribe(
