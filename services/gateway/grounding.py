@@ -13,7 +13,7 @@ an answer came down to 0.13, those without up to 0.14 (tests/bench/questions.py)
 _OPEN = content_words(
     "describe description caption summary summarise summarize detail details sentence sentences "
     "everything anything something happens happening happened content contents going see look "
-    "watch hear listen read tell about topic scene thing things first last several order "
+    "watch hear listen read tell about topic scene thing things first last several order one "
     "written"
 )
 
