@@ -12,10 +12,16 @@ from numpy.typing import NDArray
 
 from services.encode.backends.contract import ModelDescription
 from services.encode.engine import Engine
-from services.encode.engines import Engines, LazySpeech, SpeechEngine
+from services.encode.engines import (
+    Engines,
+    LazyEngine,
+    PictureModerator,
+    SpeechEngine,
+    TextModerator,
+)
 from services.encode.labels import Vocabulary
 from services.encode.projection import ClassSpace
-from services.encode.segments import ReadPage, Speech, Utterance
+from services.encode.segments import ReadPage, Scores, Speech, Utterance
 from services.encode.stage import build
 from services.runtime.batching import BatchOptions
 from services.runtime.server import Stage
@@ -98,6 +104,17 @@ class FakeEncoder:
             "speech", lambda speech: (Utterance("hello", speech.language, 0.5, 1.5, 0.9, ()),)
         )
 
+        self.nsfw: FakeBackend[bytes, Scores] = FakeBackend("nsfw", lambda _: {"sexual": 0.1})
+        self.toxicity: FakeBackend[str, Scores] = FakeBackend(
+            "toxicity", lambda text: {"toxic": 0.9 if "rude" in text else 0.1, "insult": 0.2}
+        )
+
+    def _picture_moderator(self) -> PictureModerator:
+        return Engine(self.nsfw, BatchOptions("encode.moderate_picture"))
+
+    def _text_moderator(self) -> TextModerator:
+        return Engine(self.toxicity, BatchOptions("encode.moderate_text"))
+
     def probabilities(self, given: dict[int, float]) -> NDArray[np.float32]:
         """Class probabilities: those given, the rest shared out."""
         rest = (1 - sum(given.values())) / (len(self.vocabulary.names) - len(given))
@@ -118,7 +135,9 @@ class FakeEncoder:
             vocabulary=self.vocabulary,
             ocr=Engine(self.ocr, BatchOptions("encode.ocr", 1, 1), threads),
             speech_english=speech,
-            speech_multilingual=LazySpeech(lambda: speech),
+            speech_multilingual=LazyEngine(lambda: speech),
+            picture_moderator=LazyEngine(self._picture_moderator),
+            text_moderator=LazyEngine(self._text_moderator),
         )
         return self.loaded
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 from sensorium.encode.v1 import encode_pb2
-from sensorium.media.v1 import media_pb2, stream_pb2
+from sensorium.media.v1 import media_pb2, moderation_pb2, stream_pb2
 
-from services.encode.encoder import Outcome, TaskDone, TaskFailed, Usage
+from services.encode.encoder import Moderated, Outcome, TaskDone, TaskFailed, Usage
 from services.encode.segments import (
     Box,
     Finding,
+    Scores,
     Segment,
     SegmentKind,
     Task,
@@ -29,6 +30,7 @@ TASKS = {
     encode_pb2.ENCODE_TASK_LABEL: Task.LABEL,
     encode_pb2.ENCODE_TASK_OCR: Task.OCR,
     encode_pb2.ENCODE_TASK_TRANSCRIBE: Task.TRANSCRIBE,
+    encode_pb2.ENCODE_TASK_MODERATE: Task.MODERATE,
 }
 TASK_NUMBERS = {task: number for number, task in TASKS.items()}
 
@@ -84,6 +86,9 @@ def to_events(outcome: Outcome, message: media_pb2.MediaSegment, space: str) -> 
     match outcome:
         case TaskFailed(error=error):
             yield item_error(segment.segment_id, error)
+        case Moderated(scores=scores, cached=cached):
+            complete.cached = cached
+            yield _moderation(segment.segment_id, scores)
         case TaskDone(result=result, cached=cached):
             complete.cached = cached
             if result.vector:
@@ -97,6 +102,16 @@ def to_events(outcome: Outcome, message: media_pb2.MediaSegment, space: str) -> 
                 observation.embedding.CopyFrom(_embedding(finding.vector, space))
                 yield Event(observation=observation)
     yield Event(task_complete=complete)
+
+
+def _moderation(segment_id: str, scores: Scores) -> Event:
+    result = moderation_pb2.ModerationResult(
+        scores=[
+            moderation_pb2.ModerationScore(category=category, score=score)
+            for category, score in sorted(scores.items())
+        ]
+    )
+    return Event(moderation=encode_pb2.SegmentModeration(segment_id=segment_id, result=result))
 
 
 def _observation(

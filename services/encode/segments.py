@@ -1,11 +1,16 @@
 """What encode works on and what it finds, in its own terms: no gRPC, no protobuf."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from services.runtime.moderation import CATEGORIES
+
 Modality = Literal["text", "image", "video", "audio"]
+Scores = Mapping[str, float]
+"""How sure a classifier is of each category of unwanted content, 0 to 1."""
 
 
 class SegmentKind(Enum):
@@ -25,16 +30,21 @@ class Task(Enum):
     LABEL = "label"
     OCR = "ocr"
     TRANSCRIBE = "transcribe"
+    MODERATE = "moderate"
 
 
-_PICTURE_TASKS = (Task.EMBED, Task.LABEL, Task.OCR)
+PERCEIVING_TASKS = frozenset(Task) - {Task.MODERATE}
+"""What is done unless a caller says otherwise: only who judges needs to have it judged."""
+PICTURES = (SegmentKind.IMAGE_VIEW, SegmentKind.IMAGE_TILE, SegmentKind.VIDEO_FRAME)
+
+_PICTURE_TASKS = (Task.EMBED, Task.LABEL, Task.OCR, Task.MODERATE)
 
 TASKS_OF_KIND = {
     SegmentKind.IMAGE_VIEW: _PICTURE_TASKS,
     SegmentKind.IMAGE_TILE: _PICTURE_TASKS,
     SegmentKind.VIDEO_FRAME: _PICTURE_TASKS,
-    SegmentKind.AUDIO_WINDOW: (Task.TRANSCRIBE,),
-    SegmentKind.TEXT_PASSAGE: (Task.EMBED,),
+    SegmentKind.AUDIO_WINDOW: (Task.TRANSCRIBE, Task.MODERATE),
+    SegmentKind.TEXT_PASSAGE: (Task.EMBED, Task.MODERATE),
 }
 
 MODALITY_OF_KIND: dict[SegmentKind, Modality] = {
@@ -156,13 +166,14 @@ class TaskResult:
 
 @dataclass(frozen=True, slots=True)
 class EncodeOptions:
-    """What a caller wants. Empty ``tasks`` means all that fit. ``language`` may be "auto"."""
+    """What a caller wants. ``language`` may be "auto"."""
 
     tenant: str = "default"
-    tasks: frozenset[Task] = frozenset()
+    tasks: frozenset[Task] = PERCEIVING_TASKS
     language: str = "en"
     word_times: bool = False
     bulk: bool = False
+    moderation_categories: frozenset[str] = frozenset(CATEGORIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +191,7 @@ class Speech:
 
 def tasks_for(kind: SegmentKind, wanted: frozenset[Task]) -> tuple[Task, ...]:
     """The wanted tasks that fit a segment, in the order of work."""
-    return tuple(task for task in TASKS_OF_KIND[kind] if not wanted or task in wanted)
+    return tuple(task for task in TASKS_OF_KIND[kind] if task in wanted)
 
 
 def place(box: Box, width_px: int, height_px: int, region: Box) -> Box:

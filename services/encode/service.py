@@ -22,10 +22,11 @@ from services.encode.convert import (
 from services.encode.encoder import Encoder, Outcome, Usage
 from services.encode.engines import Engines
 from services.encode.languages import AUTO, LANGUAGES
-from services.encode.segments import EncodeOptions, Task
+from services.encode.segments import PERCEIVING_TASKS, EncodeOptions, Task
 from services.encode.similar import SimilarFrames
 from services.runtime.calls import tenant_id
 from services.runtime.errors import InvalidInput, LimitExceeded, SensoriumError, Unavailable
+from services.runtime.moderation import CATEGORIES
 from services.runtime.streams import Emit, duplex, open_stream
 
 STREAM_BYTES = 16 << 20
@@ -110,6 +111,8 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
                     response.embeddings.append(event.embedding)
                 case "observation":
                     response.observations.append(event.observation)
+                case "moderation":
+                    response.moderations.append(event.moderation)
                 case "item_error":
                     response.item_errors.append(event.item_error)
         if response.ByteSize() > _RESPONSE_BYTES_MAX:
@@ -176,12 +179,19 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
                 'The language is an ISO 639-1 code such as "en", or "auto".',
                 subject="config.language",
             )
+        if unknown := sorted(set(config.moderation_categories) - set(CATEGORIES)):
+            raise InvalidInput(
+                "CATEGORY_UNKNOWN",
+                f"The classifiers know {', '.join(CATEGORIES)}, not {unknown[0]}.",
+                subject="config.moderation_categories",
+            )
         return EncodeOptions(
             tenant=tenant_id(context),
-            tasks=frozenset(TASKS[number] for number in config.tasks) or frozenset(Task),
+            tasks=frozenset(TASKS[number] for number in config.tasks) or PERCEIVING_TASKS,
             language=language,
             word_times=config.word_times,
             bulk=config.bulk,
+            moderation_categories=frozenset(config.moderation_categories or CATEGORIES),
         )
 
     def _echo(self, options: EncodeOptions) -> encode_pb2.EncodeConfig:
@@ -192,6 +202,9 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
             language=options.language,
             word_times=options.word_times,
             bulk=options.bulk,
+            moderation_categories=sorted(options.moderation_categories)
+            if Task.MODERATE in options.tasks
+            else (),
         )
 
     def _opened(self) -> tuple[Engines, Encoder]:

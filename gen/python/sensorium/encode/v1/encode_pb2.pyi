@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sensorium.media.v1 import media_pb2 as _media_pb2
+from sensorium.media.v1 import moderation_pb2 as _moderation_pb2
 from sensorium.media.v1 import stream_pb2 as _stream_pb2
 import builtins as _builtins
 import sys
@@ -38,6 +39,10 @@ class _EncodeTaskEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EncodeTask
     """The lines of text in a picture."""
     ENCODE_TASK_TRANSCRIBE: _EncodeTask.ValueType  # 4
     """The words said."""
+    ENCODE_TASK_MODERATE: _EncodeTask.ValueType  # 5
+    """How far a segment is unwanted: its picture by what it shows; its text, and
+    the words that the other tasks of the call find in it, by what they say.
+    """
 
 class EncodeTask(_EncodeTask, metaclass=_EncodeTaskEnumTypeWrapper):
     """A kind of work on a segment."""
@@ -52,6 +57,10 @@ ENCODE_TASK_OCR: EncodeTask.ValueType  # 3
 """The lines of text in a picture."""
 ENCODE_TASK_TRANSCRIBE: EncodeTask.ValueType  # 4
 """The words said."""
+ENCODE_TASK_MODERATE: EncodeTask.ValueType  # 5
+"""How far a segment is unwanted: its picture by what it shows; its text, and
+the words that the other tasks of the call find in it, by what they say.
+"""
 Global___EncodeTask: _TypeAlias = EncodeTask  # noqa: Y015
 
 @_typing.final
@@ -65,6 +74,7 @@ class EncodeConfig(_message.Message):
     LANGUAGE_FIELD_NUMBER: _builtins.int
     WORD_TIMES_FIELD_NUMBER: _builtins.int
     BULK_FIELD_NUMBER: _builtins.int
+    MODERATION_CATEGORIES_FIELD_NUMBER: _builtins.int
     space: _builtins.str
     """Space of the vectors; empty means the server's default."""
     language: _builtins.str
@@ -76,7 +86,13 @@ class EncodeConfig(_message.Message):
     @_builtins.property
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[Global___EncodeTask.ValueType]:
         """The work wanted. A task that does not fit a segment (OCR of sound) is left
-        out. Empty means all that fit.
+        out. Empty means all that fit but ENCODE_TASK_MODERATE.
+        """
+
+    @_builtins.property
+    def moderation_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Categories that ENCODE_TASK_MODERATE looks for, as in ModerationScore; empty
+        means all. Only classifiers that know one of them run.
         """
 
     def __init__(
@@ -87,10 +103,11 @@ class EncodeConfig(_message.Message):
         language: _builtins.str = ...,
         word_times: _builtins.bool = ...,
         bulk: _builtins.bool = ...,
+        moderation_categories: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulk", b"bulk", "language", b"language", "space", b"space", "tasks", b"tasks", "word_times", b"word_times"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulk", b"bulk", "language", b"language", "moderation_categories", b"moderation_categories", "space", b"space", "tasks", b"tasks", "word_times", b"word_times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -179,6 +196,34 @@ class SegmentEmbedding(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SegmentEmbedding: _TypeAlias = SegmentEmbedding  # noqa: Y015
+
+@_typing.final
+class SegmentModeration(_message.Message):
+    """How far a segment is unwanted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENT_ID_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    segment_id: _builtins.str
+    """The segment."""
+    @_builtins.property
+    def result(self) -> _moderation_pb2.ModerationResult:
+        """The scores."""
+
+    def __init__(
+        self,
+        *,
+        segment_id: _builtins.str = ...,
+        result: _moderation_pb2.ModerationResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result", "segment_id", b"segment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentModeration: _TypeAlias = SegmentModeration  # noqa: Y015
 
 @_typing.final
 class TaskComplete(_message.Message):
@@ -290,6 +335,7 @@ class StreamingEncodeResponse(_message.Message):
     GO_AWAY_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     SEGMENT_COMPLETE_FIELD_NUMBER: _builtins.int
+    MODERATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ready(self) -> Global___StreamReady:
         """The configuration is accepted."""
@@ -326,6 +372,10 @@ class StreamingEncodeResponse(_message.Message):
     def segment_complete(self) -> Global___SegmentComplete:
         """A segment is over."""
 
+    @_builtins.property
+    def moderation(self) -> Global___SegmentModeration:
+        """How far a segment is unwanted; the last result of its segment."""
+
     def __init__(
         self,
         *,
@@ -338,12 +388,13 @@ class StreamingEncodeResponse(_message.Message):
         go_away: _stream_pb2.GoAway | None = ...,
         summary: Global___EncodeSummary | None = ...,
         segment_complete: Global___SegmentComplete | None = ...,
+        moderation: Global___SegmentModeration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "observation", b"observation", "ready", b"ready", "segment_complete", b"segment_complete", "summary", b"summary", "task_complete", b"task_complete"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "observation", b"observation", "ready", b"ready", "segment_complete", b"segment_complete", "summary", b"summary", "task_complete", b"task_complete"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "observation", b"observation", "ready", b"ready", "segment_complete", b"segment_complete", "summary", b"summary", "task_complete", b"task_complete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "observation", b"observation", "ready", b"ready", "segment_complete", b"segment_complete", "summary", b"summary", "task_complete", b"task_complete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "embedding", "observation", "task_complete", "item_error", "error", "go_away", "summary", "segment_complete"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "embedding", "observation", "task_complete", "item_error", "error", "go_away", "summary", "segment_complete", "moderation"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -388,6 +439,7 @@ class EncodeResponse(_message.Message):
     EMBEDDINGS_FIELD_NUMBER: _builtins.int
     OBSERVATIONS_FIELD_NUMBER: _builtins.int
     ITEM_ERRORS_FIELD_NUMBER: _builtins.int
+    MODERATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def embeddings(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentEmbedding]:
         """One for each segment that has a vector, in the order of the request."""
@@ -400,16 +452,21 @@ class EncodeResponse(_message.Message):
     def item_errors(self) -> _containers.RepeatedCompositeFieldContainer[_stream_pb2.ItemError]:
         """Segments that failed."""
 
+    @_builtins.property
+    def moderations(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentModeration]:
+        """One for each segment that was moderated, in the order of the request."""
+
     def __init__(
         self,
         *,
         embeddings: _abc.Iterable[Global___SegmentEmbedding] | None = ...,
         observations: _abc.Iterable[_media_pb2.Observation] | None = ...,
         item_errors: _abc.Iterable[_stream_pb2.ItemError] | None = ...,
+        moderations: _abc.Iterable[Global___SegmentModeration] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embeddings", b"embeddings", "item_errors", b"item_errors", "observations", b"observations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embeddings", b"embeddings", "item_errors", b"item_errors", "moderations", b"moderations", "observations", b"observations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

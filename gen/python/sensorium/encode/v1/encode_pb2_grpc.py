@@ -65,7 +65,7 @@ class EncodeServiceServicer:
         segment's id. Half-close means no more segments; the summary follows the
         last result.
 
-        Fails with INVALID_ARGUMENT (unknown space, task or language; first message
+        Fails with INVALID_ARGUMENT (unknown space, task, language or category; first message
         not a config). A segment that cannot be encoded gives item_error only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -41,7 +41,7 @@ class EncodeServiceStub:
     segment's id. Half-close means no more segments; the summary follows the
     last result.
 
-    Fails with INVALID_ARGUMENT (unknown space, task or language; first message
+    Fails with INVALID_ARGUMENT (unknown space, task, language or category; first message
     not a config). A segment that cannot be encoded gives item_error only.
     """
     Encode: _grpc.UnaryUnaryMultiCallable[_encode_pb2.EncodeRequest, _encode_pb2.EncodeResponse]
@@ -62,7 +62,7 @@ class EncodeServiceAsyncStub(EncodeServiceStub):
     segment's id. Half-close means no more segments; the summary follows the
     last result.
 
-    Fails with INVALID_ARGUMENT (unknown space, task or language; first message
+    Fails with INVALID_ARGUMENT (unknown space, task, language or category; first message
     not a config). A segment that cannot be encoded gives item_error only.
     """
     Encode: _aio.UnaryUnaryMultiCallable[_encode_pb2.EncodeRequest, _encode_pb2.EncodeResponse]  # type: ignore[assignment]
@@ -86,7 +86,7 @@ class EncodeServiceServicer(metaclass=_abc_1.ABCMeta):
         segment's id. Half-close means no more segments; the summary follows the
         last result.
 
-        Fails with INVALID_ARGUMENT (unknown space, task or language; first message
+        Fails with INVALID_ARGUMENT (unknown space, task, language or category; first message
         not a config). A segment that cannot be encoded gives item_error only.
         """
 

@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sensorium.media.v1 import evidence_pb2 as _evidence_pb2
 from sensorium.media.v1 import media_pb2 as _media_pb2
+from sensorium.media.v1 import moderation_pb2 as _moderation_pb2
 from sensorium.media.v1 import stream_pb2 as _stream_pb2
 from sensorium.media.v1 import upload_pb2 as _upload_pb2
 import builtins as _builtins
@@ -57,6 +58,62 @@ name it: where a reader should look first.
 """
 Global___CitationBasis: _TypeAlias = CitationBasis  # noqa: Y015
 
+class _ModeratedPart:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModeratedPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModeratedPart.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODERATED_PART_UNSPECIFIED: _ModeratedPart.ValueType  # 0
+    """Not set."""
+    MODERATED_PART_QUESTION: _ModeratedPart.ValueType  # 1
+    """The question."""
+    MODERATED_PART_ASSET: _ModeratedPart.ValueType  # 2
+    """An asset."""
+    MODERATED_PART_ANSWER: _ModeratedPart.ValueType  # 3
+    """The answer."""
+
+class ModeratedPart(_ModeratedPart, metaclass=_ModeratedPartEnumTypeWrapper):
+    """What was judged."""
+
+MODERATED_PART_UNSPECIFIED: ModeratedPart.ValueType  # 0
+"""Not set."""
+MODERATED_PART_QUESTION: ModeratedPart.ValueType  # 1
+"""The question."""
+MODERATED_PART_ASSET: ModeratedPart.ValueType  # 2
+"""An asset."""
+MODERATED_PART_ANSWER: ModeratedPart.ValueType  # 3
+"""The answer."""
+Global___ModeratedPart: _TypeAlias = ModeratedPart  # noqa: Y015
+
+class _ModerationAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModerationActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModerationAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODERATION_ACTION_UNSPECIFIED: _ModerationAction.ValueType  # 0
+    """Not set."""
+    MODERATION_ACTION_FLAG: _ModerationAction.ValueType  # 1
+    """It is told, and the turn goes on."""
+    MODERATION_ACTION_BLOCK: _ModerationAction.ValueType  # 2
+    """A question or an asset: the turn ends with the error CONTENT_BLOCKED, and
+    the asset is not indexed. The answer: it stops before the sentence.
+    """
+
+class ModerationAction(_ModerationAction, metaclass=_ModerationActionEnumTypeWrapper):
+    """What the tenant's policy does about it."""
+
+MODERATION_ACTION_UNSPECIFIED: ModerationAction.ValueType  # 0
+"""Not set."""
+MODERATION_ACTION_FLAG: ModerationAction.ValueType  # 1
+"""It is told, and the turn goes on."""
+MODERATION_ACTION_BLOCK: ModerationAction.ValueType  # 2
+"""A question or an asset: the turn ends with the error CONTENT_BLOCKED, and
+the asset is not indexed. The answer: it stops before the sentence.
+"""
+Global___ModerationAction: _TypeAlias = ModerationAction  # noqa: Y015
+
 class _TurnFinishReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -71,6 +128,8 @@ class _TurnFinishReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Turn
     """max_tokens were generated."""
     TURN_FINISH_REASON_CANCELLED: _TurnFinishReason.ValueType  # 3
     """The client cancelled."""
+    TURN_FINISH_REASON_CONTENT_FILTER: _TurnFinishReason.ValueType  # 4
+    """The tenant's moderation policy blocked the next sentence of the answer."""
 
 class TurnFinishReason(_TurnFinishReason, metaclass=_TurnFinishReasonEnumTypeWrapper):
     """Why a turn ended."""
@@ -83,6 +142,8 @@ TURN_FINISH_REASON_LENGTH: TurnFinishReason.ValueType  # 2
 """max_tokens were generated."""
 TURN_FINISH_REASON_CANCELLED: TurnFinishReason.ValueType  # 3
 """The client cancelled."""
+TURN_FINISH_REASON_CONTENT_FILTER: TurnFinishReason.ValueType  # 4
+"""The tenant's moderation policy blocked the next sentence of the answer."""
 Global___TurnFinishReason: _TypeAlias = TurnFinishReason  # noqa: Y015
 
 class _CaptionStyle:
@@ -456,7 +517,9 @@ Global___TranscriptChunk: _TypeAlias = TranscriptChunk  # noqa: Y015
 
 @_typing.final
 class TokenChunk(_message.Message):
-    """Newly generated text."""
+    """Newly generated text: a token at a time, or a sentence where the tenant's
+    policy moderates answers.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -552,6 +615,48 @@ class EvidenceWeights(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EvidenceWeights: _TypeAlias = EvidenceWeights  # noqa: Y015
+
+@_typing.final
+class Moderation(_message.Message):
+    """Something reached a threshold of the tenant's moderation policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    LOCATOR_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    part: Global___ModeratedPart.ValueType
+    """What was judged."""
+    asset_id: _builtins.str
+    """The asset; empty for the question and the answer."""
+    action: Global___ModerationAction.ValueType
+    """What is done about it."""
+    @_builtins.property
+    def locator(self) -> _media_pb2.Locator:
+        """Where in the asset; unset for the question and the answer."""
+
+    @_builtins.property
+    def score(self) -> _moderation_pb2.ModerationScore:
+        """The category and its score."""
+
+    def __init__(
+        self,
+        *,
+        part: Global___ModeratedPart.ValueType = ...,
+        asset_id: _builtins.str = ...,
+        locator: _media_pb2.Locator | None = ...,
+        score: _moderation_pb2.ModerationScore | None = ...,
+        action: Global___ModerationAction.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["locator", b"locator", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "asset_id", b"asset_id", "locator", b"locator", "part", b"part", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Moderation: _TypeAlias = Moderation  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):
@@ -800,6 +905,7 @@ class StreamingConverseResponse(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     GO_AWAY_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    MODERATION_FIELD_NUMBER: _builtins.int
     turn_id: _builtins.str
     """The turn it belongs to; empty for ready, go_away and summary."""
     @_builtins.property
@@ -866,6 +972,10 @@ class StreamingConverseResponse(_message.Message):
     def summary(self) -> Global___ConverseSummary:
         """Last event."""
 
+    @_builtins.property
+    def moderation(self) -> Global___Moderation:
+        """Something is unwanted, by the tenant's policy."""
+
     def __init__(
         self,
         *,
@@ -886,12 +996,13 @@ class StreamingConverseResponse(_message.Message):
         error: _stream_pb2.StreamError | None = ...,
         go_away: _stream_pb2.GoAway | None = ...,
         summary: Global___ConverseSummary | None = ...,
+        moderation: Global___Moderation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "citation", b"citation", "error", b"error", "event", b"event", "evidence", b"evidence", "go_away", b"go_away", "item_error", b"item_error", "progress", b"progress", "ready", b"ready", "summary", b"summary", "token", b"token", "transcript", b"transcript", "turn_complete", b"turn_complete", "upload_opened", b"upload_opened"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "citation", b"citation", "error", b"error", "event", b"event", "evidence", b"evidence", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "progress", b"progress", "ready", b"ready", "summary", b"summary", "token", b"token", "transcript", b"transcript", "turn_complete", b"turn_complete", "upload_opened", b"upload_opened"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "citation", b"citation", "error", b"error", "event", b"event", "evidence", b"evidence", "go_away", b"go_away", "item_error", b"item_error", "progress", b"progress", "ready", b"ready", "summary", b"summary", "token", b"token", "transcript", b"transcript", "turn_complete", b"turn_complete", "turn_id", b"turn_id", "upload_opened", b"upload_opened"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "citation", b"citation", "error", b"error", "event", b"event", "evidence", b"evidence", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "progress", b"progress", "ready", b"ready", "summary", b"summary", "token", b"token", "transcript", b"transcript", "turn_complete", b"turn_complete", "turn_id", b"turn_id", "upload_opened", b"upload_opened"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "upload_opened", "chunk_ack", "asset_info", "progress", "transcript", "asset", "evidence", "token", "citation", "turn_complete", "asset_indexed", "item_error", "error", "go_away", "summary"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "upload_opened", "chunk_ack", "asset_info", "progress", "transcript", "asset", "evidence", "token", "citation", "turn_complete", "asset_indexed", "item_error", "error", "go_away", "summary", "moderation"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1043,6 +1154,7 @@ class StreamingUploadResponse(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     GO_AWAY_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    MODERATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ready(self) -> Global___UploadReady:
         """The upload is open."""
@@ -1091,6 +1203,12 @@ class StreamingUploadResponse(_message.Message):
     def summary(self) -> Global___UploadSummary:
         """Last event."""
 
+    @_builtins.property
+    def moderation(self) -> Global___Moderation:
+        """Something is unwanted, by the tenant's policy. An asset that is blocked
+        gives item_error CONTENT_BLOCKED and is not indexed.
+        """
+
     def __init__(
         self,
         *,
@@ -1106,12 +1224,13 @@ class StreamingUploadResponse(_message.Message):
         error: _stream_pb2.StreamError | None = ...,
         go_away: _stream_pb2.GoAway | None = ...,
         summary: Global___UploadSummary | None = ...,
+        moderation: Global___Moderation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "progress", b"progress", "ready", b"ready", "summary", b"summary", "transcript", b"transcript", "upload_opened", b"upload_opened"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "progress", b"progress", "ready", b"ready", "summary", b"summary", "transcript", b"transcript", "upload_opened", b"upload_opened"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "progress", b"progress", "ready", b"ready", "summary", b"summary", "transcript", b"transcript", "upload_opened", b"upload_opened"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "progress", b"progress", "ready", b"ready", "summary", b"summary", "transcript", b"transcript", "upload_opened", b"upload_opened"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "upload_opened", "chunk_ack", "asset_info", "progress", "transcript", "asset", "asset_indexed", "item_error", "error", "go_away", "summary"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "upload_opened", "chunk_ack", "asset_info", "progress", "transcript", "asset", "asset_indexed", "item_error", "error", "go_away", "summary", "moderation"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1161,6 +1280,7 @@ class AskResponse(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     CITATION_FIELD_NUMBER: _builtins.int
     TURN_COMPLETE_FIELD_NUMBER: _builtins.int
+    MODERATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def evidence(self) -> Global___EvidenceWeights:
         """What the answer is weighed from."""
@@ -1177,6 +1297,10 @@ class AskResponse(_message.Message):
     def turn_complete(self) -> Global___TurnComplete:
         """Last event."""
 
+    @_builtins.property
+    def moderation(self) -> Global___Moderation:
+        """Something is unwanted, by the tenant's policy."""
+
     def __init__(
         self,
         *,
@@ -1184,12 +1308,13 @@ class AskResponse(_message.Message):
         token: Global___TokenChunk | None = ...,
         citation: Global___Citation | None = ...,
         turn_complete: Global___TurnComplete | None = ...,
+        moderation: Global___Moderation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["citation", b"citation", "event", b"event", "evidence", b"evidence", "token", b"token", "turn_complete", b"turn_complete"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["citation", b"citation", "event", b"event", "evidence", b"evidence", "moderation", b"moderation", "token", b"token", "turn_complete", b"turn_complete"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["citation", b"citation", "event", b"event", "evidence", b"evidence", "token", b"token", "turn_complete", b"turn_complete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["citation", b"citation", "event", b"event", "evidence", b"evidence", "moderation", b"moderation", "token", b"token", "turn_complete", b"turn_complete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["evidence", "token", "citation", "turn_complete"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["evidence", "token", "citation", "turn_complete", "moderation"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

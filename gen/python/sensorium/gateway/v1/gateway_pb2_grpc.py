@@ -96,7 +96,8 @@ class GatewayServiceServicer:
         in; progress, tokens and citations stream out. Media is understood while it
         is still being sent.
 
-        Fails with INVALID_ARGUMENT (bad media, no question, unknown model),
+        Fails with INVALID_ARGUMENT (bad media, no question, unknown model; reason
+        CONTENT_BLOCKED where the tenant's policy blocks the question or an asset),
         OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order),
         RESOURCE_EXHAUSTED with RetryInfo (too many turns at once).
         """

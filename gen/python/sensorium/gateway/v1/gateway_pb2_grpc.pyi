@@ -38,7 +38,8 @@ class GatewayServiceStub:
     in; progress, tokens and citations stream out. Media is understood while it
     is still being sent.
 
-    Fails with INVALID_ARGUMENT (bad media, no question, unknown model),
+    Fails with INVALID_ARGUMENT (bad media, no question, unknown model; reason
+    CONTENT_BLOCKED where the tenant's policy blocks the question or an asset),
     OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order),
     RESOURCE_EXHAUSTED with RetryInfo (too many turns at once).
     """
@@ -76,7 +77,8 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     in; progress, tokens and citations stream out. Media is understood while it
     is still being sent.
 
-    Fails with INVALID_ARGUMENT (bad media, no question, unknown model),
+    Fails with INVALID_ARGUMENT (bad media, no question, unknown model; reason
+    CONTENT_BLOCKED where the tenant's policy blocks the question or an asset),
     OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order),
     RESOURCE_EXHAUSTED with RetryInfo (too many turns at once).
     """
@@ -117,7 +119,8 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         in; progress, tokens and citations stream out. Media is understood while it
         is still being sent.
 
-        Fails with INVALID_ARGUMENT (bad media, no question, unknown model),
+        Fails with INVALID_ARGUMENT (bad media, no question, unknown model; reason
+        CONTENT_BLOCKED where the tenant's policy blocks the question or an asset),
         OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order),
         RESOURCE_EXHAUSTED with RetryInfo (too many turns at once).
         """
