@@ -70,7 +70,7 @@ class Moderator:
         return await self._cached(key, compute, TTL_S["text"])
 
     async def _cached(
-        self, key: str, compute: Callable[[], Awaitable[Scores]], ttl_s: float
+        self, key: str, compute: Callable[[], Awaitable[Scores]], ttl_s: int
     ) -> tuple[Scores, bool]:
         async def packed() -> bytes:
             return json.dumps(dict(await compute())).encode()

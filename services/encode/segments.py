@@ -166,10 +166,10 @@ class TaskResult:
 
 @dataclass(frozen=True, slots=True)
 class EncodeOptions:
-    """What a caller wants. ``language`` may be "auto"."""
+    """What a caller wants. Empty ``tasks`` means all that perceive. ``language`` may be "auto"."""
 
     tenant: str = "default"
-    tasks: frozenset[Task] = PERCEIVING_TASKS
+    tasks: frozenset[Task] = frozenset()
     language: str = "en"
     word_times: bool = False
     bulk: bool = False
@@ -191,7 +191,7 @@ class Speech:
 
 def tasks_for(kind: SegmentKind, wanted: frozenset[Task]) -> tuple[Task, ...]:
     """The wanted tasks that fit a segment, in the order of work."""
-    return tuple(task for task in TASKS_OF_KIND[kind] if task in wanted)
+    return tuple(task for task in TASKS_OF_KIND[kind] if task in (wanted or PERCEIVING_TASKS))
 
 
 def place(box: Box, width_px: int, height_px: int, region: Box) -> Box:

@@ -56,7 +56,7 @@ class ToxicComments:
     """A text to a score, 0 to 1, for each category: the highest of its windows of 100 words."""
 
     def __init__(self, model: ResolvedModel) -> None:
-        self._numbers = _read_vocabulary(model.files["tokenizer.pickle"])
+        self._numbers = read_vocabulary(model.files["tokenizer.pickle"])
         self._arrays = {
             name: _read_array(model.path, offset, shape)
             for name, (offset, shape) in _LAYOUT.items()
@@ -161,7 +161,7 @@ class _VocabularyReader(pickle.Unpickler):
             ) from None
 
 
-def _read_vocabulary(path: Path) -> dict[str, int]:
+def read_vocabulary(path: Path) -> dict[str, int]:
     """Words to numbers from 1, the most frequent first."""
     with path.open("rb") as stream:
         tokenizer: _Tokenizer = _VocabularyReader(stream).load()

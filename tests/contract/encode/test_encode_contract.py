@@ -220,6 +220,7 @@ async def test_a_segment_past_the_limits_fails_alone(stub: Stub) -> None:
     [
         (encode_pb2.EncodeConfig(space="clip-vit-l-14"), "SPACE_UNKNOWN"),
         (encode_pb2.EncodeConfig(language="klingon"), "LANGUAGE_UNKNOWN"),
+        (encode_pb2.EncodeConfig(moderation_categories=["rude"]), "CATEGORY_UNKNOWN"),
         (encode_pb2.EncodeConfig(tasks=[encode_pb2.ENCODE_TASK_UNSPECIFIED]), "TASK_UNKNOWN"),
         (encode_pb2.EncodeConfig(tasks=[99]), "TASK_UNKNOWN"),  # type: ignore[list-item]
     ],
@@ -351,3 +352,66 @@ async def test_frames_that_show_the_same_are_encoded_once(stub: Stub, fake: Fake
         segment.segment_id for segment in segments
     }
     assert events[-1].summary.cache_hit_count == 4 * 3
+
+
+def moderate(*categories: str, **options: Any) -> encode_pb2.EncodeConfig:
+    tasks = [encode_pb2.ENCODE_TASK_TRANSCRIBE, encode_pb2.ENCODE_TASK_MODERATE]
+    return encode_pb2.EncodeConfig(tasks=tasks, moderation_categories=categories, **options)
+
+
+def scores_of(event: Event) -> dict[str, float]:
+    return {found.category: found.score for found in event.moderation.result.scores}
+
+
+async def test_segments_are_judged_by_the_words_heard_in_them_before_they_end(
+    stub: Stub, fake: FakeEncoder
+) -> None:
+    fake.speech.respond = lambda _: (Utterance("rude words", "en", 0.5, 1.5, 0.9, ()),)
+    events = await events_of(stub, audio_segment(0, 2), config=moderate())
+    kinds = [event.WhichOneof("event") for event in events]
+    assert kinds[1:-1] == [
+        "observation",
+        "task_complete",
+        "moderation",
+        "task_complete",
+        "segment_complete",
+    ]
+    (judged,) = only(events, "moderation")
+    assert judged.moderation.segment_id == "talk/audio/0"
+    assert scores_of(judged) == pytest.approx({"insult": 0.2, "toxic": 0.9})
+
+
+async def test_only_classifiers_of_the_wanted_categories_are_loaded(
+    stub: Stub, fake: FakeEncoder
+) -> None:
+    await events_of(stub, text_segment(0, "rude"), image_segment(0))
+    assert fake.loaded
+    assert not fake.loaded.text_moderator.loaded
+    assert not fake.loaded.picture_moderator.loaded
+    segments = text_segment(0, "rude"), image_segment(0)
+    events = await events_of(stub, *segments, config=moderate("toxic"))
+    assert list(events[0].ready.effective_config.moderation_categories) == ["toxic"]
+    judged = {event.moderation.segment_id: scores_of(event) for event in only(events, "moderation")}
+    assert judged == {"doc/text/0": pytest.approx({"toxic": 0.9}), "film/frame/0": {}}
+    assert fake.loaded.text_moderator.loaded
+    assert not fake.loaded.picture_moderator.loaded
+
+
+async def test_a_judgement_that_fails_is_an_item_error_and_no_score(
+    stub: Stub, fake: FakeEncoder
+) -> None:
+    fake.toxicity.fail = lambda _: InvalidInput("TEXT_ODD", "The text is odd.")
+    events = await events_of(stub, text_segment(0, "rude"), config=moderate())
+    assert [e.item_error.error.reason for e in only(events, "item_error")] == ["TEXT_ODD"]
+    assert not only(events, "moderation")
+
+
+async def test_a_batch_is_judged_in_its_order(stub: Stub) -> None:
+    segments = [text_segment(0, "rude"), text_segment(1, "kind")]
+    request = encode_pb2.EncodeRequest(config=moderate("toxic"), segments=segments)
+    response = await stub.Encode(request)
+    assert [(m.segment_id, m.result.scores[0].score > 0.5) for m in response.moderations] == [
+        ("doc/text/0", True),
+        ("doc/text/1", False),
+    ]
+    assert not response.embeddings
