@@ -18,7 +18,9 @@ JUDGEMENT = {
     "admission.py",
     "citations.py",
     "grounding.py",
+    "policy.py",
     "question.py",
+    "sentences.py",
     "temporal.py",
     "timings.py",
 }

@@ -106,6 +106,10 @@ class TurnEvents:
         for fields in perception_events(ledger, event):
             await self.send(**fields)
 
+    async def moderation(self, found: gateway_pb2.Moderation) -> None:
+        """Something is unwanted."""
+        await self.send(moderation=found)
+
     async def weights(self, fused: fuse_pb2.FusedContext) -> None:
         """What the answer is weighed from."""
         weights = gateway_pb2.EvidenceWeights(

@@ -10,6 +10,7 @@ from sensorium.search.v1 import search_pb2
 
 from services.gateway.catalogue import canonical_id, get_asset, list_assets, list_documents
 from services.gateway.ledger import AssetEntry, Ledger
+from services.gateway.moderation import Moderation, tell_nobody
 from services.gateway.perception import (
     ALL_TASKS,
     READING_TASKS,
@@ -18,6 +19,7 @@ from services.gateway.perception import (
     encode_segments,
     segment_stored,
 )
+from services.gateway.policy import Policies
 from services.gateway.stages import Stages
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, call_unary, exchange
@@ -38,8 +40,9 @@ class Indexer:
     Documents replace those of the same id, so doing a job again is harmless.
     """
 
-    def __init__(self, stages: Stages) -> None:
+    def __init__(self, stages: Stages, policies: Policies) -> None:
         self._stages = stages
+        self._policies = policies
         self._permits = asyncio.Semaphore(JOBS_AT_ONCE)
         self._jobs: set[asyncio.Task[int]] = set()
         self._latest: dict[tuple[str, str], asyncio.Task[int]] = {}
@@ -84,7 +87,11 @@ class Indexer:
         self._jobs.discard(job)
         if self._latest.get(key) is job:
             del self._latest[key]
-        if not job.cancelled() and (error := job.exception()) is not None:
+        if job.cancelled() or (error := job.exception()) is None:
+            return
+        if isinstance(error, SensoriumError) and error.reason == "CONTENT_BLOCKED":
+            log.info("an asset is not indexed: %s", error.message)
+        else:
             log.error("an asset could not be indexed; it will be when next used", exc_info=error)
 
     async def close(self) -> None:
@@ -117,19 +124,30 @@ class Indexer:
 
     async def _complete(self, entry: AssetEntry, scope: CallScope) -> None:
         """Perceive what the answer did without: tiles, and writing in the other pictures."""
-        config = encode_config(ALL_TASKS, bulk=True)
+        moderation = self._moderation(scope)
+        config = encode_config(ALL_TASKS, bulk=True, moderated=moderation.categories)
         deferred = each(entry.deferred.values())
         async for event in encode_segments(self._stages, scope, config, deferred):
             entry.note_encode(event)
-        config = encode_config(READING_TASKS, bulk=True)
+            await moderation.media(lambda _: entry, event)
+        config = encode_config(READING_TASKS, bulk=True, moderated=moderation.categories)
         unread = each(entry.unread.values())
         async for event in encode_segments(self._stages, scope, config, unread):
             entry.note_reading(event)
+            await moderation.media(lambda _: entry, event)
+
+    def _moderation(self, scope: CallScope) -> Moderation:
+        policy = self._policies.of(scope.tenant_id)
+        return Moderation(self._stages, scope, policy, tell_nobody)
 
     async def index_stored(
         self, asset: media_pb2.Asset, scope: CallScope, language: str = ""
     ) -> int:
-        """Perceive a stored asset from its bytes and index it; returns the number of documents."""
+        """Perceive a stored asset from its bytes and index it; returns the number of documents.
+
+        Raises InvalidInput CONTENT_BLOCKED where the policy keeps it out of the index.
+        """
+        moderation = self._moderation(scope)
         ledger = Ledger()
         known = canonical_id(asset)
 
@@ -139,9 +157,10 @@ class Indexer:
                 if event.WhichOneof("event") == "segment":
                     yield event.segment
 
-        config = encode_config(ALL_TASKS, language, bulk=True)
+        config = encode_config(ALL_TASKS, language, bulk=True, moderated=moderation.categories)
         async for event in encode_segments(self._stages, scope, config, segments()):
             ledger.note_encode(event)
+            await moderation.media(ledger.of_segment, event)
         entry = ledger.assets[known]
         entry.asset = asset
         return await self._write(entry, scope)

@@ -9,6 +9,8 @@ from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import evidence_pb2, media_pb2
 from sensorium.search.v1 import search_pb2
 
+from services.runtime.errors import SensoriumError
+
 PICTURES = (
     media_pb2.SEGMENT_KIND_IMAGE_VIEW,
     media_pb2.SEGMENT_KIND_IMAGE_TILE,
@@ -41,6 +43,13 @@ class AssetEntry:
     """Pictures, with their pixels, in which no one has looked for writing yet."""
     deferred: dict[str, media_pb2.MediaSegment] = field(default_factory=dict)
     """Tiles, with their pixels, that were left for the index: the view answers."""
+    blocked: SensoriumError | None = None
+    """Why the moderation policy keeps it out of answers and of the index."""
+
+    @property
+    def indexable(self) -> bool:
+        """Whether it is committed and not blocked."""
+        return self.asset is not None and self.blocked is None
 
     @property
     def fully_encoded(self) -> bool:

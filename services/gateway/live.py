@@ -10,6 +10,7 @@ from sensorium.media.v1 import media_pb2, upload_pb2
 from services.gateway.context import Context
 from services.gateway.events import TurnEvents
 from services.gateway.ledger import Ledger
+from services.gateway.moderation import Moderation
 from services.gateway.perception import (
     READING_TASKS,
     EncodeEvent,
@@ -37,6 +38,7 @@ class LiveMedia:
         ledger: Ledger,
         events: TurnEvents,
         clock: TurnClock,
+        moderation: Moderation,
     ) -> None:
         self.context = context
         self.ledger = ledger
@@ -44,6 +46,7 @@ class LiveMedia:
         self._perception = perception
         self._events = events
         self._clock = clock
+        self._moderation = moderation
         self._announced: set[str] = set()
         self._finished: set[str] = set()
         self._more = asyncio.Event()
@@ -108,6 +111,7 @@ class LiveMedia:
     async def _on_encode(self, event: EncodeEvent) -> None:
         self._clock.stage("encode")
         self.ledger.note_encode(event)
+        await self._moderation.media(self.ledger.of_segment, event)
         kind = event.WhichOneof("event")
         if kind == "embedding":
             await self.context.vector(event.embedding.segment_id, event.embedding.embedding)
@@ -134,6 +138,7 @@ class LiveMedia:
         """OCR of pictures not read yet: where the question, known late, asks for
         writing, and where nothing else was recognised in a picture."""
         wanted = needs_writing(question)
+        config = encode_config(READING_TASKS, moderated=self._moderation.categories)
         if wanted:
             await self.until_complete()
         evidence = []
@@ -143,10 +148,9 @@ class LiveMedia:
                 continue
             tiles = entry.deferred.values() if wanted else ()
             pictures = each([*entry.unread.values(), *tiles])
-            async for event in encode_segments(
-                stages, scope, encode_config(READING_TASKS), pictures
-            ):
+            async for event in encode_segments(stages, scope, config, pictures):
                 self._clock.stage("encode")
+                await self._moderation.media(self.ledger.of_segment, event)
                 if observation := entry.note_reading(event):
                     evidence.append(entry.recall(observation))
         return evidence

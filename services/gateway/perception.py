@@ -36,10 +36,21 @@ ALL_TASKS: Tasks = (*ANSWER_TASKS, *READING_TASKS)
 
 
 def encode_config(
-    tasks: Tasks, language: str = "", *, word_times: bool = False, bulk: bool = False
+    tasks: Tasks,
+    language: str = "",
+    *,
+    word_times: bool = False,
+    bulk: bool = False,
+    moderated: Sequence[str] = (),
 ) -> encode_pb2.EncodeConfig:
-    """Options of an encode call."""
-    return encode_pb2.EncodeConfig(tasks=tasks, language=language, word_times=word_times, bulk=bulk)
+    """Options of an encode call; ``moderated`` are the categories in which segments are scored."""
+    return encode_pb2.EncodeConfig(
+        tasks=(*tasks, encode_pb2.ENCODE_TASK_MODERATE) if moderated else tasks,
+        language=language,
+        word_times=word_times,
+        bulk=bulk,
+        moderation_categories=moderated,
+    )
 
 
 class Perception:

@@ -15,6 +15,7 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium.generate.v1 import generate_pb2
 from sensorium.media.v1 import media_pb2
 
+from services.gateway.answer import AnswerRelay
 from services.gateway.catalogue import canonical_id, get_asset, get_assets
 from services.gateway.context import Context, statements
 from services.gateway.events import FINISH_REASONS, TurnEvents, timings
@@ -23,6 +24,7 @@ from services.gateway.grounding import tells
 from services.gateway.indexing import Indexer
 from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.live import LiveMedia
+from services.gateway.moderation import Moderation
 from services.gateway.perception import (
     ALL_TASKS,
     ANSWER_TASKS,
@@ -31,6 +33,7 @@ from services.gateway.perception import (
     ingest_config,
     open_perception,
 )
+from services.gateway.policy import Policies
 from services.gateway.question import check_length, check_question, needs_writing
 from services.gateway.recall import recalled_evidence, stored_evidence
 from services.gateway.stages import Stages
@@ -38,7 +41,7 @@ from services.gateway.timings import TurnClock
 from services.gateway.verification import cite_verified
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, StageStream, call_stage
-from services.runtime.errors import InternalFailure, NotFound
+from services.runtime.errors import InternalFailure, NotFound, SensoriumError
 from services.runtime.settings import Settings
 
 TurnMessage = gateway_pb2.StreamingConverseRequest
@@ -72,6 +75,7 @@ class Walk:
     stages: Stages
     indexer: Indexer
     settings: Settings
+    policies: Policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ class Turn:
         self._scope = scope
         self._options = options
         self._events = events
+        policy = walk.policies.of(scope.tenant_id)
+        self._moderation = Moderation(walk.stages, scope, policy, events.moderation)
         # Short: media goes on to ingest's spool, which never waits for a decoder.
         self.messages: asyncio.Queue[TurnMessage] = asyncio.Queue(4)
         self.clock = TurnClock()
@@ -109,15 +115,18 @@ class Turn:
                 # Read from the start: what generate refuses is told before more media is taken in.
                 answering = group.create_task(self._relay_tokens(generation))
                 media = await self._take_input(calls, group, generation)
+                judging = group.create_task(self._moderation.question(self._question))
                 stored = await self._stored_assets()
                 fused = await self._fuse(calls, group, generation, media, stored)
+                await judging
                 await generation.send(_start(self._question))
                 answer, finish = await answering
                 if media:
                     # Citations rest on committed bytes.
                     await media.live.until_complete()
-                citations = await self._cite(answer, fused, stored)
-                return TurnOutcome(self._question, answer, citations, self._complete(finish, media))
+                citations = await self._cite(answer.text, fused, stored)
+                complete = self._complete(answer, finish, media)
+                return TurnOutcome(self._question, answer.text, citations, complete)
 
     # --- input: media flows on to ingest and encode while it comes -----------------
 
@@ -174,11 +183,17 @@ class Turn:
                 self._stages,
                 self._scope,
                 ingest_config(options, self._scope),
-                encode_config(ALL_TASKS if reading else ANSWER_TASKS, options.language),
+                encode_config(
+                    ALL_TASKS if reading else ANSWER_TASKS,
+                    options.language,
+                    moderated=self._moderation.categories,
+                ),
             )
         )
         fused = group.create_task(context.relay())
-        live = LiveMedia(perception, context, self.ledger, self._events, self.clock)
+        live = LiveMedia(
+            perception, context, self.ledger, self._events, self.clock, self._moderation
+        )
         live.start(group)
         return _Media(live, fused)
 
@@ -255,27 +270,24 @@ class Turn:
 
     async def _relay_tokens(
         self, generation: StageStream[Any, Any]
-    ) -> tuple[str, generate_pb2.Complete]:
-        answer: list[str] = []
+    ) -> tuple[AnswerRelay, generate_pb2.Complete]:
+        answer = AnswerRelay(self._events, self._moderation, self.clock)
         complete: generate_pb2.Complete | None = None
         async for event in generation:
             kind = event.WhichOneof("event")
-            if kind == "token":
-                self.clock.token()
+            if kind == "token" and not answer.blocked:
                 self.clock.stage("generate")
-                answer.append(event.token.text)
-                await self._events.send(
-                    token=gateway_pb2.TokenChunk(
-                        text=event.token.text, token_count=event.token.token_count
-                    )
-                )
+                await answer.add(event.token)
+                if answer.blocked:
+                    await _stop(generation)
             elif kind == "complete":
                 complete = event.complete
         if complete is None:
             raise InternalFailure(
                 "STAGE_ENDED", "generate ended without an answer.", subject="generate"
             )
-        return "".join(answer), complete
+        await answer.finish()
+        return answer, complete
 
     async def _cite(
         self,
@@ -299,7 +311,7 @@ class Turn:
         return citations
 
     def _complete(
-        self, finish: generate_pb2.Complete, media: _Media | None
+        self, answer: AnswerRelay, finish: generate_pb2.Complete, media: _Media | None
     ) -> gateway_pb2.TurnComplete:
         segment_count = self.ledger.segment_count
         usage = gateway_pb2.Usage(
@@ -313,7 +325,9 @@ class Turn:
             cache_hit_count=media.live.cache_hit_count if media else 0,
         )
         return gateway_pb2.TurnComplete(
-            finish_reason=FINISH_REASONS[finish.finish_reason],
+            finish_reason=gateway_pb2.TURN_FINISH_REASON_CONTENT_FILTER
+            if answer.blocked
+            else FINISH_REASONS[finish.finish_reason],
             usage=usage,
             timings=timings(self.clock, segment_count),
         )
@@ -323,3 +337,10 @@ def _start(question: str) -> generate_pb2.StreamingGenerateRequest:
     return generate_pb2.StreamingGenerateRequest(
         start=generate_pb2.GenerateStart(question=question)
     )
+
+
+async def _stop(generation: StageStream[Any, Any]) -> None:
+    """Free the slot. The stage still tells what was used."""
+    # One that has just ended needs no cancel.
+    with contextlib.suppress(SensoriumError):
+        await generation.send(generate_pb2.StreamingGenerateRequest(cancel=generate_pb2.Cancel()))

@@ -7,6 +7,7 @@ from sensorium.gateway.v1 import gateway_pb2_grpc
 from services.gateway.admission import Admission
 from services.gateway.indexing import Indexer
 from services.gateway.pipeline import Walk
+from services.gateway.policy import load_policies
 from services.gateway.service import GatewayServicer
 from services.gateway.stages import connect, wait_until_serving
 from services.runtime import telemetry
@@ -23,10 +24,11 @@ def build(settings: Settings) -> Stage:
 def assemble(settings: Settings, admission: Admission) -> Stage:
     """The gateway behind an admission, which the caller may then observe."""
     background: list[asyncio.Task[None]] = []
+    policies = load_policies(settings.moderation_file)
     stages = connect(settings)
-    indexer = Indexer(stages)
+    indexer = Indexer(stages, policies)
     servicer = GatewayServicer(
-        Walk(stages, indexer, settings), admission, telemetry.remember_spans(settings)
+        Walk(stages, indexer, settings, policies), admission, telemetry.remember_spans(settings)
     )
 
     async def start() -> None:

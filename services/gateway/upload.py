@@ -9,6 +9,7 @@ from sensorium.ingest.v1 import ingest_pb2
 from services.gateway.events import perception_events
 from services.gateway.indexing import outcome
 from services.gateway.ledger import Ledger
+from services.gateway.moderation import Moderation
 from services.gateway.perception import (
     ALL_TASKS,
     EncodeEvent,
@@ -44,6 +45,8 @@ class Upload:
         self._config = config
         self._emit = emit
         self._ledger = Ledger(reading=True)
+        policy = walk.policies.of(scope.tenant_id)
+        self._moderation = Moderation(walk.stages, scope, policy, self._tell)
         self._summary = gateway_pb2.UploadSummary()
         self._submitted: set[str] = set()
 
@@ -58,7 +61,9 @@ class Upload:
             self._walk.stages,
             self._scope,
             ingest_config(options, self._scope),
-            encode_config(ALL_TASKS, options.language, bulk=True),
+            encode_config(
+                ALL_TASKS, options.language, bulk=True, moderated=self._moderation.categories
+            ),
         )
         try:
             async with perception as opened, asyncio.TaskGroup() as group:
@@ -71,8 +76,9 @@ class Upload:
         finally:
             # What is committed gets indexed, even when the client is gone.
             for entry in self._ledger.assets.values():
-                if entry.asset and entry.info.asset_id not in self._submitted:
+                if entry.indexable and entry.info.asset_id not in self._submitted:
                     self._walk.indexer.submit(entry, self._scope, options.language)
+        self._summary.asset_count = sum(entry.indexable for entry in self._ledger.assets.values())
         await self._emit(UploadEvent(summary=self._summary))
 
     async def _forward(
@@ -89,7 +95,6 @@ class Upload:
         self._ledger.note_ingest(event)
         kind = event.WhichOneof("event")
         if kind == "asset":
-            self._summary.asset_count += 1
             self._summary.received_bytes += event.asset.size_bytes
         await self._show(event)
         if kind in ("asset", "segments_complete"):
@@ -97,9 +102,17 @@ class Upload:
 
     async def _on_encode(self, event: EncodeEvent, group: asyncio.TaskGroup) -> None:
         entry = self._ledger.note_encode(event)
+        try:
+            await self._moderation.media(self._ledger.of_segment, event)
+        except SensoriumError as error:
+            # The other assets go on.
+            await self._emit(UploadEvent(item_error=item_error(error.subject, error)))
         await self._show(event)
         if entry and event.WhichOneof("event") == "segment_complete":
             self._index_if_known(entry.info.asset_id, group)
+
+    async def _tell(self, found: gateway_pb2.Moderation) -> None:
+        await self._emit(UploadEvent(moderation=found))
 
     async def _show(self, event: IngestEvent | EncodeEvent) -> None:
         for fields in perception_events(self._ledger, event):
@@ -108,7 +121,7 @@ class Upload:
     def _index_if_known(self, asset_id: str, group: asyncio.TaskGroup) -> None:
         """Index an asset as soon as it is both committed and fully perceived."""
         entry = self._ledger.assets[asset_id]
-        if entry.asset and entry.fully_encoded and asset_id not in self._submitted:
+        if entry.indexable and entry.fully_encoded and asset_id not in self._submitted:
             self._submitted.add(asset_id)
             job = self._walk.indexer.submit(entry, self._scope, self._config.perception.language)
             group.create_task(self._tell_indexed(asset_id, job))

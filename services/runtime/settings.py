@@ -102,6 +102,10 @@ class Settings(BaseSettings):
     question_characters_max: int = Field(8000, ge=1)
     """Longest question."""
 
+    # --- Moderation ---------------------------------------------------------------
+    moderation_file: Path | None = None
+    """JSON file of what each tenant wants blocked or flagged; unset: nothing is moderated."""
+
     # --- Streams ------------------------------------------------------------------
     connection_window_bytes: int = Field(1 << 20, ge=1 << 16)
     """HTTP/2 look-ahead a stream; raise it for uploads over a long fat network."""

@@ -884,6 +884,8 @@ class StreamingConverseResponse(_message.Message):
       4. after end_turn: evidence, token, token ..., citation ..., turn_complete
       5. asset_indexed: the asset can be searched
       6. after the client's half-close: summary
+    Where the tenant has a moderation policy, moderation comes as soon as something
+    reaches a threshold; if it blocks the question or an asset, error is next.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -1,0 +1,79 @@
+"""A rule that blocks is never passed by because its classifier failed."""
+
+from typing import cast
+
+import pytest
+from sensorium.encode.v1 import encode_pb2
+from sensorium.gateway.v1 import gateway_pb2
+from sensorium.media.v1 import media_pb2, moderation_pb2
+
+from services.gateway.ledger import AssetEntry
+from services.gateway.moderation import Moderation
+from services.gateway.policy import Action, Policy, Rule
+from services.gateway.stages import Stages
+from services.runtime.calls import CallScope
+from services.runtime.errors import InternalFailure, InvalidInput
+
+SEGMENT = "a/view/0"
+
+
+class Judging:
+    """One picture under a rule."""
+
+    def __init__(self, action: Action) -> None:
+        self.told: list[gateway_pb2.Moderation] = []
+        self.entry = AssetEntry(media_pb2.AssetInfo(asset_id="a", name="photo.jpg"))
+        self.entry.segments[SEGMENT] = media_pb2.MediaSegment(segment_id=SEGMENT, asset_id="a")
+        policy = Policy(input={"sexual": Rule(action, 0.5)})
+        no_stages = cast(Stages, None)
+        self.moderation = Moderation(no_stages, CallScope(), policy, self._tell)
+
+    async def _tell(self, found: gateway_pb2.Moderation) -> None:
+        self.told.append(found)
+
+    async def scored(self, score: float) -> None:
+        found = moderation_pb2.ModerationScore(category="sexual", score=score)
+        result = moderation_pb2.ModerationResult(scores=[found])
+        await self._note(moderation=encode_pb2.SegmentModeration(segment_id=SEGMENT, result=result))
+
+    async def complete(self) -> None:
+        await self._note(segment_complete=encode_pb2.SegmentComplete(segment_id=SEGMENT))
+
+    async def _note(self, **event: object) -> None:
+        response = encode_pb2.StreamingEncodeResponse(**event)  # type: ignore[arg-type]
+        await self.moderation.media(lambda _: self.entry, response)
+
+
+async def test_what_was_not_judged_is_not_let_through() -> None:
+    judging = Judging(Action.BLOCK)
+    with pytest.raises(InternalFailure, match="CONTENT_NOT_JUDGED"):
+        await judging.complete()
+    assert judging.entry.blocked
+
+
+async def test_what_is_read_later_must_be_judged_again() -> None:
+    judging = Judging(Action.BLOCK)
+    await judging.scored(0.1)
+    await judging.complete()
+    with pytest.raises(InternalFailure, match="CONTENT_NOT_JUDGED"):
+        await judging.complete()
+
+
+async def test_a_flag_needs_no_judgement_and_is_told_once() -> None:
+    judging = Judging(Action.FLAG)
+    await judging.complete()
+    for _ in range(2):
+        await judging.scored(0.6)
+        await judging.complete()
+    assert [found.score.category for found in judging.told] == ["sexual"]
+    assert judging.entry.blocked is None
+
+
+async def test_a_blocked_asset_is_told_of_once_and_marked() -> None:
+    judging = Judging(Action.BLOCK)
+    with pytest.raises(InvalidInput, match=r"photo\.jpg: sexual 0\.50"):
+        await judging.scored(0.5)
+    await judging.scored(0.9)
+    await judging.complete()
+    assert len(judging.told) == 1
+    assert not judging.entry.indexable
