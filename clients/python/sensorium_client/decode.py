@@ -285,6 +285,18 @@ def _token(message: gateway_pb2.TokenChunk, turn_id: str) -> events.Token:
     return events.Token(turn_id=turn_id, text=message.text, token_count=message.token_count)
 
 
+def _moderation(message: gateway_pb2.Moderation, turn_id: str) -> events.Moderation:
+    return events.Moderation(
+        turn_id=turn_id,
+        part=_word(gateway_pb2.ModeratedPart.Name(message.part), "MODERATED_PART_"),
+        asset_id=message.asset_id,
+        locator=_locator(message.locator),
+        category=message.score.category,
+        score=_rounded(message.score.score),
+        action=_word(gateway_pb2.ModerationAction.Name(message.action), "MODERATION_ACTION_"),
+    )
+
+
 def _turn_complete(message: gateway_pb2.TurnComplete, turn_id: str) -> events.TurnComplete:
     reason = gateway_pb2.TurnFinishReason.Name(message.finish_reason)
     return events.TurnComplete(
@@ -340,6 +352,7 @@ _DECODERS: dict[type[Message], Callable[[Any, str], events.Event]] = {
     gateway_pb2.EvidenceWeights: _evidence_weights,
     gateway_pb2.TokenChunk: _token,
     gateway_pb2.Citation: citation,
+    gateway_pb2.Moderation: _moderation,
     gateway_pb2.TurnComplete: _turn_complete,
     gateway_pb2.AssetIndexed: _asset_indexed,
     stream_pb2.ItemError: _item_failed,

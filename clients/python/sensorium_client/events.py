@@ -3,8 +3,8 @@
 Every event has a ``type``, the word that ``sensorium --json`` prints:
 
     ready upload_opened chunk_ack asset_info progress transcript asset evidence
-    token citation turn_complete asset_indexed item_error go_away summary
-    upload_summary                                   told by the server
+    token citation moderation turn_complete asset_indexed item_error go_away
+    summary upload_summary                           told by the server
     already_stored                                   told by this client
 """
 
@@ -305,12 +305,28 @@ class Citation(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Moderation(Event):
+    """Something reached a threshold of the server's moderation policy."""
+
+    type: ClassVar[str] = "moderation"
+    part: str
+    """"question", "asset" or "answer"."""
+    asset_id: str
+    locator: Locator
+    category: str
+    """Such as "toxic" or "sexual"."""
+    score: float
+    action: str
+    """"flag" (it is told, no more) or "block" (an error, or the end of the answer, follows)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TurnComplete(Event):
     """A turn is over."""
 
     type: ClassVar[str] = "turn_complete"
     finish_reason: str
-    """"stop", "length" or "cancelled"."""
+    """"stop", "length", "cancelled" or "content_filter"."""
     usage: Usage
     timings: Timings
 

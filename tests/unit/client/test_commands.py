@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sensorium.gateway.v1 import gateway_pb2 as pb
-from sensorium.media.v1 import media_pb2
+from sensorium.media.v1 import media_pb2, moderation_pb2
 
 from tests.unit.client.fake_gateway import (
     Context,
@@ -196,3 +196,36 @@ def test_every_command_explains_itself(name: str) -> None:
     assert result.exit_code == 0
     if name not in ("doctor", "demo"):
         assert f"sensorium {name} " in result.output
+
+
+async def test_ask_shows_what_was_flagged_and_why_the_answer_stopped(
+    address: str, gateway: FakeGateway
+) -> None:
+    async def flagged(
+        gateway: FakeGateway, requests: ConverseRequests, context: Context
+    ) -> ConverseResponses:
+        response = pb.StreamingConverseResponse
+        info = media_pb2.AssetInfo(asset_id="a1", name="photo.jpg")
+        yield response(asset_info=info)
+        found = pb.Moderation(
+            part=pb.MODERATED_PART_ASSET,
+            asset_id="a1",
+            score=moderation_pb2.ModerationScore(category="sexual", score=0.5),
+            action=pb.MODERATION_ACTION_FLAG,
+        )
+        yield response(moderation=found)
+        reason = pb.TURN_FINISH_REASON_CONTENT_FILTER
+        yield response(turn_complete=pb.TurnComplete(finish_reason=reason))
+        yield response(summary=pb.ConverseSummary(turn_count=1))
+
+    gateway.converse = flagged
+    code, _, error = await run(address, "ask", "?")
+    assert code == 0
+    assert "flagged: photo.jpg (whole): sexual 0.50" in error
+    assert "stopped by the server's content filter" in error
+    _, out, _ = await run(address, "ask", "?", "--json")
+    told = {line["type"]: line for line in json_lines(out)}
+    found = told["moderation"]
+    assert (found["part"], found["asset_id"], found["action"]) == ("asset", "a1", "flag")
+    assert (found["category"], found["score"]) == ("sexual", 0.5)
+    assert told["turn_complete"]["finish_reason"] == "content_filter"

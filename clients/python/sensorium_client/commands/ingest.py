@@ -23,6 +23,7 @@ from sensorium_client import events
 from sensorium_client.client import Client
 from sensorium_client.connection import connected
 from sensorium_client.media import MediaFile
+from sensorium_client.render.answer import describe_flag
 from sensorium_client.terminal import (
     CommandError,
     JsonOption,
@@ -100,6 +101,7 @@ class _Tally:
     known: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     partial: dict[str, str] = field(default_factory=dict)
+    flagged: list[events.Moderation] = field(default_factory=list)
 
     def note(self, event: events.Event) -> None:
         """Count one event."""
@@ -114,6 +116,8 @@ class _Tally:
                 asset_id = event.item_id.partition("/")[0]
                 kind = self.failed if asset_id == event.item_id else self.partial
                 kind[asset_id] = event.message
+            case events.Moderation(action="flag"):
+                self.flagged.append(event)
 
 
 async def _show_progress(
@@ -206,3 +210,5 @@ def _print_outcome(out: Console, tally: _Tally) -> None:
     for asset_id, message in tally.partial.items():
         name = escape(tally.names.get(asset_id, asset_id))
         out.print(f"  [yellow]{name}[/]: stored, but a part could not be read: {escape(message)}")
+    for found in tally.flagged:
+        out.print(f"  {escape(describe_flag(found, tally.names))}", style="yellow")

@@ -1,5 +1,6 @@
 """An answer as it comes: what is being perceived, then the tokens, then what they rest on."""
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -9,7 +10,7 @@ from rich.status import Status
 
 from sensorium_client import events
 from sensorium_client.events import Citation, Event, TurnComplete
-from sensorium_client.render.places import citation_table, file_size
+from sensorium_client.render.places import citation_table, file_size, place
 from sensorium_client.render.timeline import print_timings
 
 
@@ -29,6 +30,7 @@ class AnswerView:
         self._received_bytes: dict[str, int] = {}
         self._segments: dict[str, tuple[int, int]] = {}
         self._heard = ""
+        self._names: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self._status.start()
@@ -49,6 +51,8 @@ class AnswerView:
         match event:
             case events.Ready():
                 self.trace_id = event.trace_id
+            case events.AssetInfo():
+                self._names[event.description.asset_id] = event.description.name
             case events.AlreadyStored():
                 self._note(f"{event.name}: the server has it, not sent again")
             case events.Progress():
@@ -73,6 +77,8 @@ class AnswerView:
                 self._out.print(event.text, end="", markup=False, soft_wrap=True)
             case events.Citation():
                 self.citations.append(event)
+            case events.Moderation(action="flag"):
+                self._note(describe_flag(event, self._names))
             case events.TurnComplete():
                 self._finish(event)
             case events.GoAway():
@@ -86,6 +92,8 @@ class AnswerView:
         self._out.print()
         if complete.finish_reason == "length":
             self._note("cut off: --max-tokens allows more")
+        elif complete.finish_reason == "content_filter":
+            self._note("stopped by the server's content filter")
         if self.citations:
             self._out.print()
             self._out.print(citation_table(self.citations))
@@ -102,6 +110,15 @@ class AnswerView:
 
     def _note(self, text: str) -> None:
         self._meanwhile.print(escape(text), style="dim")
+
+
+def describe_flag(found: events.Moderation, names: Mapping[str, str]) -> str:
+    """A flag as a line; ``names`` are those of the assets by id."""
+    part = f"the {found.part}"
+    if found.part == "asset":
+        where = place(found.locator).replace("\n", ", ")
+        part = f"{names.get(found.asset_id, found.asset_id)} ({where})"
+    return f"flagged: {part}: {found.category} {found.score:.2f}"
 
 
 def _tail(text: str, length: int = 48) -> str:
