@@ -1,7 +1,7 @@
 """Folds the groups of one asset, in order, into lines of context.
 
 Consecutive frames that show the same become one line with a span; what a tile
-of a picture repeats of its view makes no second line. Lines are ordered by
+of a picture shows again of its view makes no second line. Lines are ordered by
 their end; a line leaves the fold when it can no longer grow and no line that
 still grows can end up before it. So what has left is never changed, and the
 lines of a prefix of the groups are a prefix of the lines.
@@ -129,8 +129,8 @@ class LineFold:
     def _without_repetition(self, unit: Unit) -> Unit | None:
         """What the view of a picture showed, its tiles show again, at times less
         precisely: pieces that repeat an earlier line are added to it. Returns the
-        rest."""
-        if self.asset.modality is not Modality.IMAGE:
+        rest. Writing comes without repeats: the same words are at two places."""
+        if self.asset.modality is not Modality.IMAGE or unit.origin is Origin.OCR:
             return unit
         unsaid = []
         for piece in unit.pieces:

@@ -5,7 +5,7 @@ A position is a tuple of five integers, comparable within an asset:
 - timed (video, audio): end, then start, in nanoseconds. The end decides,
   because a thing is known only when it is over.
 - picture: the view before the tiles; tiles by row, then column; within a
-  segment captions, labels, then writing from top to bottom.
+  segment captions, labels, then writing in the order in which it was read.
 - text: first character, then last.
 """
 
@@ -41,7 +41,7 @@ def position(modality: Modality, segment: Segment, origin: Origin, locator: Loca
         chars = locator.chars or segment.locator.chars
         return (chars.start, chars.end, 0, 0, 0) if chars else (0, 0, 0, 0, 0)
     rank, top, left = _place_of_picture(segment)
-    region = locator.region
+    region = locator.region if origin is not Origin.OCR else None
     return (rank, top, left, origin_rank(origin), region.top_px if region else 0)
 
 

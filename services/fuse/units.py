@@ -126,8 +126,11 @@ def _writing(pieces: Sequence[Piece]) -> list[Unit]:
 
 
 def _order_in_segment(piece: Piece) -> tuple[int, int, int, int, int, float, tuple[str, int]]:
-    """By time, characters, then reading order; labels the surest first."""
+    """By time, characters, then region; labels the surest first, writing as it was read."""
     span, region, chars = piece.locator.span, piece.locator.region, piece.locator.chars
+    if piece.origin is Origin.OCR:
+        # Two words of a row may differ in height by a pixel: who read them knows the order.
+        region = None
     confidence = -piece.confidence if piece.origin is Origin.LABEL else 0.0
     return (
         span.end_ns if span else 0,

@@ -168,10 +168,11 @@ class Indexer:
     async def _write(self, entry: AssetEntry, scope: CallScope) -> int:
         """Send all documents of an asset to search and mark it when they are durable."""
         assert entry.asset is not None
+        documents = await asyncio.to_thread(list, entry.documents())
 
         async def requests() -> AsyncIterator[search_pb2.StreamingIndexRequest]:
             yield search_pb2.StreamingIndexRequest(config=search_pb2.IndexConfig())
-            for document in entry.documents():
+            for document in documents:
                 yield search_pb2.StreamingIndexRequest(document=document)
 
         count = 0

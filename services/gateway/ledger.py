@@ -9,6 +9,7 @@ from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import evidence_pb2, media_pb2
 from sensorium.search.v1 import search_pb2
 
+from services.gateway.page import is_writing, page_lines
 from services.runtime.errors import SensoriumError
 
 PICTURES = (
@@ -67,23 +68,33 @@ class AssetEntry:
             self.encoded.add(event.segment_complete.segment_id)
             self.deferred.pop(event.segment_complete.segment_id, None)
 
-    def note_reading(
-        self, event: encode_pb2.StreamingEncodeResponse
-    ) -> media_pb2.Observation | None:
-        """Record an event of reading; the writing found, if it is some."""
+    def note_reading(self, event: encode_pb2.StreamingEncodeResponse) -> None:
+        """Record an event of reading."""
         kind = event.WhichOneof("event")
         if kind == "segment_complete":
             self.unread.pop(event.segment_complete.segment_id, None)
-        if kind != "observation":
-            return None
-        self.observations[event.observation.observation_id] = event.observation
-        return event.observation
+        elif kind == "observation":
+            self.observations[event.observation.observation_id] = event.observation
 
     def forget_pictures(self) -> None:
         """Let go of all pixels: what they show must be perceived from the stored bytes again."""
         self.unread.clear()
         self.deferred.clear()
         self.complete = False
+
+    def writing(self) -> list[media_pb2.Observation]:
+        """The lines read so far. What the tiles of a picture and its view repeat or cut is one
+        line each; so this is final when all of them are read."""
+        lines = [each for each in self.observations.values() if is_writing(each)]
+        tiled = any(
+            each.kind == media_pb2.SEGMENT_KIND_IMAGE_TILE for each in self.segments.values()
+        )
+        return page_lines(lines, self.segments) if tiled else lines
+
+    def perceived(self) -> list[media_pb2.Observation]:
+        """All that was observed, each line of writing once."""
+        others = [each for each in self.observations.values() if not is_writing(each)]
+        return [*others, *self.writing()]
 
     def evidence(self, observation: media_pb2.Observation) -> evidence_pb2.Evidence:
         """An observation of this asset as evidence."""
@@ -109,7 +120,7 @@ class AssetEntry:
     def documents(self) -> Iterator[search_pb2.Document]:
         """What the index shall hold of this committed asset."""
         assert self.asset is not None
-        for observation in self.observations.values():
+        for observation in self.perceived():
             segment = self.segments[observation.segment_id]
             yield self._document(
                 self.evidence(observation), observation.embedding, segment.kind, self.asset

@@ -9,8 +9,9 @@ from sensorium.media.v1 import media_pb2, upload_pb2
 
 from services.gateway.context import Context
 from services.gateway.events import TurnEvents
-from services.gateway.ledger import Ledger
+from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.moderation import Moderation
+from services.gateway.page import is_writing
 from services.gateway.perception import (
     READING_TASKS,
     EncodeEvent,
@@ -49,6 +50,8 @@ class LiveMedia:
         self._moderation = moderation
         self._announced: set[str] = set()
         self._finished: set[str] = set()
+        self._pages_begun: set[str] = set()
+        self._pages_sent: set[str] = set()
         self._more = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -82,9 +85,15 @@ class LiveMedia:
 
     async def until_answerable(self) -> None:
         """Wait until all that the answer needs is known; tiles and the commit may still come."""
-        while not all(map(self.ledger.answerable, self._announced)):
+        while not all(map(self._answerable, self._announced)):
             self._more.clear()
             await self._more.wait()
+
+    def _answerable(self, asset_id: str) -> bool:
+        if not self.ledger.answerable(asset_id):
+            return False
+        info = self.ledger.assets[asset_id].info
+        return not self._is_page(info) or asset_id in self._pages_sent
 
     async def until_complete(self) -> None:
         """Wait until every asset is committed and every segment encoded that is not deferred."""
@@ -103,8 +112,10 @@ class LiveMedia:
             await self.context.segment(event.segment)
         elif kind == "segments_complete":
             entry = self.ledger.assets[event.segments_complete.asset_id]
-            if not self.ledger.answers_by_view(entry.info):
+            if entry.info.modality != media_pb2.MODALITY_IMAGE:
                 await self.context.segments_complete(event.segments_complete)
+            else:
+                await self._send_page(entry)
         await self._events.perceived(self.ledger, event)
         self._more.set()
 
@@ -116,7 +127,9 @@ class LiveMedia:
         if kind == "embedding":
             await self.context.vector(event.embedding.segment_id, event.embedding.embedding)
         elif kind == "observation":
-            await self.context.observation(event.observation)
+            info = self.ledger.of_segment(event.observation.segment_id).info
+            if not (self._is_page(info) and is_writing(event.observation)):
+                await self.context.observation(event.observation)
         elif kind == "segment_complete":
             await self._segment_encoded(event.segment_complete.segment_id)
         elif kind == "summary":
@@ -127,10 +140,29 @@ class LiveMedia:
     async def _segment_encoded(self, segment_id: str) -> None:
         self._clock.segment_encoded()
         await self.context.segment_encoded(segment_id)
-        info = self.ledger.of_segment(segment_id).info
-        if self.ledger.answers_by_view(info):
-            complete = upload_pb2.SegmentsComplete(asset_id=info.asset_id)
+        entry = self.ledger.of_segment(segment_id)
+        if self.ledger.answers_by_view(entry.info):
+            complete = upload_pb2.SegmentsComplete(asset_id=entry.info.asset_id)
             await self.context.segments_complete(complete)
+        else:
+            await self._send_page(entry)
+
+    def _is_page(self, info: media_pb2.AssetInfo) -> bool:
+        """Whether writing is read in an asset's view and tiles, to be told when all is read:
+        until then any line may turn out to be a part of another."""
+        return info.modality == media_pb2.MODALITY_IMAGE and not self.ledger.answers_by_view(info)
+
+    async def _send_page(self, entry: AssetEntry) -> None:
+        """Send the lines of a picture, and that it is over, once all of it is read."""
+        asset_id = entry.info.asset_id
+        if not (self._is_page(entry.info) and entry.fully_encoded) or asset_id in self._pages_begun:
+            return
+        self._pages_begun.add(asset_id)
+        lines = await asyncio.to_thread(entry.writing)
+        await self.context.recalled(map(entry.recall, lines))
+        await self.context.segments_complete(upload_pb2.SegmentsComplete(asset_id=asset_id))
+        self._pages_sent.add(asset_id)
+        self._more.set()
 
     async def read_late(
         self, stages: Stages, scope: CallScope, question: str
@@ -141,16 +173,18 @@ class LiveMedia:
         config = encode_config(READING_TASKS, moderated=self._moderation.categories)
         if wanted:
             await self.until_complete()
-        evidence = []
+        evidence: list[fuse_pb2.RecalledEvidence] = []
         for entry in self.ledger.assets.values():
             unnamed = entry.info.modality == media_pb2.MODALITY_IMAGE and not entry.observations
             if not (wanted or unnamed):
                 continue
             tiles = entry.deferred.values() if wanted else ()
-            pictures = each([*entry.unread.values(), *tiles])
-            async for event in encode_segments(stages, scope, config, pictures):
+            pictures = [*entry.unread.values(), *tiles]
+            if not pictures:
+                continue
+            async for event in encode_segments(stages, scope, config, each(pictures)):
                 self._clock.stage("encode")
                 await self._moderation.media(self.ledger.of_segment, event)
-                if observation := entry.note_reading(event):
-                    evidence.append(entry.recall(observation))
+                entry.note_reading(event)
+            evidence += map(entry.recall, await asyncio.to_thread(entry.writing))
         return evidence

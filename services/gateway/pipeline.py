@@ -240,7 +240,8 @@ class Turn:
             if entry.asset and needs_writing(self._question):
                 # What is written in it is read by its index job.
                 await self._indexer.settled(entry.asset, self._scope)
-            await context.recalled(map(entry.recall, entry.observations.values()))
+            perceived = await asyncio.to_thread(entry.perceived)
+            await context.recalled(map(entry.recall, perceived))
         await context.recalled(
             await stored_evidence(self._stages, self._indexer, self._scope, stored)
         )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.fuse.lines import Line
-from services.fuse.model import Asset, Origin, Piece, Segment
+from services.fuse.model import Asset, Locator, Origin, Piece, Region, Segment
 from services.fuse.timeline import Timeline
 from services.runtime.errors import InvalidInput, OutOfOrder, SensoriumError
 from tests.unit.fuse.builders import (
@@ -148,16 +148,11 @@ def test_what_a_tile_repeats_of_the_view_makes_no_second_line() -> None:
     timeline.add_asset(picture)
     for cut in (view(picture), tile(picture, 0), tile(picture, 1)):
         timeline.add_segment(cut)
-        timeline.add_piece(piece(cut, Origin.OCR, "EXIT"))
         timeline.add_piece(piece(cut, Origin.LABEL, "door"))
-    timeline.add_piece(piece(tile(picture, 1), Origin.OCR, "Platform 9", 1))
+    timeline.add_piece(piece(tile(picture, 1), Origin.LABEL, "window", 1))
     lines = list(timeline.finish())
-    assert texts(lines) == [
-        "photo.jpg seen: door",
-        "photo.jpg reads: EXIT",
-        "photo.jpg reads: Platform 9",
-    ]
-    assert [len(line.pieces) for line in lines] == [3, 3, 1]
+    assert texts(lines) == ["photo.jpg seen: door", "photo.jpg seen: window"]
+    assert [len(line.pieces) for line in lines] == [3, 1]
 
 
 def test_what_a_tile_says_less_precisely_than_the_view_makes_no_second_line() -> None:
@@ -197,13 +192,16 @@ def test_what_a_tile_says_surely_is_not_lost_in_a_guess_about_the_view() -> None
     ]
 
 
-def test_writing_that_holds_the_words_of_other_writing_is_read_as_well() -> None:
-    timeline, picture = Timeline(), photo()
-    timeline.add_asset(picture)
-    for cut, words in {view(picture): "Exit to platform 9", tile(picture, 0): "Exit"}.items():
-        timeline.add_segment(cut)
-        timeline.add_piece(piece(cut, Origin.OCR, words))
-    assert len(list(timeline.finish())) == 2
+def test_what_is_written_at_two_places_is_read_twice_and_in_the_order_of_reading() -> None:
+    timeline, receipt = Timeline(), photo(name="receipt.jpg")
+    timeline.add_asset(receipt)
+    timeline.add_segment(view(receipt))
+    # The price stands a pixel higher than the word on its left.
+    read = [("Bread", 0, 11), ("2.40", 500, 10), ("Milk", 0, 41), ("2.40", 500, 40)]
+    for index, (words, left, top) in enumerate(read):
+        place = Locator(region=Region(left, top, 100, 20))
+        timeline.add_piece(piece(view(receipt), Origin.OCR, words, index, locator=place))
+    assert texts(list(timeline.finish())) == ["receipt.jpg reads: Bread / 2.40 / Milk / 2.40"]
 
 
 def test_lines_of_writing_share_a_line_up_to_a_length() -> None:

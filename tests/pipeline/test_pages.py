@@ -1,0 +1,55 @@
+"""Writing on pictures with more pixels than a model sees at once."""
+
+from pathlib import Path
+
+import pytest
+from sensorium_client import Client
+from sensorium_client.media import file_sha256
+
+from tests.pages import PrintedLine, draw_page
+from tests.pipeline.test_walk import ask
+
+# Tiles of a 4K page end at 1234, 1372, 2468 and 2606 px across, at 1023 and 1137 px down.
+LINES = (
+    PrintedLine("QUARTERLY REPORT OF THE HARBOUR OFFICE", 1100, 120, 72),
+    PrintedLine("Invoice 70113 was paid late", 300, 420, 16),
+    PrintedLine("Berth 14 is closed until the crane has been repaired in May", 1000, 520, 20),
+    PrintedLine("Visitors sign the book at the gate", 2480, 640, 18),
+    PrintedLine("Lamps are lit at dusk", 400, 1040, 24),
+    PrintedLine("The pilot boat Marguerite leaves the northern pier at six", 1150, 1060, 40),
+    PrintedLine("Ballast of the Marguerite: 2,450 tonnes", 2900, 1500, 14),
+    PrintedLine("Draught at the stern: 6.2 metres", 2900, 1526, 14),
+    PrintedLine("Water taken in on 3 March", 2900, 1552, 14),
+)
+REGION_PX = 8
+"""How far a region may be from the ink: the detector leaves a margin around the letters."""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "page.png"
+    draw_page(LINES).save(path)
+    return path
+
+
+async def test_small_text_of_a_4k_page_is_read_once_and_whole(client: Client, page: Path) -> None:
+    seen = await ask(client, "What is written on the page?", [page])
+    seen.check()
+    read = [piece for piece in seen.evidence if piece.origin == "ocr"]
+    assert " / ".join(piece.text for piece in read) == " / ".join(line.text for line in LINES)
+
+
+async def test_each_line_is_found_once_and_has_its_place(client: Client, page: Path) -> None:
+    async for _ in client.upload([page]):
+        pass
+    sha256 = await file_sha256(page)
+    for line in LINES:
+        hits = await client.search(text=line.text, modalities=["image"], top_k=20)
+        (hit,) = [
+            hit for hit in hits if hit.asset_sha256 == sha256 and hit.preview_text == line.text
+        ]
+        region = hit.locator.region
+        assert region
+        right, bottom = region.left_px + region.width_px, region.top_px + region.height_px
+        found = (region.left_px, region.top_px, right, bottom)
+        assert found == pytest.approx(line.box, abs=max(REGION_PX, line.size_px // 4)), line.text
