@@ -174,7 +174,7 @@ class Encoder:
             return pack(TaskResult(b"", described, page.width_px, page.height_px))
 
         identity = (engines.ocr.description.identity, engines.text.description.identity)
-        return await self._cached(segment, options, ("read-1", *identity), compute)
+        return await self._cached(segment, options, ("read-2", *identity), compute)
 
     async def _transcript(
         self, segment: Segment, options: EncodeOptions, usage: Usage

@@ -1,6 +1,7 @@
 """Lines of text in pictures: PP-OCRv6 small by RapidOCR on ONNX Runtime."""
 
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from services.encode.segments import Box, ReadLine, ReadPage
 from services.runtime.models import ResolvedModel, resolve
 
 CONFIDENCE_MIN = 0.6
+# Below this median the page is more likely upside down than badly printed.
+_UPRIGHT_CONFIDENCE = 0.9
 # A single mark is far more often texture than text.
 _CHARACTERS_MIN = 2
 
@@ -28,7 +31,8 @@ class PaddleOcr:
         self._engine = RapidOCR(
             params={
                 "Global.log_level": "critical",
-                "Global.text_score": CONFIDENCE_MIN,
+                # What is unsure is left out below; it tells that a page is upside down.
+                "Global.text_score": 0.0,
                 "Det.model_path": str(files["PP-OCRv6_det_small.onnx"]),
                 "Rec.model_path": str(files["PP-OCRv6_rec_small.onnx"]),
                 "Cls.model_path": str(files["ch_ppocr_mobile_v2.0_cls_mobile.onnx"]),
@@ -40,7 +44,7 @@ class PaddleOcr:
         # The sessions open at first use; a stroke makes all three of them do it.
         warm = np.full((64, 256, 3), 255, np.uint8)
         warm[24:40, 40:216] = 0
-        self._engine(warm)
+        self._engine(warm, use_cls=True)
 
     @classmethod
     def load(cls, ref: str, options: LoadOptions) -> "PaddleOcr":
@@ -71,16 +75,28 @@ class PaddleOcr:
 
     def _read(self, picture: BgrPixels) -> ReadPage:
         height_px, width_px = picture.shape[:2]
-        # Typed as a union of stages; with all three of them on it is the whole result.
-        found: Any = self._engine(picture)
-        lines = [
+        lines = self._lines(picture, turning=False)
+        if lines and _median_confidence(lines) < _UPRIGHT_CONFIDENCE:
+            lines = max(lines, self._lines(picture, turning=True), key=_median_confidence)
+        sure = (line for line in lines if line.confidence >= CONFIDENCE_MIN)
+        return ReadPage(tuple(sure), width_px, height_px)
+
+    def _lines(self, picture: BgrPixels, *, turning: bool) -> list[ReadLine]:
+        """All lines; ``turning`` those that look upside down, which long ones often do to the
+        classifier: it takes every seventh line of a page for one, and then that is garbled."""
+        # Typed as a union of stages; with detection and recognition on it is the whole result.
+        found: Any = self._engine(picture, use_cls=turning)
+        return [
             ReadLine(text.strip(), float(score), _bounds(corners))
             for text, score, corners in zip(
                 found.txts or (), found.scores or (), _corners(found.boxes), strict=True
             )
-            if score >= CONFIDENCE_MIN and len(text.strip()) >= _CHARACTERS_MIN
+            if len(text.strip()) >= _CHARACTERS_MIN
         ]
-        return ReadPage(tuple(lines), width_px, height_px)
+
+
+def _median_confidence(lines: Sequence[ReadLine]) -> float:
+    return median(line.confidence for line in lines) if lines else 0.0
 
 
 def _corners(boxes: NDArray[np.float32] | None) -> Sequence[NDArray[np.float32]]:

@@ -1,6 +1,7 @@
 """What the models of the offline kit make of real media."""
 
 import asyncio
+import textwrap
 import threading
 
 import numpy as np
@@ -12,6 +13,7 @@ from services.encode.engines import Engines
 from services.encode.segments import EncodeOptions, Segment, SegmentKind, Speech, Task
 from services.runtime.cache import ResultCache
 from services.runtime.errors import InvalidInput
+from tests.pages import PrintedLine, draw_page
 from tests.unit.encode.real import as_png, picture, sign, spoken_samples
 
 
@@ -136,6 +138,33 @@ async def test_a_page_is_read_in_order(engines: Engines) -> None:
     lines = await texts(engines, picture("page.png"), Task.OCR)
     assert "Region-based segmentation" in lines[0]
     assert any("markers of the coins" in line for line in lines)
+
+
+async def test_long_lines_of_an_upright_page_are_not_turned_round(engines: Engines) -> None:
+    """The classifier of orientation takes some of these for upside down."""
+    words = (
+        "The ferry to the island leaves the harbour twice a day. In winter the sea is often too "
+        "rough, and the passengers wait in the small cafe beside the ticket office. Last Thursday "
+        "a young teacher told the captain that her suitcase was missing. He looked under every "
+        "bench, behind the engine and between the wooden boxes, but he found only an umbrella. "
+    )
+    written = textwrap.wrap(words * 2, 108)
+    page = draw_page(
+        [PrintedLine(text, 48, 240 + 38 * row, 24) for row, text in enumerate(written)],
+        (1400, 720),
+    )
+    assert await texts(engines, as_png(page), Task.OCR) == written
+
+
+async def test_a_page_that_is_upside_down_is_read_all_the_same(engines: Engines) -> None:
+    lines = [
+        PrintedLine("HARBOUR CAFE", 60, 60, 40),
+        PrintedLine("Apple cake 4.20", 60, 160, 40),
+        PrintedLine("TOTAL 24.97 EUR", 60, 260, 40),
+    ]
+    page = draw_page(lines, (640, 400)).transpose(Image.Transpose.ROTATE_180)
+    read = await texts(engines, as_png(page), Task.OCR)
+    assert set(read) == {line.text for line in lines}
 
 
 async def test_a_cat_says_nothing_to_read(engines: Engines) -> None:
