@@ -12,7 +12,7 @@ from tests.bench import machine, report
 from tests.bench.results import Benchmark, Plan, Row
 
 SPEED = ("ttft", "overlap", "ingest", "embed", "tokens", "repeat", "memory", "cancel")
-QUALITY = ("retrieval", "speech", "answers")
+QUALITY = ("reading", "retrieval", "speech", "answers")
 NAMES = (*SPEED, *QUALITY)
 REPEATS = 7
 QUICK_REPEATS = 2

@@ -1,7 +1,8 @@
-"""The word error rate counts what is wrong, missing and invented."""
+"""The error rates of words and characters count what is wrong, missing and invented."""
 
 import pytest
 
+from tests.bench.benchmarks.reading import character_error_rate
 from tests.bench.benchmarks.speech import word_error_rate, words
 
 
@@ -17,3 +18,10 @@ from tests.bench.benchmarks.speech import word_error_rate, words
 )
 def test_word_error_rate(heard: str, errors: int) -> None:
     assert word_error_rate(words("The cat sat down!"), words(heard)) == errors / 4
+
+
+@pytest.mark.parametrize(
+    ("read", "errors"), [("TOTAL 24.97", 0), ("TOTAL  24.97\n", 0), ("T0TAL 24.9", 2), ("", 11)]
+)
+def test_character_error_rate(read: str, errors: int) -> None:
+    assert character_error_rate("TOTAL 24.97", read) == errors / 11
