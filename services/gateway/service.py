@@ -171,6 +171,16 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             committed=state.committed,
         )
 
+    async def GetThumbnail(
+        self, request: gateway_pb2.GetThumbnailRequest, context: Context
+    ) -> gateway_pb2.GetThumbnailResponse:
+        """See the contract."""
+        inner = ingest_pb2.GetThumbnailRequest(asset_id=request.asset_id)
+        if request.HasField("offset"):
+            inner.offset.CopyFrom(request.offset)
+        made = await self._ingest("GetThumbnail", inner, context)
+        return gateway_pb2.GetThumbnailResponse(jpeg=made.jpeg)
+
     async def GetTrace(
         self, request: gateway_pb2.GetTraceRequest, context: Context
     ) -> gateway_pb2.GetTraceResponse:

@@ -66,7 +66,7 @@ _AUDIO_ONLY_TYPES = {"video/quicktime": "audio/mp4"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Media:
+class TimedMedia:
     """An open container and what was learned of it."""
 
     container: InputContainer
@@ -93,7 +93,7 @@ def cut_timed(
             ``UNSUPPORTED_MEDIA``.
         LimitExceeded: ``MEDIA_TOO_LONG`` or ``VIDEO_TOO_LARGE``.
     """
-    with _open(file, found, options, limits) as media:
+    with open_timed(file, found, options, limits) as media:
         yield media.info
         damage = DamageCount(file)
         sound: SoundTrack | None = None
@@ -138,7 +138,7 @@ def inspect_timed(
     file: GrowingFile, found: MediaType, options: CutOptions, limits: Limits
 ) -> MediaInfo:
     """The header, and for MP4 that the file is whole. Raises as :func:`cut_timed`."""
-    with _open(file, found, options, limits) as media:
+    with open_timed(file, found, options, limits) as media:
         info = media.info
     if found.demuxer == "mov":
         require_whole_mp4(file)
@@ -146,9 +146,16 @@ def inspect_timed(
 
 
 @contextmanager
-def _open(
-    file: GrowingFile, found: MediaType, options: CutOptions, limits: Limits
-) -> Iterator[_Media]:
+def open_timed(
+    file: GrowingFile,
+    found: MediaType,
+    options: CutOptions,
+    limits: Limits,
+    *,
+    seeking: bool = False,
+) -> Iterator[TimedMedia]:
+    """Open a container and choose its tracks; ``seeking`` in a file that is there as a whole.
+    Raises as :func:`cut_timed`."""
     layout = read_mp4_layout(file) if found.demuxer == "mov" else None
     stated_s = read_wav_duration_s(file) if found.demuxer == "wav" else None
     file.seek(0)
@@ -156,7 +163,7 @@ def _open(
     pixel_cap = {"max_pixels": str(limits.image_pixels_max)}
     try:
         container = av.open(
-            file if layout and not layout.index_first else SequentialView(file),
+            file if seeking or (layout and not layout.index_first) else SequentialView(file),
             mode="r",
             format=found.demuxer,
             options=pixel_cap,
@@ -187,7 +194,7 @@ def _examine(
     layout: Mp4Layout | None,
     stated_s: float | None,
     limits: Limits,
-) -> _Media:
+) -> TimedMedia:
     """Choose the tracks and hold what they state against the limits."""
     video = next((s for s in container.streams.video if _is_taken(s, VIDEO_CODECS)), None)
     audio = next((s for s in container.streams.audio if _is_taken(s, AUDIO_CODECS)), None)
@@ -220,7 +227,7 @@ def _examine(
         height_px=height_px,
         streamable=layout is None or layout.index_first,
     )
-    return _Media(container, video, audio, info, limit_s)
+    return TimedMedia(container, video, audio, info, limit_s)
 
 
 def _is_taken(stream: VideoStream | AudioStream, codecs: tuple[str, ...]) -> bool:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from services.ingest.growing import Cancellation, Growth
-from services.ingest.model import MediaInfo, Segment
+from services.ingest.model import MediaInfo, Modality, Segment
 from services.ingest.options import CutOptions, Limits
 from services.ingest.segmenter import Segmenter
 from services.ingest.spool import Part, PartState, Spool
 from services.ingest.store import AssetRecord, MediaStore
-from services.runtime.errors import NotFound
+from services.runtime.errors import InvalidInput, NotFound
 from services.runtime.streams import iterate_in_thread
 
 P = ParamSpec("P")
@@ -146,6 +146,43 @@ class IngestEngine:
         async with self.cutting(path, growth, "", options) as items:
             async for item in items:
                 yield record, item
+
+    async def thumbnail(self, tenant: str, asset_id: str, offset_s: float | None) -> bytes:
+        """A small JPEG of a committed asset, made when it is first asked for: most are never
+        looked at, and making them at the commit would take time from answers.
+
+        ``offset_s`` is a moment of a video; None means a frame that represents it, which is
+        kept. Those of moments are not: there is no end to them.
+
+        Raises:
+            NotFound: ``ASSET_NOT_FOUND``.
+            InvalidInput: ``NO_PICTURE`` or ``OFFSET_PAST_END``.
+        """
+        record = await self.on_disk(self.store.get, tenant, asset_id)
+        if record.info.modality not in (Modality.IMAGE, Modality.VIDEO):
+            raise InvalidInput(
+                "NO_PICTURE", "Sound and text have no picture to show.", subject=asset_id
+            )
+        if record.info.modality is Modality.VIDEO and offset_s is not None:
+            return await self._shrink(tenant, record, offset_s)
+        kept = await self.on_disk(self.store.thumbnail, tenant, record.sha256)
+        if kept is not None:
+            return kept
+        jpeg = await self._shrink(tenant, record, None)
+        await self.on_disk(self.store.keep_thumbnail, tenant, record.sha256, jpeg)
+        return jpeg
+
+    async def _shrink(self, tenant: str, record: AssetRecord, offset_s: float | None) -> bytes:
+        path = self.store.blob_path(tenant, record.sha256)
+        growth = Growth(record.size_bytes, complete=True)
+        cancel = Cancellation()
+        made = iterate_in_thread(
+            lambda: self.segmenter.thumbnail(path, growth, cancel, self.cut_options, offset_s),
+            cancel,
+            self._decoders,
+        )
+        async with contextlib.aclosing(made):
+            return await anext(made)
 
     async def upload_state(self, tenant: str, asset_id: str) -> UploadState:
         """How far an upload is. Raises NotFound ``UPLOAD_NOT_FOUND``."""

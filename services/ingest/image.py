@@ -85,6 +85,14 @@ class ImageCutter:
                     region=region,
                 )
 
+    def shrink(
+        self, file: GrowingFile, found: MediaType, limits: Limits, side_px: int
+    ) -> Image.Image:
+        """The whole picture, upright, at least ``side_px`` long where it is that large. Raises
+        as :meth:`cut`."""
+        with self._permits:
+            return _decode(file, _open(file, found, limits), side_px)
+
     def inspect(self, file: GrowingFile, found: MediaType, limits: Limits) -> MediaInfo:
         """The header only. Raises as :meth:`cut`."""
         width_px, height_px = _upright_size(_open(file, found, limits))

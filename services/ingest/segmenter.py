@@ -12,6 +12,7 @@ from services.ingest.model import MediaInfo, Modality, Segment
 from services.ingest.options import CutOptions, Limits
 from services.ingest.sniff import SNIFF_BYTES, Family, check_name, sniff
 from services.ingest.text import cut_text
+from services.ingest.thumbnail import THUMBNAIL_PX, encode_thumbnail, video_frame
 
 
 class Segmenter:
@@ -73,6 +74,25 @@ class Segmenter:
                 yield self._images.inspect(file, found, self._limits)
             else:
                 yield inspect_timed(file, found, options, self._limits)
+
+    def thumbnail(
+        self,
+        path: Path,
+        growth: Growth,
+        cancel: Cancellation,
+        options: CutOptions,
+        offset_s: float | None,
+    ) -> Iterator[bytes]:
+        """One small JPEG of a stored picture or video. Raises as :meth:`cut`, and InvalidInput
+        ``OFFSET_PAST_END``."""
+        with self._reading(path, growth, cancel) as file:
+            found = sniff(file.read_exactly(SNIFF_BYTES))
+            file.seek(0)
+            if found.family is Family.IMAGE:
+                picture = self._images.shrink(file, found, self._limits, 2 * THUMBNAIL_PX)
+            else:
+                picture = video_frame(file, found, options, self._limits, offset_s)
+            yield encode_thumbnail(picture)
 
     @contextmanager
     def _reading(self, path: Path, growth: Growth, cancel: Cancellation) -> Iterator[GrowingFile]:

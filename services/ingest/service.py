@@ -16,6 +16,7 @@ from services.ingest.model import MediaInfo
 from services.ingest.options import CutOptions
 from services.ingest.session import IngestSession
 from services.runtime.calls import tenant_id, user_id
+from services.runtime.durations import to_seconds
 from services.runtime.errors import InvalidInput
 from services.runtime.streams import duplex, open_stream
 
@@ -176,6 +177,22 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         return ingest_pb2.ListAssetsResponse(
             assets=map(convert.write_asset, records), next_page_token=next_page_token
         )
+
+    async def GetThumbnail(
+        self,
+        request: ingest_pb2.GetThumbnailRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.GetThumbnailRequest, ingest_pb2.GetThumbnailResponse
+        ],
+    ) -> ingest_pb2.GetThumbnailResponse:
+        """A small picture of an asset."""
+        offset_s = to_seconds(request.offset) if request.HasField("offset") else None
+        if offset_s is not None and offset_s < 0:
+            raise InvalidInput(
+                "OFFSET_NEGATIVE", "An offset counts from the start of the video.", subject="offset"
+            )
+        jpeg = await self._engine.thumbnail(tenant_id(context), request.asset_id, offset_s)
+        return ingest_pb2.GetThumbnailResponse(jpeg=jpeg)
 
     def _cut_options(self, sampling: media_pb2.FrameSampling, field: str) -> CutOptions:
         defaults = self._engine.cut_options

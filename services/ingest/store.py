@@ -3,6 +3,7 @@
 Layout below the root, all inside one tenant::
 
     tenants/<tenant>/media/<aa>/<sha256>         the bytes, once
+    tenants/<tenant>/thumbnails/<aa>/<sha256>.jpg    a small picture, once asked for
     tenants/<tenant>/by-sha256/<sha256>.json     id of the asset that first had them
     tenants/<tenant>/by-time/<order>-<asset id>  one empty file for each asset, newest first
     tenants/<tenant>/assets/<asset id>.json      the record; an asset exists when this does
@@ -162,6 +163,17 @@ class MediaStore:
         """Where the bytes of a committed asset lie."""
         return self._root / f"tenants/{tenant}/media/{sha256[:2]}/{sha256}"
 
+    def thumbnail(self, tenant: str, sha256: str) -> bytes | None:
+        """The small picture of an asset that was kept, None if there is none."""
+        try:
+            return bytes(self._objects.get(_thumbnail_key(tenant, sha256)).bytes())
+        except FileNotFoundError:
+            return None
+
+    def keep_thumbnail(self, tenant: str, sha256: str, jpeg: bytes) -> None:
+        """Keep the small picture of an asset, beside the bytes that it was made from."""
+        write_file(self._root / _thumbnail_key(tenant, sha256), jpeg)
+
     def _first_with(self, tenant: str, sha256: str) -> AssetRecord | None:
         if not is_sha256(sha256):
             return None
@@ -209,6 +221,10 @@ def _time_key(tenant: str, record: AssetRecord) -> str:
 
 def _mark_key(tenant: str, asset_id: str) -> str:
     return f"tenants/{tenant}/indexed/{asset_id}"
+
+
+def _thumbnail_key(tenant: str, sha256: str) -> str:
+    return f"tenants/{tenant}/thumbnails/{sha256[:2]}/{sha256}.jpg"
 
 
 def _order(record: AssetRecord) -> str:

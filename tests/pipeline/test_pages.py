@@ -1,12 +1,19 @@
 """Writing on pictures with more pixels than a model sees at once."""
 
+import dataclasses
+import io
 from pathlib import Path
 
 import pytest
+from PIL import ExifTags, Image
 from sensorium_client import Client
+from sensorium_client.errors import SensoriumClientError
+from sensorium_client.events import PixelRegion
 from sensorium_client.media import file_sha256
+from sensorium_client.samples import Samples
 
-from tests.pages import PrintedLine, draw_page
+from services.ingest.tiles import tile_regions
+from tests.pages import PX_4K, PrintedLine, draw_page
 from tests.pipeline.test_walk import ask
 
 # Tiles of a 4K page end at 1234, 1372, 2468 and 2606 px across, at 1023 and 1137 px down.
@@ -27,8 +34,12 @@ REGION_PX = 8
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("page") / "page.png"
-    draw_page(LINES).save(path)
+    """As a phone stores it: lying on its side with an EXIF orientation; and progressive."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    lying = draw_page(LINES).transpose(Image.Transpose.ROTATE_90)
+    path = tmp_path_factory.mktemp("page") / "page.jpg"
+    lying.save(path, quality=92, progressive=True, exif=exif)
     return path
 
 
@@ -52,4 +63,30 @@ async def test_each_line_is_found_once_and_has_its_place(client: Client, page: P
         assert region
         right, bottom = region.left_px + region.width_px, region.top_px + region.height_px
         found = (region.left_px, region.top_px, right, bottom)
-        assert found == pytest.approx(line.box, abs=max(REGION_PX, line.size_px // 4)), line.text
+        assert found == pytest.approx(line.box, abs=max(REGION_PX, line.size_px // 3)), line.text
+
+
+async def test_tiles_are_found_and_have_their_place(client: Client, page: Path) -> None:
+    async for _ in client.upload([page]):
+        pass
+    sha256 = await file_sha256(page)
+    hits = await client.search(text="a page of text", modalities=["image"], top_k=100)
+    found = {hit.locator.region for hit in hits if hit.asset_sha256 == sha256}
+    tiles = {PixelRegion(**dataclasses.asdict(tile)) for tile in tile_regions(*PX_4K)}
+    assert tiles <= found
+
+
+async def test_a_small_picture_of_what_is_stored(
+    client: Client, page: Path, samples: Samples
+) -> None:
+    async for _ in client.upload([page, samples.film, samples.recording]):
+        pass
+    stored = {asset.description.name: asset async for asset in client.list_assets()}
+    small = Image.open(io.BytesIO(await client.thumbnail(stored["page.jpg"].asset_id)))
+    assert small.size == (320, 180)
+    film_id = stored[samples.film.name].asset_id
+    beginning, later = [await client.thumbnail(film_id, second) for second in (0.0, 4.0)]
+    assert beginning != later
+    with pytest.raises(SensoriumClientError) as caught:
+        await client.thumbnail(stored[samples.recording.name].asset_id)
+    assert caught.value.reason == "NO_PICTURE"

@@ -292,6 +292,18 @@ class Client:
         response = await self._unary(self._stub.GetUpload, request)
         return int(response.durable_offset)
 
+    async def thumbnail(self, asset_id: str, offset_s: float | None = None) -> bytes:
+        """A small JPEG of a stored picture or video, at most 320 px wide and high.
+
+        ``offset_s`` is a moment of a video; without it, a frame that represents it. Sound and
+        text have none: that raises with the reason NO_PICTURE.
+        """
+        request = gateway_pb2.GetThumbnailRequest(asset_id=asset_id)
+        if offset_s is not None:
+            request.offset.FromMicroseconds(round(offset_s * 1e6))
+        response = await self._unary(self._stub.GetThumbnail, request)
+        return bytes(response.jpeg)
+
     async def get_trace(self, trace_id: str) -> tuple[events.Span, ...]:
         """The spans that the server recorded of a recent trace, in order of their start."""
         request = gateway_pb2.GetTraceRequest(trace_id=trace_id)

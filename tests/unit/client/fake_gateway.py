@@ -194,6 +194,14 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
             await abort(context, 5, "ASSET_UNKNOWN", "There is no such asset.", retry_s=2)
         return pb.CaptionResponse(text="A cat.", citations=[citation()])
 
+    async def GetThumbnail(
+        self, request: pb.GetThumbnailRequest, context: Context
+    ) -> pb.GetThumbnailResponse:
+        """Not a picture: which one was asked for."""
+        return pb.GetThumbnailResponse(
+            jpeg=f"{request.asset_id} {request.offset.ToMilliseconds()}".encode()
+        )
+
     async def GetTrace(self, request: pb.GetTraceRequest, context: Context) -> pb.GetTraceResponse:
         """A root and a child."""
         root = pb.Span(span_id="a" * 16, name="GatewayService/StreamingConverse", kind="server")

@@ -139,6 +139,14 @@ async def test_helpers_print_their_result(
     assert json_lines(out)
 
 
+async def test_search_writes_a_small_picture_of_each_moment(address: str, tmp_path: Path) -> None:
+    folder = tmp_path / "found"
+    code, _, _ = await run(address, "search", "lighthouse", "--thumbnails", str(folder))
+    assert code == 0
+    assert [path.name for path in folder.iterdir()] == ["01.jpg"]
+    assert (folder / "01.jpg").read_bytes() == b"a1 3500"
+
+
 @pytest.mark.parametrize(
     ("format_", "beginning"),
     [("srt", "1\n00:00:"), ("vtt", "WEBVTT\n\n00:00:"), ("json", '{\n  "text": "')],

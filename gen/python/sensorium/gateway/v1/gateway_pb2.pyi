@@ -1679,6 +1679,58 @@ class ListAssetsResponse(_message.Message):
 Global___ListAssetsResponse: _TypeAlias = ListAssetsResponse  # noqa: Y015
 
 @_typing.final
+class GetThumbnailRequest(_message.Message):
+    """Which picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """A stored asset."""
+    @_builtins.property
+    def offset(self) -> _duration_pb2.Duration:
+        """Of a video: the frame that is shown at this time from its start. Unset means
+        one that represents the video. Of a picture: nothing.
+        """
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        offset: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetThumbnailRequest: _TypeAlias = GetThumbnailRequest  # noqa: Y015
+
+@_typing.final
+class GetThumbnailResponse(_message.Message):
+    """The picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JPEG_FIELD_NUMBER: _builtins.int
+    jpeg: _builtins.bytes
+    """A JPEG, upright, at most 320 px wide and high."""
+    def __init__(
+        self,
+        *,
+        jpeg: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jpeg", b"jpeg"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetThumbnailResponse: _TypeAlias = GetThumbnailResponse  # noqa: Y015
+
+@_typing.final
 class GetUploadRequest(_message.Message):
     """Which upload."""
 

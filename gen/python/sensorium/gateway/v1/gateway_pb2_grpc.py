@@ -75,6 +75,11 @@ class GatewayServiceStub:
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsRequest.SerializeToString,
                 response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsResponse.FromString,
                 _registered_method=True)
+        self.GetThumbnail = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/GetThumbnail',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetThumbnailRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetThumbnailResponse.FromString,
+                _registered_method=True)
         self.GetUpload = channel.unary_unary(
                 '/sensorium.gateway.v1.GatewayService/GetUpload',
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetUploadRequest.SerializeToString,
@@ -156,6 +161,15 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetThumbnail(self, request, context):
+        """A small picture of a stored asset. Fails with NOT_FOUND, and with
+        INVALID_ARGUMENT for sound and text (NO_PICTURE) and an offset outside the
+        video.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUpload(self, request, context):
         """Tells where an interrupted upload goes on.
         """
@@ -213,6 +227,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.ListAssets,
                     request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsRequest.FromString,
                     response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsResponse.SerializeToString,
+            ),
+            'GetThumbnail': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetThumbnail,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetThumbnailRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetThumbnailResponse.SerializeToString,
             ),
             'GetUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUpload,
@@ -442,6 +461,33 @@ class GatewayService:
             '/sensorium.gateway.v1.GatewayService/ListAssets',
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsRequest.SerializeToString,
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetThumbnail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/GetThumbnail',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetThumbnailRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetThumbnailResponse.FromString,
             options,
             channel_credentials,
             insecure,

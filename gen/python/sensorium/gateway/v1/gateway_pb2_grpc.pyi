@@ -60,6 +60,11 @@ class GatewayServiceStub:
     """Finds stored assets by the hash of their bytes ("you need not send it")."""
     ListAssets: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListAssetsRequest, _gateway_pb2.ListAssetsResponse]
     """Lists stored assets, newest first."""
+    GetThumbnail: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetThumbnailRequest, _gateway_pb2.GetThumbnailResponse]
+    """A small picture of a stored asset. Fails with NOT_FOUND, and with
+    INVALID_ARGUMENT for sound and text (NO_PICTURE) and an offset outside the
+    video.
+    """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetUploadRequest, _gateway_pb2.GetUploadResponse]
     """Tells where an interrupted upload goes on."""
     GetTrace: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetTraceRequest, _gateway_pb2.GetTraceResponse]
@@ -99,6 +104,11 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Finds stored assets by the hash of their bytes ("you need not send it")."""
     ListAssets: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListAssetsRequest, _gateway_pb2.ListAssetsResponse]  # type: ignore[assignment]
     """Lists stored assets, newest first."""
+    GetThumbnail: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetThumbnailRequest, _gateway_pb2.GetThumbnailResponse]  # type: ignore[assignment]
+    """A small picture of a stored asset. Fails with NOT_FOUND, and with
+    INVALID_ARGUMENT for sound and text (NO_PICTURE) and an offset outside the
+    video.
+    """
     GetUpload: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetUploadRequest, _gateway_pb2.GetUploadResponse]  # type: ignore[assignment]
     """Tells where an interrupted upload goes on."""
     GetTrace: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetTraceRequest, _gateway_pb2.GetTraceResponse]  # type: ignore[assignment]
@@ -183,6 +193,17 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.ListAssetsResponse, _abc.Awaitable[_gateway_pb2.ListAssetsResponse]]:
         """Lists stored assets, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetThumbnail(
+        self,
+        request: _gateway_pb2.GetThumbnailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GetThumbnailResponse, _abc.Awaitable[_gateway_pb2.GetThumbnailResponse]]:
+        """A small picture of a stored asset. Fails with NOT_FOUND, and with
+        INVALID_ARGUMENT for sound and text (NO_PICTURE) and an offset outside the
+        video.
+        """
 
     @_abc_1.abstractmethod
     def GetUpload(

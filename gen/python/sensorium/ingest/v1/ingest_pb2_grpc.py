@@ -67,6 +67,11 @@ class IngestServiceStub:
                 request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedRequest.SerializeToString,
                 response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedResponse.FromString,
                 _registered_method=True)
+        self.GetThumbnail = channel.unary_unary(
+                '/sensorium.ingest.v1.IngestService/GetThumbnail',
+                request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetThumbnailRequest.SerializeToString,
+                response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetThumbnailResponse.FromString,
+                _registered_method=True)
         self.ListAssets = channel.unary_unary(
                 '/sensorium.ingest.v1.IngestService/ListAssets',
                 request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListAssetsRequest.SerializeToString,
@@ -132,6 +137,15 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetThumbnail(self, request, context):
+        """A small picture of a committed asset, made when it is first asked for and,
+        unless it is of a moment of a video, kept beside the bytes. Fails with NOT_FOUND, and with INVALID_ARGUMENT for
+        sound and text (NO_PICTURE) and an offset outside the video.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAssets(self, request, context):
         """Lists committed assets, newest first.
         """
@@ -171,6 +185,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.MarkIndexed,
                     request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedRequest.FromString,
                     response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedResponse.SerializeToString,
+            ),
+            'GetThumbnail': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetThumbnail,
+                    request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetThumbnailRequest.FromString,
+                    response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetThumbnailResponse.SerializeToString,
             ),
             'ListAssets': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAssets,
@@ -343,6 +362,33 @@ class IngestService:
             '/sensorium.ingest.v1.IngestService/MarkIndexed',
             sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedRequest.SerializeToString,
             sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetThumbnail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.ingest.v1.IngestService/GetThumbnail',
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetThumbnailRequest.SerializeToString,
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetThumbnailResponse.FromString,
             options,
             channel_credentials,
             insecure,

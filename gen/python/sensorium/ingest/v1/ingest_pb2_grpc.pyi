@@ -63,6 +63,11 @@ class IngestServiceStub:
     """Notes durably that the index holds all of an asset, so that nobody has to
     look again. Fails with NOT_FOUND.
     """
+    GetThumbnail: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetThumbnailRequest, _ingest_pb2.GetThumbnailResponse]
+    """A small picture of a committed asset, made when it is first asked for and,
+    unless it is of a moment of a video, kept beside the bytes. Fails with NOT_FOUND, and with INVALID_ARGUMENT for
+    sound and text (NO_PICTURE) and an offset outside the video.
+    """
     ListAssets: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListAssetsRequest, _ingest_pb2.ListAssetsResponse]
     """Lists committed assets, newest first."""
 
@@ -100,6 +105,11 @@ class IngestServiceAsyncStub(IngestServiceStub):
     MarkIndexed: _aio.UnaryUnaryMultiCallable[_ingest_pb2.MarkIndexedRequest, _ingest_pb2.MarkIndexedResponse]  # type: ignore[assignment]
     """Notes durably that the index holds all of an asset, so that nobody has to
     look again. Fails with NOT_FOUND.
+    """
+    GetThumbnail: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetThumbnailRequest, _ingest_pb2.GetThumbnailResponse]  # type: ignore[assignment]
+    """A small picture of a committed asset, made when it is first asked for and,
+    unless it is of a moment of a video, kept beside the bytes. Fails with NOT_FOUND, and with INVALID_ARGUMENT for
+    sound and text (NO_PICTURE) and an offset outside the video.
     """
     ListAssets: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListAssetsRequest, _ingest_pb2.ListAssetsResponse]  # type: ignore[assignment]
     """Lists committed assets, newest first."""
@@ -171,6 +181,17 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ingest_pb2.MarkIndexedResponse, _abc.Awaitable[_ingest_pb2.MarkIndexedResponse]]:
         """Notes durably that the index holds all of an asset, so that nobody has to
         look again. Fails with NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def GetThumbnail(
+        self,
+        request: _ingest_pb2.GetThumbnailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.GetThumbnailResponse, _abc.Awaitable[_ingest_pb2.GetThumbnailResponse]]:
+        """A small picture of a committed asset, made when it is first asked for and,
+        unless it is of a moment of a video, kept beside the bytes. Fails with NOT_FOUND, and with INVALID_ARGUMENT for
+        sound and text (NO_PICTURE) and an offset outside the video.
         """
 
     @_abc_1.abstractmethod
