@@ -62,6 +62,26 @@ def speech_like(seconds: float, pause_every_s: float = 5.0) -> npt.NDArray[np.in
     return np.clip(samples, -32768, 32767).astype(np.int16)
 
 
+def music(seconds: float) -> npt.NDArray[np.int16]:
+    """Four chords of plucked strings, a drum and a cymbal twice a second, shape (n,), int16,
+    16 kHz."""
+    time_s = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    chords = np.array([[220, 262, 330], [175, 220, 262], [262, 330, 392], [196, 247, 294]])
+    in_bar_s, drum_s, cymbal_s = time_s % 2.0, time_s % 0.5, (time_s + 0.25) % 0.5
+    notes_hz = chords[(time_s // 2.0).astype(int) % 4]
+    strings = np.sin(2 * np.pi * notes_hz * in_bar_s[:, None]).sum(1) * np.exp(-1.2 * in_bar_s)
+    drum = np.sin(2 * np.pi * (60 + 80 * np.exp(-40 * drum_s)) * drum_s) * np.exp(-25 * drum_s)
+    cymbal = np.random.default_rng(0).normal(0, 0.5, len(time_s)) * np.exp(-60 * cymbal_s)
+    sound = strings * np.minimum(in_bar_s / 0.01, 1) + 1.5 * drum + cymbal
+    return (sound / np.abs(sound).max() * 10_000).astype(np.int16)
+
+
+def noise(seconds: float, loudness: float) -> npt.NDArray[np.int16]:
+    """White noise of an RMS of ``loudness`` of 32768, shape (n,), int16, 16 kHz."""
+    samples = np.random.default_rng(1).normal(0, loudness, round(seconds * SAMPLE_RATE_HZ))
+    return np.clip(samples, -32768, 32767).astype(np.int16)
+
+
 def frame_level(index: int) -> int:
     """Grey level of frame ``index`` of a test video, so that a test can tell which one it sees."""
     return 16 + (index * 2) % 220

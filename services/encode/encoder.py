@@ -209,7 +209,7 @@ class Encoder:
             return pack(TaskResult(b"", await self._with_vectors(findings, options, usage)))
 
         identity = (engine.description.identity, self._engines.text.description.identity)
-        transform = ("transcribe-1", options.language, str(options.word_times), *identity)
+        transform = ("transcribe-2", options.language, str(options.word_times), *identity)
         return await self._cached(segment, options, transform, compute)
 
     async def _with_vectors(

@@ -13,6 +13,7 @@ from services.encode.engines import Engines
 from services.encode.segments import EncodeOptions, Segment, SegmentKind, Speech, Task
 from services.runtime.cache import ResultCache
 from services.runtime.errors import InvalidInput
+from tests import media
 from tests.pages import PrintedLine, draw_page
 from tests.unit.encode.real import as_png, picture, sign, spoken_samples
 
@@ -191,10 +192,20 @@ async def test_another_language_is_told_by_its_sound(engines: Engines) -> None:
     assert "museum" in " ".join(finding.text for finding in findings)
 
 
-@pytest.mark.parametrize("loudness", [0, 500])
-async def test_silence_and_noise_say_nothing(engines: Engines, loudness: int) -> None:
-    noise = np.random.default_rng(1).normal(0, 1, 5 * 16_000) * loudness
-    assert await texts(engines, noise.astype("<i2").tobytes(), Task.TRANSCRIBE) == []
+SOUNDS = {
+    "silence": media.noise(5, 0),
+    "quiet noise": media.noise(5, 500),
+    "loud noise": media.noise(60, 5000)[46 * 16_000 : 58 * 16_000],
+    "a tone": media.tone(5),
+    "music": media.music(10),
+}
+
+
+@pytest.mark.parametrize("language", ["en", "auto"])
+@pytest.mark.parametrize("sound", SOUNDS)
+async def test_what_is_no_speech_says_nothing(engines: Engines, sound: str, language: str) -> None:
+    payload = SOUNDS[sound].astype("<i2").tobytes()
+    assert await texts(engines, payload, Task.TRANSCRIBE, language=language) == []
 
 
 async def test_cancelled_speech_is_not_transcribed(engines: Engines) -> None:
