@@ -1,8 +1,8 @@
 """What encode works on and what it finds, in its own terms: no gRPC, no protobuf."""
 
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal
 
@@ -54,6 +54,10 @@ MODALITY_OF_KIND: dict[SegmentKind, Modality] = {
     SegmentKind.AUDIO_WINDOW: "audio",
     SegmentKind.TEXT_PASSAGE: "text",
 }
+
+
+# A voice that shares less than this with a word is that of its neighbour.
+_TOUCH_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +196,33 @@ class Speech:
 def tasks_for(kind: SegmentKind, wanted: frozenset[Task]) -> tuple[Task, ...]:
     """The wanted tasks that fit a segment, in the order of work."""
     return tuple(task for task in TASKS_OF_KIND[kind] if task in (wanted or PERCEIVING_TASKS))
+
+
+def within_voice(word: SpokenWord, voiced: Iterable[tuple[float, float]]) -> SpokenWord:
+    """A word without the silence before and after it, given where a voice is, in seconds."""
+    heard = [
+        (start, end)
+        for start, end in voiced
+        if min(end, word.end_s) - max(start, word.start_s) > _TOUCH_S
+    ]
+    if not heard:
+        return word
+    return replace(
+        word,
+        start_s=max(word.start_s, heard[0][0]),
+        end_s=min(word.end_s, heard[-1][1]),
+    )
+
+
+def in_order(words: Iterable[SpokenWord], start_s: float, end_s: float) -> tuple[SpokenWord, ...]:
+    """Words one after another within the span of what they say, however they were measured."""
+    ordered: list[SpokenWord] = []
+    for word in words:
+        begin_s = min(max(word.start_s, start_s), end_s)
+        finish_s = min(max(word.end_s, begin_s), end_s)
+        ordered.append(replace(word, start_s=begin_s, end_s=finish_s))
+        start_s = finish_s
+    return tuple(ordered)
 
 
 def place(box: Box, width_px: int, height_px: int, region: Box) -> Box:

@@ -187,6 +187,7 @@ class Turn:
                     ALL_TASKS if reading else ANSWER_TASKS,
                     options.language,
                     moderated=self._moderation.categories,
+                    word_times=options.word_times,
                 ),
             )
         )

@@ -62,7 +62,11 @@ class Upload:
             self._scope,
             ingest_config(options, self._scope),
             encode_config(
-                ALL_TASKS, options.language, bulk=True, moderated=self._moderation.categories
+                ALL_TASKS,
+                options.language,
+                word_times=options.word_times,
+                bulk=True,
+                moderated=self._moderation.categories,
             ),
         )
         try:

@@ -1,6 +1,7 @@
 """What is heard, through the whole platform: words where somebody speaks, and nowhere else."""
 
 from collections.abc import Awaitable, Callable
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,15 @@ SPEECH_S = len(SPEECH) / SAMPLE_RATE_HZ
 
 
 async def heard_live(client: Client, path: Path) -> list[events.Transcript]:
-    """The transcripts of a conversation about a file."""
-    options = AskOptions(max_tokens=4, reuse_stored=False)
+    """The transcripts of a conversation about a file, as they come."""
+    options = AskOptions(max_tokens=4, reuse_stored=False, word_times=True)
     stream = client.ask("What is said?", [path], options=options)
     return [event async for event in stream if isinstance(event, events.Transcript)]
 
 
 async def heard_stored(client: Client, path: Path) -> list[events.Transcript]:
     """The transcript of a stored file."""
-    return [line async for line in client.transcribe(path)]
+    return [line async for line in client.transcribe(path, word_times=True)]
 
 
 @pytest.mark.parametrize("hear", [heard_stored, heard_live])
@@ -46,3 +47,33 @@ async def test_noise_and_music_about_speech_say_nothing(
     for line in heard:
         assert line.span.start_s >= 60 - 0.5
         assert line.span.end_s <= 60 + SPEECH_S + 0.5
+
+
+@pytest.mark.parametrize("hear", [heard_stored, heard_live])
+async def test_a_word_is_where_it_was_said(client: Client, tmp_path: Path, hear: Hear) -> None:
+    gap = np.zeros(round(2.3 * SAMPLE_RATE_HZ), np.int16)
+    path = tmp_path / "twice.wav"
+    path.write_bytes(media.wav(np.concatenate([SPEECH, gap, SPEECH])))
+    offset_s = SPEECH_S + 2.3
+    heard = await hear(client, path)
+    for line in heard:
+        times = [time_s for word in line.words for time_s in (word.start_s, word.end_s)]
+        assert times == sorted(times)
+        assert line.span.start_s <= times[0]
+        assert times[-1] <= line.span.end_s <= offset_s + SPEECH_S
+    # Not in order here: how they are told is another test's.
+    said = sorted((word for line in heard for word in line.words), key=lambda word: word.start_s)
+    first = [word for word in said if word.end_s < offset_s]
+    second = said[len(first) :]
+    # A window may end within a word, which is misheard then.
+    spelled = [[word.text for word in copy] for copy in (first, second)]
+    same = SequenceMatcher(None, *spelled, autojunk=False).get_matching_blocks()
+    pairs = [
+        (first[block.a + index], second[block.b + index])
+        for block in same
+        for index in range(block.size)
+    ]
+    assert len(pairs) >= 0.8 * len(first)
+    for word, again in pairs:
+        assert again.start_s - offset_s == pytest.approx(word.start_s, abs=0.2)
+        assert again.end_s - offset_s == pytest.approx(word.end_s, abs=0.2)

@@ -54,6 +54,8 @@ class AskOptions:
     """Most frames sampled from one video; 0 means the server's default."""
     frame_rate_hz: float = 0.0
     """Most frames a second, at most 30; 0 leaves it to the way of sampling."""
+    word_times: bool = False
+    """Whether transcripts carry the time of every word."""
     reuse_stored: bool = True
     """Whether files that the server already has are named instead of sent."""
 
@@ -74,6 +76,7 @@ class AskOptions:
         """The part about perception, as the contract has it."""
         return gateway_pb2.PerceptionOptions(
             language=self.language,
+            word_times=self.word_times,
             frame_sampling=media_pb2.FrameSampling(
                 method=_METHODS[self.frame_sampling],
                 frame_count_max=self.frame_count_max,

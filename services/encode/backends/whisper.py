@@ -7,18 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from faster_whisper import WhisperModel
 from faster_whisper.transcribe import Segment
-from faster_whisper.vad import VadOptions
+from faster_whisper.vad import VadOptions, get_speech_timestamps
 from numpy.typing import NDArray
 
 from services.encode.backends.contract import LoadOptions, ModelDescription
 from services.encode.languages import AUTO
-from services.encode.segments import Speech, SpokenWord, Utterance
+from services.encode.segments import Speech, SpokenWord, Utterance, in_order, within_voice
 from services.runtime.errors import InvalidInput
 from services.runtime.models import ResolvedModel, resolve
 
 SAMPLE_RATE_HZ = 16_000
 # A shorter burst that the voice detector takes for speech is none: short words last 130 ms.
 _VOICE = VadOptions(min_speech_duration_ms=100)
+# For word times: whisper begins the first word where the sound that it is given begins.
+_VOICE_EXACTLY = VadOptions(min_silence_duration_ms=100, speech_pad_ms=0)
 # What whisper invents for a beat or for noise is called silence by itself, at 0.74 and above, and
 # either improbable ("You", -0.83 and below) or a loop ("I'm sorry, I'm sorry, ...", compressed 20
 # times). Speech in noise of 5 dB more than itself stays at 0.64.
@@ -103,6 +105,7 @@ class Whisper:
             vad_parameters=_VOICE,
             word_timestamps=request.word_times,
         )
+        voiced = _voiced(item.samples) if request.word_times else ()
         utterances = []
         # The model runs as this is iterated.
         for segment in segments:
@@ -110,24 +113,7 @@ class Whisper:
                 break
             if _is_invented(segment):
                 continue
-            utterances.append(
-                Utterance(
-                    text=segment.text.strip(),
-                    language=info.language,
-                    start_s=float(segment.start),
-                    end_s=max(float(segment.end), float(segment.start)),
-                    confidence=min(math.exp(segment.avg_logprob), 1.0),
-                    words=tuple(
-                        SpokenWord(
-                            word.word.strip(),
-                            float(word.start),
-                            float(word.end),
-                            min(max(float(word.probability), 0.0), 1.0),
-                        )
-                        for word in segment.words or ()
-                    ),
-                )
-            )
+            utterances.append(_utterance(segment, info.language, voiced))
         return utterances
 
     def _warm_up(self) -> None:
@@ -137,6 +123,39 @@ class Whisper:
             noise, language="en", beam_size=1, temperature=0.0, max_new_tokens=4
         )
         list(segments)
+
+
+def _voiced(samples: NDArray[np.float32]) -> list[tuple[float, float]]:
+    """Where a voice is, in seconds."""
+    return [
+        (stretch["start"] / SAMPLE_RATE_HZ, stretch["end"] / SAMPLE_RATE_HZ)
+        for stretch in get_speech_timestamps(samples, _VOICE_EXACTLY)
+    ]
+
+
+def _utterance(segment: Segment, language: str, voiced: Sequence[tuple[float, float]]) -> Utterance:
+    start_s = float(segment.start)
+    end_s = max(float(segment.end), start_s)
+    words = (
+        within_voice(
+            SpokenWord(
+                word.word.strip(),
+                float(word.start),
+                float(word.end),
+                min(max(float(word.probability), 0.0), 1.0),
+            ),
+            voiced,
+        )
+        for word in segment.words or ()
+    )
+    return Utterance(
+        text=segment.text.strip(),
+        language=language,
+        start_s=start_s,
+        end_s=end_s,
+        confidence=min(math.exp(segment.avg_logprob), 1.0),
+        words=in_order(words, start_s, end_s),
+    )
 
 
 def _is_invented(segment: Segment) -> bool:

@@ -5,7 +5,16 @@ from hypothesis import strategies as st
 
 from services.encode.codec import pack, unpack
 from services.encode.languages import LANGUAGES
-from services.encode.segments import Box, Finding, SpokenWord, Task, TaskResult, place
+from services.encode.segments import (
+    Box,
+    Finding,
+    SpokenWord,
+    Task,
+    TaskResult,
+    in_order,
+    place,
+    within_voice,
+)
 
 sizes = st.integers(1, 3000)
 boxes = st.builds(Box, st.integers(0, 3000), st.integers(0, 3000), sizes, sizes)
@@ -55,3 +64,15 @@ def test_the_languages_are_those_of_whisper() -> None:
     from faster_whisper.tokenizer import _LANGUAGE_CODES
 
     assert frozenset(_LANGUAGE_CODES) == LANGUAGES
+
+
+@given(st.lists(words, max_size=20), seconds, st.floats(0, 100))
+def test_words_follow_one_another_within_their_span(
+    said: list[SpokenWord], start_s: float, length_s: float
+) -> None:
+    silent = [within_voice(word, [(start_s, start_s + length_s)]) for word in said]
+    ordered = in_order(silent, start_s, start_s + length_s)
+    assert [word.text for word in ordered] == [word.text for word in said]
+    times = [time_s for word in ordered for time_s in (word.start_s, word.end_s)]
+    assert times == sorted(times)
+    assert all(start_s <= time_s <= start_s + length_s for time_s in times)

@@ -81,6 +81,10 @@ def ask(
         float,
         typer.Option(min=0, max=30, show_default=False, help="Most frames a second of a film."),
     ] = 0.0,
+    word_times: Annotated[
+        bool,
+        typer.Option("--word-times", help="Transcripts in --json have the time of every word."),
+    ] = False,
     pace: Annotated[
         Pace, typer.Option(help='"realtime" sends sound and film as if just being recorded.')
     ] = Pace.FULL,
@@ -121,6 +125,7 @@ def ask(
         frame_sampling=frames,
         frame_count_max=max_frames,
         frame_rate_hz=frame_rate,
+        word_times=word_times,
         reuse_stored=not (resend or sampled) and pace is Pace.FULL,
     )
     command = AskCommand(question, tuple(files or ()), options, pace, as_json, trace, server)

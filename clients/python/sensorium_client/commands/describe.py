@@ -34,7 +34,9 @@ class TranscriptFormat(enum.StrEnum):
 
 def transcribe(
     file: FileArgument,
-    words: Annotated[bool, typer.Option("--words", help="With the time of every word.")] = False,
+    words: Annotated[
+        bool, typer.Option("--word-times", "--words", help="With the time of every word.")
+    ] = False,
     language: Annotated[
         str, typer.Option(help='Of the speech, such as "de"; "auto" detects it; default "en".')
     ] = "",
@@ -53,7 +55,7 @@ def transcribe(
 
       sensorium transcribe film.mp4 --format srt > film.srt
 
-      sensorium transcribe interview.mp3 --language auto --format json --words
+      sensorium transcribe interview.mp3 --language auto --format json --word-times
 
       sensorium transcribe talk.ogg --json | jq -r .text
     """

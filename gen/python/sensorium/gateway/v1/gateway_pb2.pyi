@@ -232,8 +232,13 @@ class PerceptionOptions(_message.Message):
 
     LANGUAGE_FIELD_NUMBER: _builtins.int
     FRAME_SAMPLING_FIELD_NUMBER: _builtins.int
+    WORD_TIMES_FIELD_NUMBER: _builtins.int
     language: _builtins.str
     """ISO 639-1 code of the speech; "auto" detects it; empty means "en"."""
+    word_times: _builtins.bool
+    """Whether transcripts carry the time of every word; each window of speech then
+    takes about a tenth of a second more.
+    """
     @_builtins.property
     def frame_sampling(self) -> _media_pb2.FrameSampling:
         """Which frames of a video are looked at."""
@@ -243,10 +248,11 @@ class PerceptionOptions(_message.Message):
         *,
         language: _builtins.str = ...,
         frame_sampling: _media_pb2.FrameSampling | None = ...,
+        word_times: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling", "language", b"language"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling", "language", b"language", "word_times", b"word_times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
