@@ -10,6 +10,7 @@ from sensorium.generate.v1 import generate_pb2
 from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2
 
+from services.gateway.hearing import TranscriptOrder
 from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.timings import TurnClock
 from services.runtime.durations import to_duration
@@ -46,23 +47,32 @@ def transcript(observation: media_pb2.Observation) -> gateway_pb2.TranscriptChun
     )
 
 
-def perception_events(
-    ledger: Ledger, event: ingest_pb2.StreamingIngestResponse | encode_pb2.StreamingEncodeResponse
-) -> list[dict[str, object]]:
-    """What a client sees of an event of ingest or encode, as fields of its response."""
-    kind = event.WhichOneof("event")
-    if kind in PASSED_ON:
-        return [{kind: getattr(event, kind)}]
-    if kind in ("segment", "segments_complete"):
-        entry = ledger.assets[getattr(event, kind).asset_id]
-        return [{"progress": progress(entry)}]
-    if isinstance(event, encode_pb2.StreamingEncodeResponse):
-        if kind == "segment_complete":
-            entry = ledger.of_segment(event.segment_complete.segment_id)
+class PerceptionEvents:
+    """What a client sees of ingest and encode, in the order in which it should."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._order = TranscriptOrder()
+
+    def of(
+        self, event: ingest_pb2.StreamingIngestResponse | encode_pb2.StreamingEncodeResponse
+    ) -> list[dict[str, object]]:
+        """What is to be shown now that the ledger has this event, as fields of the response."""
+        kind = event.WhichOneof("event")
+        if kind in PASSED_ON:
+            return [{kind: getattr(event, kind)}]
+        if kind in ("segment", "segments_complete"):
+            entry = self._ledger.assets[getattr(event, kind).asset_id]
             return [{"progress": progress(entry)}]
-        if kind == "observation" and event.observation.WhichOneof("observed") == "transcript":
-            return [{"transcript": transcript(event.observation)}]
-    return []
+        if not isinstance(event, encode_pb2.StreamingEncodeResponse):
+            return []
+        shown: list[dict[str, object]] = [
+            {"transcript": transcript(observation)} for observation in self._order.take(event)
+        ]
+        if kind == "segment_complete":
+            entry = self._ledger.of_segment(event.segment_complete.segment_id)
+            shown.append({"progress": progress(entry)})
+        return shown
 
 
 def timings(clock: TurnClock, segment_count: int) -> gateway_pb2.Timings:
@@ -96,15 +106,6 @@ class TurnEvents:
     async def send(self, **event: object) -> None:
         """Send one event, given as its field of the response."""
         await self.emit(ConverseEvent(turn_id=self.turn_id, **event))  # type: ignore[arg-type]
-
-    async def perceived(
-        self,
-        ledger: Ledger,
-        event: ingest_pb2.StreamingIngestResponse | encode_pb2.StreamingEncodeResponse,
-    ) -> None:
-        """Show what concerns the client of an event of ingest or encode."""
-        for fields in perception_events(ledger, event):
-            await self.send(**fields)
 
     async def moderation(self, found: gateway_pb2.Moderation) -> None:
         """Something is unwanted."""

@@ -8,7 +8,7 @@ from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2, upload_pb2
 
 from services.gateway.context import Context
-from services.gateway.events import TurnEvents
+from services.gateway.events import PerceptionEvents, TurnEvents
 from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.moderation import Moderation
 from services.gateway.page import is_writing
@@ -46,6 +46,7 @@ class LiveMedia:
         self.cache_hit_count = 0
         self._perception = perception
         self._events = events
+        self._shown = PerceptionEvents(ledger)
         self._clock = clock
         self._moderation = moderation
         self._announced: set[str] = set()
@@ -116,7 +117,7 @@ class LiveMedia:
                 await self.context.segments_complete(event.segments_complete)
             else:
                 await self._send_page(entry)
-        await self._events.perceived(self.ledger, event)
+        await self._show(event)
         self._more.set()
 
     async def _on_encode(self, event: EncodeEvent) -> None:
@@ -134,8 +135,12 @@ class LiveMedia:
             await self._segment_encoded(event.segment_complete.segment_id)
         elif kind == "summary":
             self.cache_hit_count += event.summary.cache_hit_count
-        await self._events.perceived(self.ledger, event)
+        await self._show(event)
         self._more.set()
+
+    async def _show(self, event: IngestEvent | EncodeEvent) -> None:
+        for fields in self._shown.of(event):
+            await self._events.send(**fields)
 
     async def _segment_encoded(self, segment_id: str) -> None:
         self._clock.segment_encoded()

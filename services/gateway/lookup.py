@@ -9,6 +9,7 @@ from sensorium.media.v1 import media_pb2, upload_pb2
 from sensorium.search.v1 import search_pb2
 
 from services.gateway.catalogue import canonical_id, get_asset, list_documents
+from services.gateway.hearing import TranscriptOrder
 from services.gateway.ledger import Ledger
 from services.gateway.perception import (
     ANSWER_TASKS,
@@ -177,25 +178,11 @@ async def transcribe(
     config = encode_config(
         (encode_pb2.ENCODE_TASK_TRANSCRIBE,), request.language, word_times=request.word_times
     )
-    heard: dict[int, list[media_pb2.Observation]] = {}
-    over: set[int] = set()
-    position = 0
+    order = TranscriptOrder()
     async for event in encode_segments(stages, scope, config, windows()):
-        kind = event.WhichOneof("event")
-        if kind == "item_error":
+        if event.WhichOneof("event") == "item_error":
             raise from_item_error(event.item_error)
-        if kind == "observation":
-            heard.setdefault(_index(event.observation.segment_id), []).append(event.observation)
-        elif kind == "segment_complete":
-            over.add(_index(event.segment_complete.segment_id))
-        # Windows are recognised side by side; words are told in order.
-        while position in over:
-            for observation in heard.pop(position, []):
-                yield gateway_pb2.TranscribeResponse(
-                    span=observation.locator.span, transcript=observation.transcript
-                )
-            position += 1
-
-
-def _index(segment_id: str) -> int:
-    return int(segment_id.rsplit("/", 1)[1])
+        for observation in order.take(event):
+            yield gateway_pb2.TranscribeResponse(
+                span=observation.locator.span, transcript=observation.transcript
+            )

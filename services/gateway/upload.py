@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.ingest.v1 import ingest_pb2
 
-from services.gateway.events import perception_events
+from services.gateway.events import PerceptionEvents
 from services.gateway.indexing import outcome
 from services.gateway.ledger import Ledger
 from services.gateway.moderation import Moderation
@@ -47,6 +47,7 @@ class Upload:
         self._ledger = Ledger(reading=True)
         policy = walk.policies.of(scope.tenant_id)
         self._moderation = Moderation(walk.stages, scope, policy, self._tell)
+        self._shown = PerceptionEvents(self._ledger)
         self._summary = gateway_pb2.UploadSummary()
         self._submitted: set[str] = set()
 
@@ -119,7 +120,7 @@ class Upload:
         await self._emit(UploadEvent(moderation=found))
 
     async def _show(self, event: IngestEvent | EncodeEvent) -> None:
-        for fields in perception_events(self._ledger, event):
+        for fields in self._shown.of(event):
             await self._emit(UploadEvent(**fields))  # type: ignore[arg-type]
 
     def _index_if_known(self, asset_id: str, group: asyncio.TaskGroup) -> None:

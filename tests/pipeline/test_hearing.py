@@ -61,8 +61,8 @@ async def test_a_word_is_where_it_was_said(client: Client, tmp_path: Path, hear:
         assert times == sorted(times)
         assert line.span.start_s <= times[0]
         assert times[-1] <= line.span.end_s <= offset_s + SPEECH_S
-    # Not in order here: how they are told is another test's.
-    said = sorted((word for line in heard for word in line.words), key=lambda word: word.start_s)
+    said = [word for line in heard for word in line.words]
+    assert [word.start_s for word in said] == sorted(word.start_s for word in said)
     first = [word for word in said if word.end_s < offset_s]
     second = said[len(first) :]
     # A window may end within a word, which is misheard then.

@@ -489,7 +489,7 @@ Global___Progress: _TypeAlias = Progress  # noqa: Y015
 
 @_typing.final
 class TranscriptChunk(_message.Message):
-    """Words heard, as soon as they are known."""
+    """Words heard, as soon as they are known; those of one asset come in order of time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
