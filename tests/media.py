@@ -73,7 +73,8 @@ def music(seconds: float) -> npt.NDArray[np.int16]:
     drum = np.sin(2 * np.pi * (60 + 80 * np.exp(-40 * drum_s)) * drum_s) * np.exp(-25 * drum_s)
     cymbal = np.random.default_rng(0).normal(0, 0.5, len(time_s)) * np.exp(-60 * cymbal_s)
     sound = strings * np.minimum(in_bar_s / 0.01, 1) + 1.5 * drum + cymbal
-    return (sound / np.abs(sound).max() * 10_000).astype(np.int16)
+    samples: npt.NDArray[np.int16] = (sound / np.abs(sound).max() * 10_000).astype(np.int16)
+    return samples
 
 
 def noise(seconds: float, loudness: float) -> npt.NDArray[np.int16]:

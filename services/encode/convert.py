@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sensorium.encode.v1 import encode_pb2
 from sensorium.media.v1 import media_pb2, moderation_pb2, stream_pb2
 
-from services.encode.encoder import Moderated, Outcome, TaskDone, TaskFailed, Usage
+from services.encode.encoder import Moderated, Outcome, StreamState, TaskDone, TaskFailed
 from services.encode.segments import (
     Box,
     Finding,
@@ -191,11 +191,11 @@ def item_error(segment_id: str, error: SensoriumError) -> Event:
     return Event(item_error=stream_pb2.ItemError(item_id=segment_id, error=stream_error(error)))
 
 
-def to_summary(segment_count: int, usage: Usage) -> encode_pb2.EncodeSummary:
+def to_summary(segment_count: int, state: StreamState) -> encode_pb2.EncodeSummary:
     """The last event's content."""
     return encode_pb2.EncodeSummary(
         segment_count=segment_count,
-        cache_hit_count=usage.cache_hit_count,
-        cache_miss_count=usage.cache_miss_count,
-        compute_time=to_duration(usage.meter.compute_s),
+        cache_hit_count=state.cache_hit_count,
+        cache_miss_count=state.cache_miss_count,
+        compute_time=to_duration(state.meter.compute_s),
     )

@@ -8,6 +8,7 @@ from services.encode.codec import pack, unpack
 from services.encode.engines import Engines
 from services.encode.keys import payload_key
 from services.encode.labels import choose_labels
+from services.encode.languages import AUTO
 from services.encode.moderation import Moderator
 from services.encode.segments import (
     EncodeOptions,
@@ -20,6 +21,7 @@ from services.encode.segments import (
     TaskResult,
     tasks_for,
 )
+from services.encode.spoken import SpokenLanguages
 from services.runtime.batching import Meter
 from services.runtime.cache import TTL_S, ResultCache, cache_key
 from services.runtime.errors import InvalidInput, SensoriumError
@@ -28,12 +30,13 @@ _SAMPLE_RATE_HZ = 16_000
 
 
 @dataclass(slots=True)
-class Usage:
-    """What a caller used."""
+class StreamState:
+    """What a stream used, and what was learned of its media."""
 
     meter: Meter = field(default_factory=Meter)
     cache_hit_count: int = 0
     cache_miss_count: int = 0
+    languages: SpokenLanguages = field(default_factory=SpokenLanguages)
 
     def count(self, *, cached: bool) -> None:
         """Count a task that is done."""
@@ -74,7 +77,7 @@ class Moderated:
 
 Outcome = TaskDone | TaskFailed | Moderated
 Report = Callable[[Outcome], Awaitable[None]]
-Run = Callable[[Segment, EncodeOptions, Usage], Awaitable[tuple[TaskResult, bool]]]
+Run = Callable[[Segment, EncodeOptions, StreamState], Awaitable[tuple[TaskResult, bool]]]
 
 
 class Encoder:
@@ -86,7 +89,7 @@ class Encoder:
         self._moderator = Moderator(engines, cache)
 
     async def encode(
-        self, segment: Segment, options: EncodeOptions, usage: Usage, report: Report
+        self, segment: Segment, options: EncodeOptions, state: StreamState, report: Report
     ) -> None:
         """Runs every wanted task that fits, reporting each as it ends.
 
@@ -101,26 +104,26 @@ class Encoder:
             if not due:
                 continue
             try:
-                result, cached = await run(segment, options, usage)
+                result, cached = await run(segment, options, state)
             except SensoriumError as error:
                 for task in due:
                     await report(TaskFailed(segment, task, error))
                 continue
             found += [finding for finding in result.findings if finding.task in due]
             for task in due:
-                usage.count(cached=cached)
+                state.count(cached=cached)
                 await report(TaskDone(segment, task, _share(result, task), cached))
         if Task.MODERATE in wanted:
-            await report(await self._moderated(segment, found, options, usage))
+            await report(await self._moderated(segment, found, options, state))
 
     async def _moderated(
-        self, segment: Segment, found: list[Finding], options: EncodeOptions, usage: Usage
+        self, segment: Segment, found: list[Finding], options: EncodeOptions, state: StreamState
     ) -> Outcome:
         try:
-            scores, cached = await self._moderator.judge(segment, found, options, usage.meter)
+            scores, cached = await self._moderator.judge(segment, found, options, state.meter)
         except SensoriumError as error:
             return TaskFailed(segment, Task.MODERATE, error)
-        usage.count(cached=cached)
+        state.count(cached=cached)
         return Moderated(segment, scores, cached)
 
     def _plan(self, kind: SegmentKind) -> tuple[tuple[tuple[Task, ...], Run], ...]:
@@ -132,52 +135,52 @@ class Encoder:
         return (((Task.EMBED, Task.LABEL), self._recognition), ((Task.OCR,), self._reading))
 
     async def _passage(
-        self, segment: Segment, options: EncodeOptions, usage: Usage
+        self, segment: Segment, options: EncodeOptions, state: StreamState
     ) -> tuple[TaskResult, bool]:
         text = segment.payload.decode()
-        vector, cached = await self._text_vector(text, options, usage)
+        vector, cached = await self._text_vector(text, options, state)
         finding = Finding(Task.EMBED, text, 1.0, vector)
         return TaskResult(vector, (finding,)), cached
 
     async def _recognition(
-        self, segment: Segment, options: EncodeOptions, usage: Usage
+        self, segment: Segment, options: EncodeOptions, state: StreamState
     ) -> tuple[TaskResult, bool]:
         """The vector and the labels at once: they come from the same forward pass."""
         engines = self._engines
 
         async def compute() -> bytes:
             probabilities = await engines.classifier.run(
-                segment.payload, bulk=options.bulk, meter=usage.meter
+                segment.payload, bulk=options.bulk, meter=state.meter
             )
             findings = [
                 Finding(Task.LABEL, label.text, label.confidence)
                 for label in choose_labels(probabilities, engines.vocabulary)
             ]
             vector = engines.class_space.project(probabilities)
-            described = await self._with_vectors(findings, options, usage)
+            described = await self._with_vectors(findings, options, state)
             return pack(TaskResult(vector.tobytes(), described))
 
         identity = (engines.classifier.description.identity, engines.text.description.identity)
         return await self._cached(segment, options, ("recognise-1", *identity), compute)
 
     async def _reading(
-        self, segment: Segment, options: EncodeOptions, usage: Usage
+        self, segment: Segment, options: EncodeOptions, state: StreamState
     ) -> tuple[TaskResult, bool]:
         engines = self._engines
 
         async def compute() -> bytes:
-            page = await engines.ocr.run(segment.payload, bulk=options.bulk, meter=usage.meter)
+            page = await engines.ocr.run(segment.payload, bulk=options.bulk, meter=state.meter)
             findings = [
                 Finding(Task.OCR, line.text, line.confidence, box=line.box) for line in page.lines
             ]
-            described = await self._with_vectors(findings, options, usage)
+            described = await self._with_vectors(findings, options, state)
             return pack(TaskResult(b"", described, page.width_px, page.height_px))
 
         identity = (engines.ocr.description.identity, engines.text.description.identity)
         return await self._cached(segment, options, ("read-2", *identity), compute)
 
     async def _transcript(
-        self, segment: Segment, options: EncodeOptions, usage: Usage
+        self, segment: Segment, options: EncodeOptions, state: StreamState
     ) -> tuple[TaskResult, bool]:
         if segment.sample_rate_hz != _SAMPLE_RATE_HZ:
             raise InvalidInput(
@@ -185,12 +188,28 @@ class Encoder:
                 "Sound must have 16000 samples a second.",
                 subject="audio.sample_rate_hz",
             )
+        if options.language != AUTO:
+            return await self._utterances(segment, options, state, options.language)
+        spoken = state.languages.of(segment.asset_id)
+        if not spoken.code:
+            async with spoken.turn:
+                if not spoken.code:
+                    result, cached = await self._utterances(segment, options, state, AUTO)
+                    if result.findings:
+                        spoken.code = result.findings[0].language
+                    return result, cached
+        return await self._utterances(segment, options, state, spoken.code)
+
+    async def _utterances(
+        self, segment: Segment, options: EncodeOptions, state: StreamState, language: str
+    ) -> tuple[TaskResult, bool]:
+        # Not of the detected language: an asset is heard by one model from its start to its end.
         engine = await self._engines.speech(options.language)
 
         async def compute() -> bytes:
-            speech = Speech(segment.payload, options.language, options.word_times)
+            speech = Speech(segment.payload, language, options.word_times)
             try:
-                utterances = await engine.run(speech, bulk=options.bulk, meter=usage.meter)
+                utterances = await engine.run(speech, bulk=options.bulk, meter=state.meter)
             finally:
                 # Stops the worker if this is a cancellation; means nothing otherwise.
                 speech.cancelled.set()
@@ -206,17 +225,17 @@ class Encoder:
                 )
                 for said in utterances
             ]
-            return pack(TaskResult(b"", await self._with_vectors(findings, options, usage)))
+            return pack(TaskResult(b"", await self._with_vectors(findings, options, state)))
 
         identity = (engine.description.identity, self._engines.text.description.identity)
-        transform = ("transcribe-2", options.language, str(options.word_times), *identity)
+        transform = ("transcribe-2", language, str(options.word_times), *identity)
         return await self._cached(segment, options, transform, compute)
 
     async def _with_vectors(
-        self, findings: list[Finding], options: EncodeOptions, usage: Usage
+        self, findings: list[Finding], options: EncodeOptions, state: StreamState
     ) -> tuple[Finding, ...]:
         vectors = await asyncio.gather(
-            *(self._text_vector(finding.text, options, usage) for finding in findings)
+            *(self._text_vector(finding.text, options, state) for finding in findings)
         )
         return tuple(
             replace(finding, vector=vector)
@@ -224,13 +243,13 @@ class Encoder:
         )
 
     async def _text_vector(
-        self, text: str, options: EncodeOptions, usage: Usage
+        self, text: str, options: EncodeOptions, state: StreamState
     ) -> tuple[bytes, bool]:
         """The vector of a text as float32 little-endian, and whether it was cached."""
         engine = self._engines.text
 
         async def compute() -> bytes:
-            vector = await engine.run(text, bulk=options.bulk, meter=usage.meter)
+            vector = await engine.run(text, bulk=options.bulk, meter=state.meter)
             return vector.astype("<f4", copy=False).tobytes()
 
         key = cache_key(options.tenant, text, "text-1", engine.description.identity)

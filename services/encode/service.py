@@ -19,7 +19,7 @@ from services.encode.convert import (
     to_segment,
     to_summary,
 )
-from services.encode.encoder import Encoder, Outcome, Usage
+from services.encode.encoder import Encoder, Outcome, StreamState
 from services.encode.engines import Engines
 from services.encode.languages import AUTO, LANGUAGES
 from services.encode.segments import PERCEIVING_TASKS, EncodeOptions, Task
@@ -65,7 +65,7 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
         config, messages = await open_stream(requests)
         options = self._options(config, context)
         yield Event(ready=encode_pb2.StreamReady(effective_config=self._echo(options)))
-        usage = Usage()
+        state = StreamState()
         segment_count = 0
 
         async def body(emit: Emit[Event]) -> None:
@@ -77,14 +77,14 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
                     segment_count += 1
                     size_bytes = max(message.ByteSize(), _SEGMENT_BYTES_MIN)
                     await budget.acquire(size_bytes)
-                    encoding = self._encode(message.segment, options, usage, emit, similar)
+                    encoding = self._encode(message.segment, options, state, emit, similar)
                     task = group.create_task(encoding)
                     task.add_done_callback(lambda _, size=size_bytes: budget.release(size))  # type: ignore[misc]
 
         async with contextlib.aclosing(duplex(body)) as events:
             async for event in events:
                 yield event
-        yield Event(summary=to_summary(segment_count, usage))
+        yield Event(summary=to_summary(segment_count, state))
 
     async def Encode(
         self, request: encode_pb2.EncodeRequest, context: Context
@@ -97,12 +97,11 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
                 subject="segments",
             )
         options = self._options(request.config, context)
+        state = StreamState()
         per_segment: list[list[Event]] = [[] for _ in request.segments]
         async with asyncio.TaskGroup() as group:
             for segment, events in zip(request.segments, per_segment, strict=True):
-                encoding = self._encode(
-                    segment, options, Usage(), _appender(events), SimilarFrames()
-                )
+                encoding = self._encode(segment, options, state, _appender(events), SimilarFrames())
                 group.create_task(encoding)
         response = encode_pb2.EncodeResponse()
         for event in (event for events in per_segment for event in events):
@@ -143,7 +142,7 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
         self,
         message: media_pb2.MediaSegment,
         options: EncodeOptions,
-        usage: Usage,
+        state: StreamState,
         emit: Emit[Event],
         similar: SimilarFrames,
     ) -> None:
@@ -160,7 +159,7 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
                 for event in to_events(outcome, message, space):
                     await emit(event)
 
-            await encoder.encode(similar.resolve(segment), options, usage, report)
+            await encoder.encode(similar.resolve(segment), options, state, report)
         done = encode_pb2.SegmentComplete(segment_id=message.segment_id)
         await emit(Event(segment_complete=done))
 

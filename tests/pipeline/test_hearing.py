@@ -66,8 +66,8 @@ async def test_a_word_is_where_it_was_said(client: Client, tmp_path: Path, hear:
     first = [word for word in said if word.end_s < offset_s]
     second = said[len(first) :]
     # A window may end within a word, which is misheard then.
-    spelled = [[word.text for word in copy] for copy in (first, second)]
-    same = SequenceMatcher(None, *spelled, autojunk=False).get_matching_blocks()
+    texts = [[word.text for word in copy] for copy in (first, second)]
+    same = SequenceMatcher(a=texts[0], b=texts[1], autojunk=False).get_matching_blocks()
     pairs = [
         (first[block.a + index], second[block.b + index])
         for block in same

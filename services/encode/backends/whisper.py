@@ -85,12 +85,15 @@ class Whisper:
         return [self._transcribe(item) for item in batch]
 
     def finish(self, output: list[Utterance]) -> tuple[Utterance, ...]:
-        """The utterances that say something."""
-        return tuple(utterance for utterance in output if utterance.text)
+        """The utterances, as they cannot be changed any more."""
+        return tuple(output)
 
     def _transcribe(self, item: PreparedSpeech) -> list[Utterance]:
         request = item.request
         if not len(item.samples) or request.cancelled.is_set():
+            return []
+        if request.language == AUTO and not get_speech_timestamps(item.samples, _VOICE):
+            # The language of silence would be looked for all the same.
             return []
         segments, info = self._model.transcribe(
             item.samples,
@@ -167,7 +170,6 @@ def _is_invented(segment: Segment) -> bool:
     """
     if not any(character.isalnum() for character in segment.text):
         return True
-    return segment.no_speech_prob > _NO_SPEECH_MIN and (
-        segment.avg_logprob < _LOG_PROBABILITY_MIN
-        or segment.compression_ratio > _COMPRESSION_RATIO_MAX
-    )
+    improbable = segment.avg_logprob < _LOG_PROBABILITY_MIN
+    in_a_loop = segment.compression_ratio > _COMPRESSION_RATIO_MAX
+    return bool(segment.no_speech_prob > _NO_SPEECH_MIN and (improbable or in_a_loop))

@@ -1,11 +1,12 @@
 """The walk of a segment through tasks and cache, with fakes for models."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from services.encode.encoder import Encoder, Outcome, TaskDone, TaskFailed, Usage
+from services.encode.encoder import Encoder, Outcome, StreamState, TaskDone, TaskFailed
 from services.encode.segments import (
     Box,
     EncodeOptions,
@@ -13,7 +14,9 @@ from services.encode.segments import (
     ReadPage,
     Segment,
     SegmentKind,
+    Speech,
     Task,
+    Utterance,
 )
 from services.runtime.cache import ResultCache
 from services.runtime.errors import InvalidInput
@@ -31,14 +34,14 @@ class Walk:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
-        self.usage = Usage()
+        self.state = StreamState()
         self.outcomes: list[Outcome] = []
 
     async def __call__(self, segment: Segment, options: EncodeOptions | None = None) -> None:
         async def report(outcome: Outcome) -> None:
             self.outcomes.append(outcome)
 
-        await self.encoder.encode(segment, options or EncodeOptions(), self.usage, report)
+        await self.encoder.encode(segment, options or EncodeOptions(), self.state, report)
 
     def done(self, index: int) -> TaskDone:
         outcome = self.outcomes[index]
@@ -71,8 +74,8 @@ async def test_one_forward_pass_answers_vector_and_labels(walk: Walk, fake: Fake
     await walk(PICTURE)
     assert fake.classifier.batches == [[b"picture"]]
     assert [walk.done(i).cached for i in range(3)] == [False, False, False]
-    assert (walk.usage.cache_hit_count, walk.usage.cache_miss_count) == (0, 3)
-    assert walk.usage.meter.compute_s > 0
+    assert (walk.state.cache_hit_count, walk.state.cache_miss_count) == (0, 3)
+    assert walk.state.meter.compute_s > 0
 
 
 async def test_equal_content_of_another_asset_comes_from_the_cache_with_its_own_ids(
@@ -184,3 +187,27 @@ async def test_answers_go_before_bulk_work(walk: Walk, fake: FakeEncoder) -> Non
     fake.ocr.gate.set()
     await asyncio.gather(*jobs)
     assert fake.ocr.batches == [[b"0"], [b"2"], [b"1"]]
+
+
+async def test_an_asset_has_one_language_that_of_its_first_words(
+    walk: Walk, fake: FakeEncoder
+) -> None:
+    detected = {b"": None, b"de": "de", b"fr": "fr", b"unsure": "cy"}
+
+    def hear(speech: Speech) -> tuple[Utterance, ...]:
+        language = detected[speech.samples] if speech.language == "auto" else speech.language
+        return (Utterance("said", language, 0.0, 1.0, 0.9, ()),) if language else ()
+
+    fake.speech.respond = hear
+    windows = [("x", b""), ("x", b"de"), ("x", b"unsure"), ("y", b"fr"), ("y", b"unsure")]
+    async with asyncio.TaskGroup() as group:
+        for index, (asset_id, payload) in enumerate(windows):
+            segment_id = f"{asset_id}/audio_window/{index}"
+            sound = replace(SOUND, segment_id=segment_id, asset_id=asset_id, payload=payload)
+            group.create_task(walk(sound, EncodeOptions(language="auto")))
+    told = [
+        (outcome.segment.asset_id, finding.language)
+        for index, outcome in enumerate(walk.outcomes)
+        for finding in walk.done(index).result.findings
+    ]
+    assert sorted(told) == [("x", "de"), ("x", "de"), ("y", "fr"), ("y", "fr")]

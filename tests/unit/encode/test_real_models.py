@@ -1,6 +1,7 @@
 """What the models of the offline kit make of real media."""
 
 import asyncio
+import shutil
 import textwrap
 import threading
 
@@ -8,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.encode.encoder import Encoder, Outcome, TaskDone, TaskFailed, Usage
+from services.encode.encoder import Encoder, Outcome, StreamState, TaskDone, TaskFailed
 from services.encode.engines import Engines
 from services.encode.segments import EncodeOptions, Segment, SegmentKind, Speech, Task
 from services.runtime.cache import ResultCache
 from services.runtime.errors import InvalidInput
 from tests import media
 from tests.pages import PrintedLine, draw_page
-from tests.unit.encode.real import as_png, picture, sign, spoken_samples
+from tests.unit.encode.real import as_png, picture, sign, spoken, spoken_samples
 
 
 async def encode(
@@ -32,7 +33,9 @@ async def encode(
 
     segment = Segment("a/s/0", "a", kind, payload, sample_rate_hz=16_000)
     encoder = Encoder(engines, ResultCache(0))
-    await encoder.encode(segment, EncodeOptions(tasks=tasks, language=language), Usage(), report)
+    await encoder.encode(
+        segment, EncodeOptions(tasks=tasks, language=language), StreamState(), report
+    )
     return outcomes
 
 
@@ -199,6 +202,15 @@ SOUNDS = {
     "a tone": media.tone(5),
     "music": media.music(10),
 }
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs Debian's espeak-ng")
+async def test_german_is_told_and_written_down(engines: Engines) -> None:
+    payload = await asyncio.to_thread(spoken, "Guten Morgen, meine Damen und Herren.", "de")
+    outcomes = await encode(engines, payload, SegmentKind.AUDIO_WINDOW, language="auto")
+    findings = done(outcomes[Task.TRANSCRIBE]).result.findings
+    assert {finding.language for finding in findings} == {"de"}
+    assert "Guten Morgen" in " ".join(finding.text for finding in findings)
 
 
 @pytest.mark.parametrize("language", ["en", "auto"])

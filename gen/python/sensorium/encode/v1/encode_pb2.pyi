@@ -78,7 +78,9 @@ class EncodeConfig(_message.Message):
     space: _builtins.str
     """Space of the vectors; empty means the server's default."""
     language: _builtins.str
-    """ISO 639-1 code of the speech; "auto" detects it; empty means "en"."""
+    """ISO 639-1 code of the speech; "auto" detects it, once for each
+    asset, from the first window in which words are heard; empty means "en".
+    """
     word_times: _builtins.bool
     """Whether transcripts carry the time of every word."""
     bulk: _builtins.bool

@@ -234,7 +234,9 @@ class PerceptionOptions(_message.Message):
     FRAME_SAMPLING_FIELD_NUMBER: _builtins.int
     WORD_TIMES_FIELD_NUMBER: _builtins.int
     language: _builtins.str
-    """ISO 639-1 code of the speech; "auto" detects it; empty means "en"."""
+    """ISO 639-1 code of the speech; "auto" detects it, once for each
+    asset, from the first words, and each transcript tells it; empty means "en".
+    """
     word_times: _builtins.bool
     """Whether transcripts carry the time of every word; each window of speech then
     takes about a tenth of a second more.
