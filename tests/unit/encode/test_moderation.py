@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from services.encode.backends.toxicity import read_vocabulary
-from services.encode.encoder import Encoder, Moderated, Outcome, TaskFailed, Usage
+from services.encode.encoder import Encoder, Moderated, Outcome, StreamState, TaskFailed
 from services.encode.engines import Engines
 from services.encode.segments import EncodeOptions, Segment, SegmentKind, Task
 from services.runtime.cache import ResultCache
@@ -33,7 +33,7 @@ async def judged(
 
     encoder = Encoder(engines, cache or ResultCache(0))
     segment = Segment("a/s/0", "a", kind, payload)
-    await encoder.encode(segment, EncodeOptions(tasks=tasks), Usage(), report)
+    await encoder.encode(segment, EncodeOptions(tasks=tasks), StreamState(), report)
     return outcomes[-1]
 
 

@@ -1,4 +1,8 @@
-"""What is heard, through the whole platform: words where somebody speaks, and nowhere else."""
+"""What is heard, through the whole platform: words where somebody speaks, and nowhere else.
+
+By its name the last of its folder: what is stored here says what the recording of test_walk
+says, and would be found in its place.
+"""
 
 from collections.abc import Awaitable, Callable
 from difflib import SequenceMatcher
