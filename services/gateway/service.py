@@ -22,7 +22,6 @@ from services.runtime.telemetry import RecentSpans
 
 ASK_EVENTS = frozenset(field.name for field in gateway_pb2.AskResponse.DESCRIPTOR.fields)
 CAPTION_QUESTIONS = {
-    gateway_pb2.CAPTION_STYLE_UNSPECIFIED: "Describe in one sentence what this is.",
     gateway_pb2.CAPTION_STYLE_SHORT: "Describe in one sentence what this is.",
     gateway_pb2.CAPTION_STYLE_DETAILED: (
         "Describe in detail, in several sentences, what is seen, what is heard and what is "
@@ -113,11 +112,12 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
 
         if not request.asset_id:
             raise InvalidInput("ASSET_ID_MISSING", "Name a stored asset.", subject="asset_id")
-        if request.style not in CAPTION_QUESTIONS:
+        style = request.style or gateway_pb2.CAPTION_STYLE_SHORT
+        if style not in CAPTION_QUESTIONS:
             raise InvalidInput(
                 "CAPTION_STYLE_UNKNOWN", "A caption is short or detailed.", subject="style"
             )
-        question = CAPTION_QUESTIONS[request.style]
+        question = CAPTION_QUESTIONS[style]
         asked = gateway_pb2.AskRequest(question=question, asset_ids=[request.asset_id])
         outcome = await self._answer(asked, TurnEvents("caption", ignore), context)
         return gateway_pb2.CaptionResponse(text=outcome.answer.strip(), citations=outcome.citations)

@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+QUESTION_CHARACTERS_MAX = 400
+"""A question about time is a sentence or two; searching more for one would hold up all others."""
+
 
 class Relation(Enum):
     """How the wanted evidence lies to what the question names."""
@@ -85,6 +88,8 @@ _FRAMING = re.compile(
 def read_temporal(question: str) -> TemporalQuestion | None:
     """What the question asks of the order of time; None where it asks nothing of it."""
     question = question.strip()
+    if len(question) > QUESTION_CHARACTERS_MAX:
+        return None
     if when := _WHEN.match(question):
         anchor, track = _anchor(when["anchor"])
         return TemporalQuestion(Relation.AT, Track.ANY, anchor, track) if anchor else None

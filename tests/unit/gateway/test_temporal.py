@@ -50,6 +50,7 @@ def test_questions_about_time(question: str, expected: TemporalQuestion) -> None
         "Which picture shows a cat as well?",
         "Describe the last picture of these in a sentence, please",
         "",
+        "When is " + "'a" * 3990,
     ],
 )
 def test_other_questions(question: str) -> None:
