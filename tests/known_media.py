@@ -4,8 +4,6 @@ Pictures come from scikit-image, the voices from espeak-ng; the rest is drawn he
 """
 
 import io
-import subprocess
-import wave
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,18 +12,16 @@ from pathlib import Path
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFont
 
 from tests.media import SAMPLE_RATE_HZ
+from tests.voices import Samples, spoken
 
 FILM_PX = (1280, 720)
 _RATE = 10
 _MARGIN_PX = 60
-
-Samples = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +57,6 @@ def jpeg(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=92)
     return buffer.getvalue()
-
-
-def spoken(text: str, voice: str = "en-us", words_a_minute: int = 145) -> Samples:
-    """The text in a voice of espeak-ng, 16 kHz, shape (n,)."""
-    command = ["espeak-ng", "-v", voice, "-s", str(words_a_minute), "-g", "4", "--stdout", text]
-    sound = subprocess.run(command, check=True, capture_output=True).stdout
-    with wave.open(io.BytesIO(sound)) as file:
-        rate_hz = file.getframerate()
-        samples = np.frombuffer(file.readframes(1 << 30), np.int16)
-    times = np.arange(round(len(samples) * SAMPLE_RATE_HZ / rate_hz)) / SAMPLE_RATE_HZ
-    heard: Samples = np.interp(times * rate_hz, np.arange(len(samples)), samples).astype(np.int16)
-    return heard
 
 
 def film(scenes: Sequence[Scene], speak: Callable[[str], Samples] = spoken) -> bytes:

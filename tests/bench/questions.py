@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tests.known_media import Scene, film, jpeg, page, picture, spoken
+from tests.known_media import Scene, film, jpeg, page, picture
 from tests.media import sound_file
+from tests.voices import spoken
 
 CANNOT_TELL = (
     r"cannot tell|can't tell|can not tell|not (?:mention|provide|tell|say|contain|specif|given)"

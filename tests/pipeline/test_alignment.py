@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
-from av.container import InputContainer
 from sensorium_client import Client
 from sensorium_client.samples import SPEECH_PATH
 
-from tests.known_media import Samples, Scene, film
+from tests.known_media import Scene, film
 from tests.media import SAMPLE_RATE_HZ
 from tests.pipeline.test_walk import ask
+from tests.voices import Samples, samples_of
 
 SECONDS = 7.0
 SCENES = (
@@ -23,16 +22,7 @@ SCENES = (
 
 def sentence(which: str) -> Samples:
     """One of the two sentences of the speech sample, 16 kHz."""
-    resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE_HZ)
-    with av.open(str(SPEECH_PATH)) as container:
-        assert isinstance(container, InputContainer)
-        samples: Samples = np.concatenate(
-            [
-                piece.to_ndarray()[0]
-                for frame in [*container.decode(audio=0), None]
-                for piece in resampler.resample(frame)
-            ]
-        )
+    samples = samples_of(SPEECH_PATH)
     # The pause between them is the quietest 200 ms of the middle third.
     step = SAMPLE_RATE_HZ // 5
     third = len(samples) // 3

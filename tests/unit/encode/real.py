@@ -2,16 +2,14 @@
 
 import asyncio
 import io
-import subprocess
 from pathlib import Path
 
-import av
-import numpy as np
 import skimage
 from PIL import Image, ImageDraw, ImageFont
 
 from services.encode.engines import Engines, load_engines
 from services.runtime.settings import Settings
+from tests.voices import samples_of
 
 ROOT = Path(__file__).resolve().parents[3]
 PICTURES = Path(skimage.__file__).parent / "data"
@@ -51,20 +49,4 @@ def sign(text: str, left_px: int = 200, top_px: int = 300) -> bytes:
 
 def spoken_samples() -> bytes:
     """The speech sample as 16 kHz mono PCM, about 11 s."""
-    return as_samples(SPEECH)
-
-
-def spoken(text: str, voice: str) -> bytes:
-    """A text as espeak-ng reads it, as 16 kHz mono PCM."""
-    command = ["espeak-ng", "-v", voice, "--stdout", text]
-    return as_samples(io.BytesIO(subprocess.run(command, capture_output=True, check=True).stdout))
-
-
-def as_samples(file: Path | io.BytesIO) -> bytes:
-    """The sound of a file as 16 kHz mono PCM."""
-    resampler = av.AudioResampler("s16", "mono", 16_000)
-    pieces = []
-    with av.open(str(file) if isinstance(file, Path) else file, "r") as container:
-        for frame in container.decode(audio=0):
-            pieces += [part.to_ndarray() for part in resampler.resample(frame)]
-    return np.concatenate(pieces, axis=1).tobytes()
+    return samples_of(SPEECH).tobytes()

@@ -16,7 +16,8 @@ from services.runtime.cache import ResultCache
 from services.runtime.errors import InvalidInput
 from tests import media
 from tests.pages import PrintedLine, draw_page
-from tests.unit.encode.real import as_png, picture, sign, spoken, spoken_samples
+from tests.unit.encode.real import as_png, picture, sign, spoken_samples
+from tests.voices import spoken
 
 
 async def encode(
@@ -206,8 +207,8 @@ SOUNDS = {
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs Debian's espeak-ng")
 async def test_german_is_told_and_written_down(engines: Engines) -> None:
-    payload = await asyncio.to_thread(spoken, "Guten Morgen, meine Damen und Herren.", "de")
-    outcomes = await encode(engines, payload, SegmentKind.AUDIO_WINDOW, language="auto")
+    sound = await asyncio.to_thread(spoken, "Guten Morgen, meine Damen und Herren.", "de")
+    outcomes = await encode(engines, sound.tobytes(), SegmentKind.AUDIO_WINDOW, language="auto")
     findings = done(outcomes[Task.TRANSCRIBE]).result.findings
     assert {finding.language for finding in findings} == {"de"}
     assert "Guten Morgen" in " ".join(finding.text for finding in findings)
