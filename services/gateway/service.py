@@ -142,7 +142,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.FindAssetsRequest, context: Context
     ) -> gateway_pb2.FindAssetsResponse:
         """See the contract."""
-        inner = ingest_pb2.FindAssetsRequest(sha256=request.sha256)
+        inner = ingest_pb2.FindAssetsRequest(sha256=request.sha256, asset_ids=request.asset_ids)
         found = await self._ingest("FindAssets", inner, context)
         return gateway_pb2.FindAssetsResponse(assets=found.assets)
 

@@ -15,12 +15,13 @@ from services.ingest.events import Event, StreamScope
 from services.ingest.model import MediaInfo
 from services.ingest.options import CutOptions
 from services.ingest.session import IngestSession
+from services.ingest.store import AssetRecord
 from services.runtime.calls import tenant_id, user_id
 from services.runtime.durations import to_seconds
 from services.runtime.errors import InvalidInput
 from services.runtime.streams import duplex, open_stream
 
-HASH_COUNT_MAX = 1000
+LOOKUP_COUNT_MAX = 1000
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
 
@@ -139,14 +140,27 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             ingest_pb2.FindAssetsRequest, ingest_pb2.FindAssetsResponse
         ],
     ) -> ingest_pb2.FindAssetsResponse:
-        """Assets by the hash of their bytes."""
-        if len(request.sha256) > HASH_COUNT_MAX:
+        """Assets by the hash of their bytes and by their ids."""
+        if len(request.sha256) > LOOKUP_COUNT_MAX:
             raise InvalidInput(
-                "TOO_MANY_HASHES", f"Ask for at most {HASH_COUNT_MAX} at once.", subject="sha256"
+                "TOO_MANY_HASHES", f"Ask for at most {LOOKUP_COUNT_MAX} at once.", subject="sha256"
             )
-        records = await self._engine.on_disk(
-            self._engine.store.find_by_sha256, tenant_id(context), list(request.sha256)
-        )
+        if len(request.asset_ids) > LOOKUP_COUNT_MAX:
+            raise InvalidInput(
+                "TOO_MANY_ASSETS",
+                f"Ask for at most {LOOKUP_COUNT_MAX} at once.",
+                subject="asset_ids",
+            )
+        store, tenant = self._engine.store, tenant_id(context)
+
+        def find() -> list[AssetRecord]:
+            by_id = (store.find(tenant, asset_id) for asset_id in request.asset_ids)
+            return [
+                *store.find_by_sha256(tenant, request.sha256),
+                *(record for record in by_id if record is not None),
+            ]
+
+        records = await self._engine.on_disk(find)
         return ingest_pb2.FindAssetsResponse(assets=map(convert.write_asset, records))
 
     async def MarkIndexed(

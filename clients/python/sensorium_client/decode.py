@@ -61,6 +61,7 @@ def asset(message: media_pb2.Asset) -> events.StoredAsset:
         duplicate_of=message.duplicate_of,
         user_id=message.user_id,
         tags=tuple(message.tags),
+        indexed=message.indexed,
     )
 
 

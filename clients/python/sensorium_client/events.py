@@ -152,6 +152,8 @@ class StoredAsset:
     duplicate_of: str
     user_id: str
     tags: tuple[str, ...]
+    indexed: bool
+    """Whether all of it can be searched."""
 
     @property
     def content_id(self) -> str:

@@ -1586,23 +1586,29 @@ Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
 
 @_typing.final
 class FindAssetsRequest(_message.Message):
-    """Which bytes."""
+    """Which bytes, or which assets."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SHA256_FIELD_NUMBER: _builtins.int
+    ASSET_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def sha256(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """SHA-256 of each file, lower-case hexadecimal; at most 1000."""
+
+    @_builtins.property
+    def asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Asset ids, at most 1000: who chooses ids in advance learns which of them are committed."""
 
     def __init__(
         self,
         *,
         sha256: _abc.Iterable[_builtins.str] | None = ...,
+        asset_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_ids", b"asset_ids", "sha256", b"sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1617,7 +1623,9 @@ class FindAssetsResponse(_message.Message):
     ASSETS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def assets(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Asset]:
-        """At most one for each hash."""
+        """For each hash the asset that first had these bytes, then for each id its asset; what is
+        unknown is left out.
+        """
 
     def __init__(
         self,
