@@ -19,6 +19,11 @@ _UPRIGHT_CONFIDENCE = 0.9
 # A single mark is far more often texture than text.
 _CHARACTERS_MIN = 2
 
+# Lines are looked for in a picture whose shorter side is stretched to this ...
+_DETECTION_SIDE_PX = 736
+# ... but not further than so: letters gain nothing by it, and an icon would cost as much as a page.
+_STRETCH_MAX = 4
+
 BgrPixels = NDArray[np.uint8]
 
 
@@ -85,6 +90,9 @@ class PaddleOcr:
         """All lines; ``turning`` those that look upside down, which long ones often do to the
         classifier: it takes every seventh line of a page for one, and then that is garbled."""
         # Typed as a union of stages; with detection and recognition on it is the whole result.
+        side_px = min(_DETECTION_SIDE_PX, _STRETCH_MAX * min(picture.shape[:2]))
+        # Read anew at each call; no two run at once.
+        self._engine.text_det.limit_side_len = side_px
         found: Any = self._engine(picture, use_cls=turning)
         return [
             ReadLine(text.strip(), float(score), _bounds(corners))
