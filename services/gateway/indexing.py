@@ -28,6 +28,9 @@ from services.runtime.errors import InternalFailure, SensoriumError
 log = logging.getLogger(__name__)
 
 JOBS_AT_ONCE = 2
+"""Of those that still have something to perceive: indexing yields to answering."""
+WRITES_AT_ONCE = 64
+"""Of those that have not: search commits together what waits together."""
 JOBS_WITH_PIXELS_MAX = 8
 """Past so many waiting jobs, pictures are read from the store again rather than kept."""
 
@@ -44,6 +47,7 @@ class Indexer:
         self._stages = stages
         self._policies = policies
         self._permits = asyncio.Semaphore(JOBS_AT_ONCE)
+        self._write_permits = asyncio.Semaphore(WRITES_AT_ONCE)
         self._jobs: set[asyncio.Task[int]] = set()
         self._latest: dict[tuple[str, str], asyncio.Task[int]] = {}
 
@@ -57,7 +61,7 @@ class Indexer:
     ) -> "asyncio.Task[int]":
         """Index a committed asset; ``outcome`` waits for its number of documents."""
         assert entry.asset is not None
-        if self.pending >= JOBS_WITH_PIXELS_MAX:
+        if self.pending >= JOBS_WITH_PIXELS_MAX and not entry.fully_perceived:
             entry.forget_pictures()
         key = (scope.tenant_id, canonical_id(entry.asset))
         # The client's deadline is not the job's.
@@ -112,14 +116,17 @@ class Indexer:
         assert asset is not None
         if previous is not None:
             await asyncio.wait({previous})
-        async with self._permits:
+        is_first = canonical_id(asset) == asset.asset_id
+        writes_only = is_first and entry.fully_perceived
+        async with self._write_permits if writes_only else self._permits:
             with telemetry.span("gateway.index", asset_id=asset.asset_id):
-                if canonical_id(asset) != asset.asset_id or not entry.fully_encoded:
+                if not is_first or not entry.fully_encoded:
                     known = await get_asset(self._stages, scope, canonical_id(asset))
                     if not known.indexed:
                         return await self.index_stored(known, scope, language)
                     return len(await list_documents(self._stages, scope, known.asset_id))
-                await self._complete(entry, scope)
+                if not writes_only:
+                    await self._complete(entry, scope)
                 return await self._write(entry, scope)
 
     async def _complete(self, entry: AssetEntry, scope: CallScope) -> None:

@@ -57,6 +57,11 @@ class AssetEntry:
         """Whether every segment is encoded or at hand to be."""
         return self.complete and len(self.encoded) + len(self.deferred) == len(self.segments)
 
+    @property
+    def fully_perceived(self) -> bool:
+        """Whether nothing is left to look at but to write down what was seen."""
+        return self.fully_encoded and not self.deferred and not self.unread
+
     def note_encode(self, event: encode_pb2.StreamingEncodeResponse) -> None:
         """Record an event of encode about this asset."""
         kind = event.WhichOneof("event")
