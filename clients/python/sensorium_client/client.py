@@ -28,7 +28,7 @@ from sensorium_client.uploads import UploadSession
 
 SEARCH_MEDIA_BYTES_MAX = 3 << 20
 _FILES_A_STREAM = 64
-_HASHES_A_CALL = 1000
+_LOOKUPS_A_CALL = 1000
 _DEFAULTS = AskOptions()
 
 
@@ -152,7 +152,7 @@ class Client:
             if not by_id:
                 continue
             stored: dict[str, str] = {}
-            async with aclosing(self._upload(list(by_id.values()), language)) as stream:
+            async with aclosing(self.send(list(by_id.values()), language)) as stream:
                 async for upload_event in stream:
                     if isinstance(upload_event, events.AssetStored):
                         stored[upload_event.asset.asset_id] = upload_event.asset.content_id
@@ -161,16 +161,20 @@ class Client:
                 if file.asset_id in stored:
                     yield _already_stored(file, stored[file.asset_id])
 
-    async def _upload(
-        self, files: Sequence[MediaFile], language: str
+    async def send(
+        self, files: Sequence[MediaFile], language: str = "", assets_at_once: int = 4
     ) -> AsyncGenerator[events.Event, None]:
+        """Send files that have an id and a hash over one stream, without asking what is known.
+
+        ``assets_at_once`` of them, at most 64, are on their way at the same time.
+        """
         call = DuplexCall(self._stub.StreamingUpload(metadata=_metadata(CallContext())))
         config = gateway_pb2.UploadConfig(
             perception=gateway_pb2.PerceptionOptions(language=language)
         )
         try:
             await _begin(call, gateway_pb2.StreamingUploadRequest(config=config))
-            async with aclosing(UploadSession(call, files).run()) as stream:
+            async with aclosing(UploadSession(call, files, assets_at_once).run()) as stream:
                 async for event in stream:
                     yield event
         finally:
@@ -265,11 +269,14 @@ class Client:
         citations = tuple(decode.citation(citation) for citation in response.citations)
         return events.Caption(text=response.text, citations=citations)
 
-    async def find_assets(self, sha256: Sequence[str]) -> tuple[events.StoredAsset, ...]:
-        """The stored assets with these hashes; at most one for each."""
+    async def find_assets(
+        self, sha256: Sequence[str], asset_ids: Sequence[str] = ()
+    ) -> tuple[events.StoredAsset, ...]:
+        """The stored assets with these hashes, at most one for each, and with these ids."""
         found: list[events.StoredAsset] = []
-        for start in range(0, len(sha256), _HASHES_A_CALL):
-            request = gateway_pb2.FindAssetsRequest(sha256=sha256[start : start + _HASHES_A_CALL])
+        for start in range(0, max(len(sha256), len(asset_ids)), _LOOKUPS_A_CALL):
+            part = slice(start, start + _LOOKUPS_A_CALL)
+            request = gateway_pb2.FindAssetsRequest(sha256=sha256[part], asset_ids=asset_ids[part])
             response = await self._unary(self._stub.FindAssets, request)
             found.extend(decode.asset(asset) for asset in response.assets)
         return tuple(found)

@@ -15,8 +15,6 @@ from sensorium_client.media import MediaFile
 UploadCall = DuplexCall[gateway_pb2.StreamingUploadRequest, gateway_pb2.StreamingUploadResponse]
 _Request = gateway_pb2.StreamingUploadRequest
 
-_ASSETS_AT_ONCE = 4
-
 
 @dataclass
 class _Delivery:
@@ -36,11 +34,11 @@ class _Delivery:
 class UploadSession:
     """Files with their hash and id, sent over one stream, a few at a time."""
 
-    def __init__(self, call: UploadCall, files: Sequence[MediaFile]) -> None:
+    def __init__(self, call: UploadCall, files: Sequence[MediaFile], assets_at_once: int) -> None:
         self._call = call
         self._files = files
         self._deliveries: dict[str, _Delivery] = {}
-        self._places = asyncio.Semaphore(_ASSETS_AT_ONCE)
+        self._places = asyncio.Semaphore(assets_at_once)
 
     async def run(self) -> AsyncGenerator[events.Event, None]:
         """Send everything and give the events up to ``upload_summary``.

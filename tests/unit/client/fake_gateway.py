@@ -38,8 +38,15 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
 
     converse: Callable[["FakeGateway", ConverseRequests, Context], ConverseResponses] | None = None
     stored: dict[str, media_pb2.Asset] = field(default_factory=dict)
+    by_id: dict[str, media_pb2.Asset] = field(default_factory=dict)
     durable: dict[str, bytes] = field(default_factory=dict)
     refused_names: set[str] = field(default_factory=set)
+    uploads_to_break: int = 0
+    """So many upload streams end, UNAVAILABLE, once their first asset is stored."""
+    receiving: asyncio.Event = field(default_factory=asyncio.Event)
+    """The first asset was announced."""
+    holds_uploads: bool = False
+    """Whether assets are taken in but never stored."""
 
     configs: list[pb.ConverseConfig] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
@@ -80,6 +87,7 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
                             item_error=stream_pb2.ItemError(item_id=start.asset_id, error=error)
                         )
                         continue
+                    self.receiving.set()
                     part = self.durable.get(start.asset_id, b"")
                     self.assets[start.asset_id] = Received(start, data=bytearray(part))
                     yield pb.StreamingUploadResponse(
@@ -96,13 +104,16 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
                             received_offset=len(self.assets[request.chunk.asset_id].data),
                         )
                     )
-                case "asset_finish":
+                case "asset_finish" if not self.holds_uploads:
                     asset = self.store(request.asset_finish)
                     stored_count += 1
                     yield pb.StreamingUploadResponse(asset=asset)
                     yield pb.StreamingUploadResponse(
                         asset_indexed=pb.AssetIndexed(asset_id=asset.asset_id, document_count=3)
                     )
+                    if self.uploads_to_break:
+                        self.uploads_to_break -= 1
+                        await abort(context, 14, "SHUTTING_DOWN", "The server goes away.")
         yield pb.StreamingUploadResponse(
             summary=pb.UploadSummary(asset_count=stored_count, received_bytes=received_bytes)
         )
@@ -127,8 +138,10 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
             sha256=sha256,
             size_bytes=len(received.data),
             info=media_pb2.AssetInfo(name=received.start.name),
+            indexed=True,
         )
-        self.stored[sha256] = asset
+        self.stored.setdefault(sha256, asset)
+        self.by_id[asset.asset_id] = asset
         return asset
 
     async def Ask(self, request: pb.AskRequest, context: Context) -> AsyncIterator[pb.AskResponse]:
@@ -146,8 +159,9 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: pb.FindAssetsRequest, context: Context
     ) -> pb.FindAssetsResponse:
         """What is stored."""
-        assets = [self.stored[sha256] for sha256 in request.sha256 if sha256 in self.stored]
-        return pb.FindAssetsResponse(assets=assets)
+        by_hash = [self.stored[sha256] for sha256 in request.sha256 if sha256 in self.stored]
+        by_id = [self.by_id[each] for each in request.asset_ids if each in self.by_id]
+        return pb.FindAssetsResponse(assets=[*by_hash, *by_id])
 
     async def ListAssets(
         self, request: pb.ListAssetsRequest, context: Context

@@ -97,26 +97,6 @@ async def test_interrupted_ask_ends_the_call(address: str, gateway: FakeGateway)
     await asyncio.wait_for(gateway.ended.wait(), 10)
 
 
-async def test_ingest_walks_folders_and_reports_what_failed(
-    address: str, gateway: FakeGateway, tmp_path: Path
-) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "one.txt").write_text("one")
-    (tmp_path / "sub" / "two.txt").write_text("two")
-    (tmp_path / "sub" / "bad.jpg").write_text("bad")
-    (tmp_path / ".hidden").write_text("hidden")
-    gateway.refused_names = {"bad.jpg"}
-
-    code, out, _ = await run(address, "ingest", str(tmp_path))
-    assert code == 1
-    assert "2 stored, 0 already there, 1 failed" in out
-    assert "bad.jpg: This is no picture." in out
-
-    code, out, _ = await run(address, "ingest", str(tmp_path / "one.txt"), "--json")
-    assert code == 0
-    assert [line["type"] for line in json_lines(out)] == ["already_stored"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -1,0 +1,19 @@
+"""When to try again."""
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Exponential, with jitter, so that many clients do not come back at once."""
+
+    initial_s: float = 0.5
+    longest_s: float = 30.0
+    attempts_max: int = 8
+    """After so many attempts a transient failure is final."""
+
+    def delay_s(self, attempt_count: int, retry_after_s: float | None = None) -> float:
+        """How long to wait after so many attempts; not less than the server asks for."""
+        longest_s = min(self.initial_s * 2.0 ** min(attempt_count - 1, 32), self.longest_s)
+        return max(longest_s * random.uniform(0.5, 1.0), retry_after_s or 0.0)
