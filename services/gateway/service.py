@@ -15,7 +15,7 @@ from services.gateway.fields import ASK_FIELDS, CONVERSE_FIELDS, TRANSCRIBE_FIEL
 from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, TurnOutcome, Walk
 from services.gateway.traces import read_trace
 from services.gateway.upload import Upload, UploadEvent, UploadMessage
-from services.runtime.calls import CallScope, Context, call_unary, user_id
+from services.runtime.calls import CallScope, Context, call_unary, read_stage, user_id
 from services.runtime.errors import InvalidInput
 from services.runtime.streams import Emit, duplex, open_stream
 from services.runtime.telemetry import RecentSpans
@@ -170,6 +170,22 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             expire_time=state.expire_time,
             committed=state.committed,
         )
+
+    async def DownloadAsset(
+        self, request: gateway_pb2.DownloadAssetRequest, context: Context
+    ) -> AsyncIterator[gateway_pb2.DownloadAssetResponse]:
+        """See the contract."""
+        inner = ingest_pb2.ReadAssetRequest(
+            asset_id=request.asset_id,
+            offset=request.offset,
+            length=request.length,
+            rendition=request.rendition,
+        )
+        read = read_stage(self._walk.stages.ingest.ReadAsset, inner, self._scope(context))
+        async with contextlib.aclosing(read) as events:
+            async for event in events:
+                kind = event.WhichOneof("event")
+                yield gateway_pb2.DownloadAssetResponse(**{kind: getattr(event, kind)})
 
     async def GetThumbnail(
         self, request: gateway_pb2.GetThumbnailRequest, context: Context

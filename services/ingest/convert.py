@@ -2,7 +2,7 @@
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sensorium.ingest.v1 import ingest_pb2
-from sensorium.media.v1 import media_pb2, upload_pb2
+from sensorium.media.v1 import download_pb2, media_pb2, upload_pb2
 
 from services.ingest.events import (
     AssetAnnouncement,
@@ -16,6 +16,7 @@ from services.ingest.events import (
 )
 from services.ingest.model import MediaInfo, Modality, Picture, Segment, SegmentKind, Sound
 from services.ingest.options import FrameSampling, SamplingMethod
+from services.ingest.reading import Content
 from services.ingest.store import AssetRecord
 from services.runtime.durations import to_duration
 from services.runtime.errors import InvalidInput
@@ -130,6 +131,17 @@ def write_asset(record: AssetRecord) -> media_pb2.Asset:
         indexed=record.indexed,
         user_id=record.user_id,
         tags=record.tags,
+    )
+
+
+def write_content(content: Content) -> download_pb2.ContentInfo:
+    """What is about to be sent."""
+    return download_pb2.ContentInfo(
+        asset_id=content.record.asset_id,
+        mime_type=content.mime_type,
+        size_bytes=content.size_bytes,
+        sha256=content.sha256,
+        name=content.record.name,
     )
 
 

@@ -14,6 +14,7 @@ from services.ingest.engine import IngestEngine
 from services.ingest.events import Event, StreamScope
 from services.ingest.model import MediaInfo
 from services.ingest.options import CutOptions
+from services.ingest.reading import find_content, read_content
 from services.ingest.session import IngestSession
 from services.ingest.store import AssetRecord
 from services.runtime.calls import tenant_id, user_id
@@ -27,6 +28,7 @@ PAGE_SIZE_MAX = 1000
 
 Request = ingest_pb2.StreamingIngestRequest
 Response = ingest_pb2.StreamingIngestResponse
+ReadResponse = ingest_pb2.ReadAssetResponse
 SegmentResponse = ingest_pb2.SegmentAssetResponse
 
 
@@ -104,6 +106,26 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             asset_id=request.asset_id, segment_count=segment_count
         )
         yield SegmentResponse(segments_complete=complete)
+
+    async def ReadAsset(
+        self,
+        request: ingest_pb2.ReadAssetRequest,
+        context: grpc.aio.ServicerContext[ingest_pb2.ReadAssetRequest, ReadResponse],
+    ) -> AsyncIterator[ReadResponse]:
+        """Send stored bytes."""
+        engine = self._engine
+        content = await find_content(
+            engine, tenant_id(context), request.asset_id, request.rendition
+        )
+        end = content.end_of(request.offset, request.length)
+        yield ReadResponse(content=convert.write_content(content))
+        reading = read_content(engine, content, request.offset, end)
+        async with contextlib.aclosing(reading) as pieces:
+            async for piece in pieces:
+                chunk = upload_pb2.MediaChunk(
+                    asset_id=request.asset_id, offset=piece.offset, data=piece.data
+                )
+                yield ReadResponse(chunk=chunk)
 
     async def GetUpload(
         self,

@@ -161,7 +161,13 @@ class MediaStore:
 
     def blob_path(self, tenant: str, sha256: str) -> Path:
         """Where the bytes of a committed asset lie."""
-        return self._root / f"tenants/{tenant}/media/{sha256[:2]}/{sha256}"
+        return self._root / _blob_key(tenant, sha256)
+
+    def read(self, tenant: str, sha256: str, start: int, end: int) -> bytes:
+        """The bytes of a committed asset from ``start`` to before ``end``; fewer where it has no
+        more. Raises FileNotFoundError."""
+        key = _blob_key(tenant, sha256)
+        return bytes(self._objects.get_range(key, start=start, end=end))
 
     def thumbnail(self, tenant: str, sha256: str) -> bytes | None:
         """The small picture of an asset that was kept, None if there is none."""
@@ -205,6 +211,10 @@ def require_same_bytes(record: AssetRecord, sha256: str) -> None:
             "This asset id already holds other bytes; use a fresh id.",
             subject=record.asset_id,
         )
+
+
+def _blob_key(tenant: str, sha256: str) -> str:
+    return f"tenants/{tenant}/media/{sha256[:2]}/{sha256}"
 
 
 def _record_key(tenant: str, asset_id: str) -> str:

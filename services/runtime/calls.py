@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -227,7 +227,7 @@ async def call_unary(method: Any, request: Message, scope: CallScope) -> Any:
         span.end()
 
 
-async def read_stage(method: Any, request: Message, scope: CallScope) -> AsyncIterator[Any]:
+async def read_stage(method: Any, request: Message, scope: CallScope) -> AsyncGenerator[Any, None]:
     """One server-streaming call. Raises SensoriumError; closing the iterator cancels the call."""
     name = _method_name(method)
     span, trace_metadata = telemetry.start_client_span(name)

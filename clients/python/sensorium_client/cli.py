@@ -6,6 +6,7 @@ from sensorium_client.commands.ask import ask
 from sensorium_client.commands.demo import demo
 from sensorium_client.commands.describe import caption, transcribe
 from sensorium_client.commands.doctor import doctor
+from sensorium_client.commands.download import download
 from sensorium_client.commands.ingest import ingest
 from sensorium_client.commands.search import search
 from sensorium_client.commands.serve import serve
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ask, ingest, search, transcribe, caption, serve, doctor, demo):
+for command in (ask, ingest, search, download, transcribe, caption, serve, doctor, demo):
     app.command()(command)
 
 

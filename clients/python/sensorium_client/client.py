@@ -20,6 +20,7 @@ from sensorium_client.channel import (
     server_state,
 )
 from sensorium_client.conversation import Conversation
+from sensorium_client.downloads import Download, begin_download
 from sensorium_client.duplex import DuplexCall, WritingStopped
 from sensorium_client.errors import SensoriumClientError, from_rpc_error
 from sensorium_client.media import Media, MediaFile, as_media, file_sha256
@@ -298,6 +299,27 @@ class Client:
         request = gateway_pb2.GetUploadRequest(asset_id=asset_id)
         response = await self._unary(self._stub.GetUpload, request)
         return int(response.durable_offset)
+
+    @asynccontextmanager
+    async def download(
+        self, asset_id: str, *, offset: int = 0, length: int = 0, rendition: str = ""
+    ) -> AsyncIterator[Download]:
+        """Open a download of a stored asset, or of a rendition of it.
+
+            async with client.download(asset_id) as download:
+                async for piece in download.pieces():
+                    ...
+
+        ``length`` 0 means all from ``offset`` on. When the block ends, so does the call.
+        """
+        request = gateway_pb2.DownloadAssetRequest(
+            asset_id=asset_id, offset=offset, length=length, rendition=rendition
+        )
+        call = self._stub.DownloadAsset(request, metadata=_metadata(CallContext()))
+        try:
+            yield await begin_download(call)
+        finally:
+            call.cancel()
 
     async def thumbnail(self, asset_id: str, offset_s: float | None = None) -> bytes:
         """A small JPEG of a stored picture or video, at most 320 px wide and high.

@@ -13,12 +13,13 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 from sensorium.gateway.v1 import gateway_pb2 as pb
 from sensorium.gateway.v1 import gateway_pb2_grpc
-from sensorium.media.v1 import evidence_pb2, media_pb2, stream_pb2, upload_pb2
+from sensorium.media.v1 import download_pb2, evidence_pb2, media_pb2, stream_pb2, upload_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
 ConverseRequests = AsyncIterator[pb.StreamingConverseRequest]
 ConverseResponses = AsyncIterator[pb.StreamingConverseResponse]
 
+DOWNLOAD_CHUNK_BYTES = 1000
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -30,6 +31,17 @@ class Received:
     offsets: list[int] = field(default_factory=list)
     data: bytearray = field(default_factory=bytearray)
     finish: upload_pb2.AssetFinish | None = None
+
+
+@dataclass
+class Downloadable:
+    """An asset to fetch. The connection breaks once after ``breaks_at`` bytes; what comes is
+    wrong from ``wrong_at`` on."""
+
+    data: bytes
+    name: str = ""
+    breaks_at: int | None = None
+    wrong_at: int | None = None
 
 
 @dataclass
@@ -47,6 +59,8 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
     """The first asset was announced."""
     holds_uploads: bool = False
     """Whether assets are taken in but never stored."""
+    downloads: dict[str, "Downloadable"] = field(default_factory=dict)
+    download_offsets: list[int] = field(default_factory=list)
 
     configs: list[pb.ConverseConfig] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
@@ -207,6 +221,35 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
         if request.asset_id == "unknown":
             await abort(context, 5, "ASSET_UNKNOWN", "There is no such asset.", retry_s=2)
         return pb.CaptionResponse(text="A cat.", citations=[citation()])
+
+    async def DownloadAsset(
+        self, request: pb.DownloadAssetRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadAssetResponse]:
+        """What it was given, in small chunks, with the trouble that was asked for."""
+        self.download_offsets.append(request.offset)
+        asset = self.downloads[request.asset_id]
+        data = asset.data
+        if request.offset > len(data):
+            await abort(context, 11, "RANGE_PAST_END", "The asset ends before this offset.")
+        content = download_pb2.ContentInfo(
+            asset_id=request.asset_id,
+            rendition=request.rendition,
+            mime_type="image/jpeg",
+            size_bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            name=asset.name,
+        )
+        yield pb.DownloadAssetResponse(content=content)
+        if asset.wrong_at is not None:
+            data = data[: asset.wrong_at] + bytes(len(data) - asset.wrong_at)
+        end = request.offset + request.length if request.length else len(data)
+        for offset in range(request.offset, end, DOWNLOAD_CHUNK_BYTES):
+            if asset.breaks_at is not None and offset >= asset.breaks_at:
+                asset.breaks_at = None
+                await abort(context, 14, "STAGE_UNAVAILABLE", "The server went away.")
+            piece = data[offset : min(end, offset + DOWNLOAD_CHUNK_BYTES)]
+            chunk = upload_pb2.MediaChunk(asset_id=request.asset_id, offset=offset, data=piece)
+            yield pb.DownloadAssetResponse(chunk=chunk)
 
     async def GetThumbnail(
         self, request: pb.GetThumbnailRequest, context: Context

@@ -20,7 +20,9 @@ from tests.unit.client.fake_gateway import (
 )
 
 
-async def start(address: str, *arguments: str) -> asyncio.subprocess.Process:
+async def start(
+    address: str, *arguments: str, folder: Path | None = None
+) -> asyncio.subprocess.Process:
     """Start ``sensorium`` in a process of its own, as a shell does."""
     # A test run in the background ignores the interrupt, and its children would with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,14 +33,17 @@ async def start(address: str, *arguments: str) -> asyncio.subprocess.Process:
         "sensorium_client.cli",
         *arguments,
         env=environment,
+        cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
 
 
-async def run(address: str, *arguments: str) -> tuple[int | None, str, str]:
-    """Exit code, output and errors of a command."""
-    process = await start(address, *arguments)
+async def run(
+    address: str, *arguments: str, folder: Path | None = None
+) -> tuple[int | None, str, str]:
+    """Exit code, output and errors of a command, run in a folder."""
+    process = await start(address, *arguments, folder=folder)
     out, error = await process.communicate()
     return process.returncode, out.decode(), error.decode()
 
@@ -174,7 +179,8 @@ async def test_wrong_usage_exits_with_two(address: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ask", "ingest", "search", "transcribe", "caption", "serve", "doctor", "demo"]
+    "name",
+    ["ask", "ingest", "search", "download", "transcribe", "caption", "serve", "doctor", "demo"],
 )
 def test_every_command_explains_itself(name: str) -> None:
     from sensorium_client.cli import app

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from sensorium.media.v1 import download_pb2 as _download_pb2
 from sensorium.media.v1 import evidence_pb2 as _evidence_pb2
 from sensorium.media.v1 import media_pb2 as _media_pb2
 from sensorium.media.v1 import moderation_pb2 as _moderation_pb2
@@ -1693,6 +1694,77 @@ class ListAssetsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAssetsResponse: _TypeAlias = ListAssetsResponse  # noqa: Y015
+
+@_typing.final
+class DownloadAssetRequest(_message.Message):
+    """Which bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    RENDITION_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """A stored asset."""
+    offset: _builtins.int
+    """The first byte wanted, counted from 0; at most the size. At the size itself
+    nothing but the content is sent.
+    """
+    length: _builtins.int
+    """How many bytes; 0 means all that follow; more than there are counts as all."""
+    rendition: _builtins.str
+    """Name of a rendition; empty means the bytes as they were uploaded."""
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        length: _builtins.int = ...,
+        rendition: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "length", b"length", "offset", b"offset", "rendition", b"rendition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadAssetRequest: _TypeAlias = DownloadAssetRequest  # noqa: Y015
+
+@_typing.final
+class DownloadAssetResponse(_message.Message):
+    """One event of a download. A worked sequence, for 600,000 bytes from offset 0:
+      1. content (600,000 bytes, their type and SHA-256)
+      2. chunk (offset 0, 262,144 bytes), chunk (offset 262144), chunk (offset 524288)
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def content(self) -> _download_pb2.ContentInfo:
+        """First, and only first."""
+
+    @_builtins.property
+    def chunk(self) -> _upload_pb2.MediaChunk:
+        """The next bytes, at most 256 KiB, with their offset in the whole."""
+
+    def __init__(
+        self,
+        *,
+        content: _download_pb2.ContentInfo | None = ...,
+        chunk: _upload_pb2.MediaChunk | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "content", b"content", "event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "content", b"content", "event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["content", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___DownloadAssetResponse: _TypeAlias = DownloadAssetResponse  # noqa: Y015
 
 @_typing.final
 class GetThumbnailRequest(_message.Message):

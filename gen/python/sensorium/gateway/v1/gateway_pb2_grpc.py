@@ -75,6 +75,11 @@ class GatewayServiceStub:
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsRequest.SerializeToString,
                 response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsResponse.FromString,
                 _registered_method=True)
+        self.DownloadAsset = channel.unary_stream(
+                '/sensorium.gateway.v1.GatewayService/DownloadAsset',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DownloadAssetRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DownloadAssetResponse.FromString,
+                _registered_method=True)
         self.GetThumbnail = channel.unary_unary(
                 '/sensorium.gateway.v1.GatewayService/GetThumbnail',
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetThumbnailRequest.SerializeToString,
@@ -161,6 +166,15 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DownloadAsset(self, request, context):
+        """Sends the bytes of a stored asset, or of a rendition of it: all or a range, so
+        that an interrupted download goes on. Fails with NOT_FOUND and with OUT_OF_RANGE
+        (RANGE_PAST_END) for an offset past the end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetThumbnail(self, request, context):
         """A small picture of a stored asset. Fails with NOT_FOUND, and with
         INVALID_ARGUMENT for sound and text (NO_PICTURE) and an offset outside the
@@ -227,6 +241,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.ListAssets,
                     request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsRequest.FromString,
                     response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsResponse.SerializeToString,
+            ),
+            'DownloadAsset': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadAsset,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DownloadAssetRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DownloadAssetResponse.SerializeToString,
             ),
             'GetThumbnail': grpc.unary_unary_rpc_method_handler(
                     servicer.GetThumbnail,
@@ -461,6 +480,33 @@ class GatewayService:
             '/sensorium.gateway.v1.GatewayService/ListAssets',
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsRequest.SerializeToString,
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/DownloadAsset',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DownloadAssetRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DownloadAssetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -60,6 +60,11 @@ class GatewayServiceStub:
     """Finds stored assets by the hash of their bytes ("you need not send it")."""
     ListAssets: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListAssetsRequest, _gateway_pb2.ListAssetsResponse]
     """Lists stored assets, newest first."""
+    DownloadAsset: _grpc.UnaryStreamMultiCallable[_gateway_pb2.DownloadAssetRequest, _gateway_pb2.DownloadAssetResponse]
+    """Sends the bytes of a stored asset, or of a rendition of it: all or a range, so
+    that an interrupted download goes on. Fails with NOT_FOUND and with OUT_OF_RANGE
+    (RANGE_PAST_END) for an offset past the end.
+    """
     GetThumbnail: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetThumbnailRequest, _gateway_pb2.GetThumbnailResponse]
     """A small picture of a stored asset. Fails with NOT_FOUND, and with
     INVALID_ARGUMENT for sound and text (NO_PICTURE) and an offset outside the
@@ -104,6 +109,11 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Finds stored assets by the hash of their bytes ("you need not send it")."""
     ListAssets: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListAssetsRequest, _gateway_pb2.ListAssetsResponse]  # type: ignore[assignment]
     """Lists stored assets, newest first."""
+    DownloadAsset: _aio.UnaryStreamMultiCallable[_gateway_pb2.DownloadAssetRequest, _gateway_pb2.DownloadAssetResponse]  # type: ignore[assignment]
+    """Sends the bytes of a stored asset, or of a rendition of it: all or a range, so
+    that an interrupted download goes on. Fails with NOT_FOUND and with OUT_OF_RANGE
+    (RANGE_PAST_END) for an offset past the end.
+    """
     GetThumbnail: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetThumbnailRequest, _gateway_pb2.GetThumbnailResponse]  # type: ignore[assignment]
     """A small picture of a stored asset. Fails with NOT_FOUND, and with
     INVALID_ARGUMENT for sound and text (NO_PICTURE) and an offset outside the
@@ -193,6 +203,17 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.ListAssetsResponse, _abc.Awaitable[_gateway_pb2.ListAssetsResponse]]:
         """Lists stored assets, newest first."""
+
+    @_abc_1.abstractmethod
+    def DownloadAsset(
+        self,
+        request: _gateway_pb2.DownloadAssetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_pb2.DownloadAssetResponse], _abc.AsyncIterator[_gateway_pb2.DownloadAssetResponse]]:
+        """Sends the bytes of a stored asset, or of a rendition of it: all or a range, so
+        that an interrupted download goes on. Fails with NOT_FOUND and with OUT_OF_RANGE
+        (RANGE_PAST_END) for an offset past the end.
+        """
 
     @_abc_1.abstractmethod
     def GetThumbnail(

@@ -24,56 +24,61 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from sensorium.media.v1 import download_pb2 as sensorium_dot_media_dot_v1_dot_download__pb2
 from sensorium.media.v1 import media_pb2 as sensorium_dot_media_dot_v1_dot_media__pb2
 from sensorium.media.v1 import stream_pb2 as sensorium_dot_media_dot_v1_dot_stream__pb2
 from sensorium.media.v1 import upload_pb2 as sensorium_dot_media_dot_v1_dot_upload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sensorium/ingest/v1/ingest.proto\x12\x13sensorium.ingest.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1esensorium/media/v1/media.proto\x1a\x1fsensorium/media/v1/stream.proto\x1a\x1fsensorium/media/v1/upload.proto\"\x81\x01\n\x0cIngestConfig\x12\x12\n\nstore_only\x18\x01 \x01(\x08\x12\x11\n\tephemeral\x18\x02 \x01(\x08\x12\x39\n\x0e\x66rame_sampling\x18\x03 \x01(\x0b\x32!.sensorium.media.v1.FrameSampling\x12\x0f\n\x07user_id\x18\x04 \x01(\t\"\xf9\x01\n\x16StreamingIngestRequest\x12\x33\n\x06\x63onfig\x18\x01 \x01(\x0b\x32!.sensorium.ingest.v1.IngestConfigH\x00\x12\x35\n\x0b\x61sset_start\x18\x02 \x01(\x0b\x32\x1e.sensorium.media.v1.AssetStartH\x00\x12/\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x1e.sensorium.media.v1.MediaChunkH\x00\x12\x37\n\x0c\x61sset_finish\x18\x04 \x01(\x0b\x32\x1f.sensorium.media.v1.AssetFinishH\x00\x42\t\n\x07message\"J\n\x0bStreamReady\x12;\n\x10\x65\x66\x66\x65\x63tive_config\x18\x01 \x01(\x0b\x32!.sensorium.ingest.v1.IngestConfig\"S\n\rIngestSummary\x12\x13\n\x0b\x61sset_count\x18\x01 \x01(\r\x12\x15\n\rsegment_count\x18\x02 \x01(\r\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x04\"\xe9\x04\n\x17StreamingIngestResponse\x12\x31\n\x05ready\x18\x01 \x01(\x0b\x32 .sensorium.ingest.v1.StreamReadyH\x00\x12\x39\n\rupload_opened\x18\x02 \x01(\x0b\x32 .sensorium.media.v1.UploadOpenedH\x00\x12\x33\n\nasset_info\x18\x03 \x01(\x0b\x32\x1d.sensorium.media.v1.AssetInfoH\x00\x12\x31\n\tchunk_ack\x18\x04 \x01(\x0b\x32\x1c.sensorium.media.v1.ChunkAckH\x00\x12\x33\n\x07segment\x18\x05 \x01(\x0b\x32 .sensorium.media.v1.MediaSegmentH\x00\x12\x41\n\x11segments_complete\x18\x06 \x01(\x0b\x32$.sensorium.media.v1.SegmentsCompleteH\x00\x12*\n\x05\x61sset\x18\x07 \x01(\x0b\x32\x19.sensorium.media.v1.AssetH\x00\x12\x33\n\nitem_error\x18\x08 \x01(\x0b\x32\x1d.sensorium.media.v1.ItemErrorH\x00\x12\x30\n\x05\x65rror\x18\t \x01(\x0b\x32\x1f.sensorium.media.v1.StreamErrorH\x00\x12-\n\x07go_away\x18\n \x01(\x0b\x32\x1a.sensorium.media.v1.GoAwayH\x00\x12\x35\n\x07summary\x18\x0b \x01(\x0b\x32\".sensorium.ingest.v1.IngestSummaryH\x00\x42\x07\n\x05\x65vent\"b\n\x13SegmentAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x39\n\x0e\x66rame_sampling\x18\x02 \x01(\x0b\x32!.sensorium.media.v1.FrameSampling\"\xcc\x01\n\x14SegmentAssetResponse\x12\x33\n\nasset_info\x18\x01 \x01(\x0b\x32\x1d.sensorium.media.v1.AssetInfoH\x00\x12\x33\n\x07segment\x18\x02 \x01(\x0b\x32 .sensorium.media.v1.MediaSegmentH\x00\x12\x41\n\x11segments_complete\x18\x03 \x01(\x0b\x32$.sensorium.media.v1.SegmentsCompleteH\x00\x42\x07\n\x05\x65vent\"$\n\x10GetUploadRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x81\x01\n\x11GetUploadResponse\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64urable_offset\x18\x02 \x01(\x04\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcommitted\x18\x04 \x01(\x08\"#\n\x0fGetAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"<\n\x10GetAssetResponse\x12(\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x19.sensorium.media.v1.Asset\"6\n\x11\x46indAssetsRequest\x12\x0e\n\x06sha256\x18\x01 \x03(\t\x12\x11\n\tasset_ids\x18\x02 \x03(\t\"?\n\x12\x46indAssetsResponse\x12)\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x19.sensorium.media.v1.Asset\"&\n\x12MarkIndexedRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x15\n\x13MarkIndexedResponse\"R\n\x13GetThumbnailRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12)\n\x06offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"$\n\x14GetThumbnailResponse\x12\x0c\n\x04jpeg\x18\x01 \x01(\x0c\":\n\x11ListAssetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x12ListAssetsResponse\x12)\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x19.sensorium.media.v1.Asset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa2\x06\n\rIngestService\x12p\n\x0fStreamingIngest\x12+.sensorium.ingest.v1.StreamingIngestRequest\x1a,.sensorium.ingest.v1.StreamingIngestResponse(\x01\x30\x01\x12\x65\n\x0cSegmentAsset\x12(.sensorium.ingest.v1.SegmentAssetRequest\x1a).sensorium.ingest.v1.SegmentAssetResponse0\x01\x12Z\n\tGetUpload\x12%.sensorium.ingest.v1.GetUploadRequest\x1a&.sensorium.ingest.v1.GetUploadResponse\x12W\n\x08GetAsset\x12$.sensorium.ingest.v1.GetAssetRequest\x1a%.sensorium.ingest.v1.GetAssetResponse\x12]\n\nFindAssets\x12&.sensorium.ingest.v1.FindAssetsRequest\x1a\'.sensorium.ingest.v1.FindAssetsResponse\x12`\n\x0bMarkIndexed\x12\'.sensorium.ingest.v1.MarkIndexedRequest\x1a(.sensorium.ingest.v1.MarkIndexedResponse\x12\x63\n\x0cGetThumbnail\x12(.sensorium.ingest.v1.GetThumbnailRequest\x1a).sensorium.ingest.v1.GetThumbnailResponse\x12]\n\nListAssets\x12&.sensorium.ingest.v1.ListAssetsRequest\x1a\'.sensorium.ingest.v1.ListAssetsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sensorium/ingest/v1/ingest.proto\x12\x13sensorium.ingest.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!sensorium/media/v1/download.proto\x1a\x1esensorium/media/v1/media.proto\x1a\x1fsensorium/media/v1/stream.proto\x1a\x1fsensorium/media/v1/upload.proto\"\x81\x01\n\x0cIngestConfig\x12\x12\n\nstore_only\x18\x01 \x01(\x08\x12\x11\n\tephemeral\x18\x02 \x01(\x08\x12\x39\n\x0e\x66rame_sampling\x18\x03 \x01(\x0b\x32!.sensorium.media.v1.FrameSampling\x12\x0f\n\x07user_id\x18\x04 \x01(\t\"\xf9\x01\n\x16StreamingIngestRequest\x12\x33\n\x06\x63onfig\x18\x01 \x01(\x0b\x32!.sensorium.ingest.v1.IngestConfigH\x00\x12\x35\n\x0b\x61sset_start\x18\x02 \x01(\x0b\x32\x1e.sensorium.media.v1.AssetStartH\x00\x12/\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x1e.sensorium.media.v1.MediaChunkH\x00\x12\x37\n\x0c\x61sset_finish\x18\x04 \x01(\x0b\x32\x1f.sensorium.media.v1.AssetFinishH\x00\x42\t\n\x07message\"J\n\x0bStreamReady\x12;\n\x10\x65\x66\x66\x65\x63tive_config\x18\x01 \x01(\x0b\x32!.sensorium.ingest.v1.IngestConfig\"S\n\rIngestSummary\x12\x13\n\x0b\x61sset_count\x18\x01 \x01(\r\x12\x15\n\rsegment_count\x18\x02 \x01(\r\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x04\"\xe9\x04\n\x17StreamingIngestResponse\x12\x31\n\x05ready\x18\x01 \x01(\x0b\x32 .sensorium.ingest.v1.StreamReadyH\x00\x12\x39\n\rupload_opened\x18\x02 \x01(\x0b\x32 .sensorium.media.v1.UploadOpenedH\x00\x12\x33\n\nasset_info\x18\x03 \x01(\x0b\x32\x1d.sensorium.media.v1.AssetInfoH\x00\x12\x31\n\tchunk_ack\x18\x04 \x01(\x0b\x32\x1c.sensorium.media.v1.ChunkAckH\x00\x12\x33\n\x07segment\x18\x05 \x01(\x0b\x32 .sensorium.media.v1.MediaSegmentH\x00\x12\x41\n\x11segments_complete\x18\x06 \x01(\x0b\x32$.sensorium.media.v1.SegmentsCompleteH\x00\x12*\n\x05\x61sset\x18\x07 \x01(\x0b\x32\x19.sensorium.media.v1.AssetH\x00\x12\x33\n\nitem_error\x18\x08 \x01(\x0b\x32\x1d.sensorium.media.v1.ItemErrorH\x00\x12\x30\n\x05\x65rror\x18\t \x01(\x0b\x32\x1f.sensorium.media.v1.StreamErrorH\x00\x12-\n\x07go_away\x18\n \x01(\x0b\x32\x1a.sensorium.media.v1.GoAwayH\x00\x12\x35\n\x07summary\x18\x0b \x01(\x0b\x32\".sensorium.ingest.v1.IngestSummaryH\x00\x42\x07\n\x05\x65vent\"b\n\x13SegmentAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x39\n\x0e\x66rame_sampling\x18\x02 \x01(\x0b\x32!.sensorium.media.v1.FrameSampling\"\xcc\x01\n\x14SegmentAssetResponse\x12\x33\n\nasset_info\x18\x01 \x01(\x0b\x32\x1d.sensorium.media.v1.AssetInfoH\x00\x12\x33\n\x07segment\x18\x02 \x01(\x0b\x32 .sensorium.media.v1.MediaSegmentH\x00\x12\x41\n\x11segments_complete\x18\x03 \x01(\x0b\x32$.sensorium.media.v1.SegmentsCompleteH\x00\x42\x07\n\x05\x65vent\"$\n\x10GetUploadRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x81\x01\n\x11GetUploadResponse\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64urable_offset\x18\x02 \x01(\x04\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcommitted\x18\x04 \x01(\x08\"W\n\x10ReadAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0e\n\x06length\x18\x03 \x01(\x04\x12\x11\n\trendition\x18\x04 \x01(\t\"\x81\x01\n\x11ReadAssetResponse\x12\x32\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x1f.sensorium.media.v1.ContentInfoH\x00\x12/\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1e.sensorium.media.v1.MediaChunkH\x00\x42\x07\n\x05\x65vent\"#\n\x0fGetAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"<\n\x10GetAssetResponse\x12(\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x19.sensorium.media.v1.Asset\"6\n\x11\x46indAssetsRequest\x12\x0e\n\x06sha256\x18\x01 \x03(\t\x12\x11\n\tasset_ids\x18\x02 \x03(\t\"?\n\x12\x46indAssetsResponse\x12)\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x19.sensorium.media.v1.Asset\"&\n\x12MarkIndexedRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x15\n\x13MarkIndexedResponse\"R\n\x13GetThumbnailRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12)\n\x06offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"$\n\x14GetThumbnailResponse\x12\x0c\n\x04jpeg\x18\x01 \x01(\x0c\":\n\x11ListAssetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x12ListAssetsResponse\x12)\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x19.sensorium.media.v1.Asset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x80\x07\n\rIngestService\x12p\n\x0fStreamingIngest\x12+.sensorium.ingest.v1.StreamingIngestRequest\x1a,.sensorium.ingest.v1.StreamingIngestResponse(\x01\x30\x01\x12\x65\n\x0cSegmentAsset\x12(.sensorium.ingest.v1.SegmentAssetRequest\x1a).sensorium.ingest.v1.SegmentAssetResponse0\x01\x12Z\n\tGetUpload\x12%.sensorium.ingest.v1.GetUploadRequest\x1a&.sensorium.ingest.v1.GetUploadResponse\x12W\n\x08GetAsset\x12$.sensorium.ingest.v1.GetAssetRequest\x1a%.sensorium.ingest.v1.GetAssetResponse\x12]\n\nFindAssets\x12&.sensorium.ingest.v1.FindAssetsRequest\x1a\'.sensorium.ingest.v1.FindAssetsResponse\x12`\n\x0bMarkIndexed\x12\'.sensorium.ingest.v1.MarkIndexedRequest\x1a(.sensorium.ingest.v1.MarkIndexedResponse\x12\\\n\tReadAsset\x12%.sensorium.ingest.v1.ReadAssetRequest\x1a&.sensorium.ingest.v1.ReadAssetResponse0\x01\x12\x63\n\x0cGetThumbnail\x12(.sensorium.ingest.v1.GetThumbnailRequest\x1a).sensorium.ingest.v1.GetThumbnailResponse\x12]\n\nListAssets\x12&.sensorium.ingest.v1.ListAssetsRequest\x1a\'.sensorium.ingest.v1.ListAssetsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sensorium.ingest.v1.ingest_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INGESTCONFIG']._serialized_start=221
-  _globals['_INGESTCONFIG']._serialized_end=350
-  _globals['_STREAMINGINGESTREQUEST']._serialized_start=353
-  _globals['_STREAMINGINGESTREQUEST']._serialized_end=602
-  _globals['_STREAMREADY']._serialized_start=604
-  _globals['_STREAMREADY']._serialized_end=678
-  _globals['_INGESTSUMMARY']._serialized_start=680
-  _globals['_INGESTSUMMARY']._serialized_end=763
-  _globals['_STREAMINGINGESTRESPONSE']._serialized_start=766
-  _globals['_STREAMINGINGESTRESPONSE']._serialized_end=1383
-  _globals['_SEGMENTASSETREQUEST']._serialized_start=1385
-  _globals['_SEGMENTASSETREQUEST']._serialized_end=1483
-  _globals['_SEGMENTASSETRESPONSE']._serialized_start=1486
-  _globals['_SEGMENTASSETRESPONSE']._serialized_end=1690
-  _globals['_GETUPLOADREQUEST']._serialized_start=1692
-  _globals['_GETUPLOADREQUEST']._serialized_end=1728
-  _globals['_GETUPLOADRESPONSE']._serialized_start=1731
-  _globals['_GETUPLOADRESPONSE']._serialized_end=1860
-  _globals['_GETASSETREQUEST']._serialized_start=1862
-  _globals['_GETASSETREQUEST']._serialized_end=1897
-  _globals['_GETASSETRESPONSE']._serialized_start=1899
-  _globals['_GETASSETRESPONSE']._serialized_end=1959
-  _globals['_FINDASSETSREQUEST']._serialized_start=1961
-  _globals['_FINDASSETSREQUEST']._serialized_end=2015
-  _globals['_FINDASSETSRESPONSE']._serialized_start=2017
-  _globals['_FINDASSETSRESPONSE']._serialized_end=2080
-  _globals['_MARKINDEXEDREQUEST']._serialized_start=2082
-  _globals['_MARKINDEXEDREQUEST']._serialized_end=2120
-  _globals['_MARKINDEXEDRESPONSE']._serialized_start=2122
-  _globals['_MARKINDEXEDRESPONSE']._serialized_end=2143
-  _globals['_GETTHUMBNAILREQUEST']._serialized_start=2145
-  _globals['_GETTHUMBNAILREQUEST']._serialized_end=2227
-  _globals['_GETTHUMBNAILRESPONSE']._serialized_start=2229
-  _globals['_GETTHUMBNAILRESPONSE']._serialized_end=2265
-  _globals['_LISTASSETSREQUEST']._serialized_start=2267
-  _globals['_LISTASSETSREQUEST']._serialized_end=2325
-  _globals['_LISTASSETSRESPONSE']._serialized_start=2327
-  _globals['_LISTASSETSRESPONSE']._serialized_end=2415
-  _globals['_INGESTSERVICE']._serialized_start=2418
-  _globals['_INGESTSERVICE']._serialized_end=3220
+  _globals['_INGESTCONFIG']._serialized_start=256
+  _globals['_INGESTCONFIG']._serialized_end=385
+  _globals['_STREAMINGINGESTREQUEST']._serialized_start=388
+  _globals['_STREAMINGINGESTREQUEST']._serialized_end=637
+  _globals['_STREAMREADY']._serialized_start=639
+  _globals['_STREAMREADY']._serialized_end=713
+  _globals['_INGESTSUMMARY']._serialized_start=715
+  _globals['_INGESTSUMMARY']._serialized_end=798
+  _globals['_STREAMINGINGESTRESPONSE']._serialized_start=801
+  _globals['_STREAMINGINGESTRESPONSE']._serialized_end=1418
+  _globals['_SEGMENTASSETREQUEST']._serialized_start=1420
+  _globals['_SEGMENTASSETREQUEST']._serialized_end=1518
+  _globals['_SEGMENTASSETRESPONSE']._serialized_start=1521
+  _globals['_SEGMENTASSETRESPONSE']._serialized_end=1725
+  _globals['_GETUPLOADREQUEST']._serialized_start=1727
+  _globals['_GETUPLOADREQUEST']._serialized_end=1763
+  _globals['_GETUPLOADRESPONSE']._serialized_start=1766
+  _globals['_GETUPLOADRESPONSE']._serialized_end=1895
+  _globals['_READASSETREQUEST']._serialized_start=1897
+  _globals['_READASSETREQUEST']._serialized_end=1984
+  _globals['_READASSETRESPONSE']._serialized_start=1987
+  _globals['_READASSETRESPONSE']._serialized_end=2116
+  _globals['_GETASSETREQUEST']._serialized_start=2118
+  _globals['_GETASSETREQUEST']._serialized_end=2153
+  _globals['_GETASSETRESPONSE']._serialized_start=2155
+  _globals['_GETASSETRESPONSE']._serialized_end=2215
+  _globals['_FINDASSETSREQUEST']._serialized_start=2217
+  _globals['_FINDASSETSREQUEST']._serialized_end=2271
+  _globals['_FINDASSETSRESPONSE']._serialized_start=2273
+  _globals['_FINDASSETSRESPONSE']._serialized_end=2336
+  _globals['_MARKINDEXEDREQUEST']._serialized_start=2338
+  _globals['_MARKINDEXEDREQUEST']._serialized_end=2376
+  _globals['_MARKINDEXEDRESPONSE']._serialized_start=2378
+  _globals['_MARKINDEXEDRESPONSE']._serialized_end=2399
+  _globals['_GETTHUMBNAILREQUEST']._serialized_start=2401
+  _globals['_GETTHUMBNAILREQUEST']._serialized_end=2483
+  _globals['_GETTHUMBNAILRESPONSE']._serialized_start=2485
+  _globals['_GETTHUMBNAILRESPONSE']._serialized_end=2521
+  _globals['_LISTASSETSREQUEST']._serialized_start=2523
+  _globals['_LISTASSETSREQUEST']._serialized_end=2581
+  _globals['_LISTASSETSRESPONSE']._serialized_start=2583
+  _globals['_LISTASSETSRESPONSE']._serialized_end=2671
+  _globals['_INGESTSERVICE']._serialized_start=2674
+  _globals['_INGESTSERVICE']._serialized_end=3570
 # @@protoc_insertion_point(module_scope)

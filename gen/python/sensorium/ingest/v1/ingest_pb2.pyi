@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from sensorium.media.v1 import download_pb2 as _download_pb2
 from sensorium.media.v1 import media_pb2 as _media_pb2
 from sensorium.media.v1 import stream_pb2 as _stream_pb2
 from sensorium.media.v1 import upload_pb2 as _upload_pb2
@@ -376,6 +377,74 @@ class GetUploadResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetUploadResponse: _TypeAlias = GetUploadResponse  # noqa: Y015
+
+@_typing.final
+class ReadAssetRequest(_message.Message):
+    """Which bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    RENDITION_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """A committed asset."""
+    offset: _builtins.int
+    """The first byte wanted, counted from 0; at most the size. At the size itself
+    nothing but the content is sent.
+    """
+    length: _builtins.int
+    """How many bytes; 0 means all that follow; more than there are counts as all."""
+    rendition: _builtins.str
+    """Name of a rendition; empty means the bytes as they were uploaded."""
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        length: _builtins.int = ...,
+        rendition: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "length", b"length", "offset", b"offset", "rendition", b"rendition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadAssetRequest: _TypeAlias = ReadAssetRequest  # noqa: Y015
+
+@_typing.final
+class ReadAssetResponse(_message.Message):
+    """One event of a read: content, then chunk, chunk ... in order, without gaps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def content(self) -> _download_pb2.ContentInfo:
+        """First, and only first."""
+
+    @_builtins.property
+    def chunk(self) -> _upload_pb2.MediaChunk:
+        """The next bytes, at most 256 KiB, with their offset in the whole."""
+
+    def __init__(
+        self,
+        *,
+        content: _download_pb2.ContentInfo | None = ...,
+        chunk: _upload_pb2.MediaChunk | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "content", b"content", "event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "content", b"content", "event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["content", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___ReadAssetResponse: _TypeAlias = ReadAssetResponse  # noqa: Y015
 
 @_typing.final
 class GetAssetRequest(_message.Message):

@@ -67,6 +67,11 @@ class IngestServiceStub:
                 request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedRequest.SerializeToString,
                 response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedResponse.FromString,
                 _registered_method=True)
+        self.ReadAsset = channel.unary_stream(
+                '/sensorium.ingest.v1.IngestService/ReadAsset',
+                request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ReadAssetRequest.SerializeToString,
+                response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ReadAssetResponse.FromString,
+                _registered_method=True)
         self.GetThumbnail = channel.unary_unary(
                 '/sensorium.ingest.v1.IngestService/GetThumbnail',
                 request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetThumbnailRequest.SerializeToString,
@@ -137,6 +142,15 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadAsset(self, request, context):
+        """Sends the bytes of a committed asset, or of a rendition of it: all or a range.
+        Fails with NOT_FOUND and with OUT_OF_RANGE (RANGE_PAST_END) for an offset past
+        the end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetThumbnail(self, request, context):
         """A small picture of a committed asset, made when it is first asked for and,
         unless it is of a moment of a video, kept beside the bytes. Fails with NOT_FOUND, and with INVALID_ARGUMENT for
@@ -185,6 +199,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.MarkIndexed,
                     request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedRequest.FromString,
                     response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedResponse.SerializeToString,
+            ),
+            'ReadAsset': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadAsset,
+                    request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ReadAssetRequest.FromString,
+                    response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ReadAssetResponse.SerializeToString,
             ),
             'GetThumbnail': grpc.unary_unary_rpc_method_handler(
                     servicer.GetThumbnail,
@@ -362,6 +381,33 @@ class IngestService:
             '/sensorium.ingest.v1.IngestService/MarkIndexed',
             sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedRequest.SerializeToString,
             sensorium_dot_ingest_dot_v1_dot_ingest__pb2.MarkIndexedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sensorium.ingest.v1.IngestService/ReadAsset',
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ReadAssetRequest.SerializeToString,
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ReadAssetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,11 @@ class IngestServiceStub:
     """Notes durably that the index holds all of an asset, so that nobody has to
     look again. Fails with NOT_FOUND.
     """
+    ReadAsset: _grpc.UnaryStreamMultiCallable[_ingest_pb2.ReadAssetRequest, _ingest_pb2.ReadAssetResponse]
+    """Sends the bytes of a committed asset, or of a rendition of it: all or a range.
+    Fails with NOT_FOUND and with OUT_OF_RANGE (RANGE_PAST_END) for an offset past
+    the end.
+    """
     GetThumbnail: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetThumbnailRequest, _ingest_pb2.GetThumbnailResponse]
     """A small picture of a committed asset, made when it is first asked for and,
     unless it is of a moment of a video, kept beside the bytes. Fails with NOT_FOUND, and with INVALID_ARGUMENT for
@@ -105,6 +110,11 @@ class IngestServiceAsyncStub(IngestServiceStub):
     MarkIndexed: _aio.UnaryUnaryMultiCallable[_ingest_pb2.MarkIndexedRequest, _ingest_pb2.MarkIndexedResponse]  # type: ignore[assignment]
     """Notes durably that the index holds all of an asset, so that nobody has to
     look again. Fails with NOT_FOUND.
+    """
+    ReadAsset: _aio.UnaryStreamMultiCallable[_ingest_pb2.ReadAssetRequest, _ingest_pb2.ReadAssetResponse]  # type: ignore[assignment]
+    """Sends the bytes of a committed asset, or of a rendition of it: all or a range.
+    Fails with NOT_FOUND and with OUT_OF_RANGE (RANGE_PAST_END) for an offset past
+    the end.
     """
     GetThumbnail: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetThumbnailRequest, _ingest_pb2.GetThumbnailResponse]  # type: ignore[assignment]
     """A small picture of a committed asset, made when it is first asked for and,
@@ -181,6 +191,17 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ingest_pb2.MarkIndexedResponse, _abc.Awaitable[_ingest_pb2.MarkIndexedResponse]]:
         """Notes durably that the index holds all of an asset, so that nobody has to
         look again. Fails with NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadAsset(
+        self,
+        request: _ingest_pb2.ReadAssetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ingest_pb2.ReadAssetResponse], _abc.AsyncIterator[_ingest_pb2.ReadAssetResponse]]:
+        """Sends the bytes of a committed asset, or of a rendition of it: all or a range.
+        Fails with NOT_FOUND and with OUT_OF_RANGE (RANGE_PAST_END) for an offset past
+        the end.
         """
 
     @_abc_1.abstractmethod
