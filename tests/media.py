@@ -206,9 +206,14 @@ def webm(seconds: float = 6.0, *, live: bool = False) -> bytes:
 
 def rotated_mp4(seconds: float = 2.0) -> bytes:
     """A 320 × 240 MP4 without sound whose track says: turn me clockwise by 90 degrees."""
-    content = bytearray(mp4(seconds, sound=False))
+    return turned(mp4(seconds, sound=False), 240)
+
+
+def turned(mp4_content: bytes, height_px: int) -> bytes:
+    """An MP4 of one track that says from now on: turn me clockwise by 90 degrees."""
+    content = bytearray(mp4_content)
     header = content.index(b"tkhd") + 4
-    clockwise = (0, 0x10000, 0, -0x10000, 0, 0, 240 << 16, 0, 0x40000000)
+    clockwise = (0, 0x10000, 0, -0x10000, 0, 0, height_px << 16, 0, 0x40000000)
     struct.pack_into(">9i", content, header + 40, *clockwise)
     return bytes(content)
 

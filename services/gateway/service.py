@@ -146,6 +146,14 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         found = await self._ingest("FindAssets", inner, context)
         return gateway_pb2.FindAssetsResponse(assets=found.assets)
 
+    async def GetAsset(
+        self, request: gateway_pb2.GetAssetRequest, context: Context
+    ) -> gateway_pb2.GetAssetResponse:
+        """See the contract."""
+        inner = ingest_pb2.GetAssetRequest(asset_id=request.asset_id, with_renditions=True)
+        found = await self._ingest("GetAsset", inner, context)
+        return gateway_pb2.GetAssetResponse(asset=found.asset)
+
     async def ListAssets(
         self, request: gateway_pb2.ListAssetsRequest, context: Context
     ) -> gateway_pb2.ListAssetsResponse:

@@ -1,5 +1,7 @@
 """Domain to protobuf and back; no decisions here."""
 
+from collections.abc import Iterable
+
 from google.protobuf.timestamp_pb2 import Timestamp
 from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import download_pb2, media_pb2, upload_pb2
@@ -14,7 +16,15 @@ from services.ingest.events import (
     SegmentsComplete,
     UploadOpened,
 )
-from services.ingest.model import MediaInfo, Modality, Picture, Segment, SegmentKind, Sound
+from services.ingest.model import (
+    MediaInfo,
+    Modality,
+    Picture,
+    Rendition,
+    Segment,
+    SegmentKind,
+    Sound,
+)
 from services.ingest.options import FrameSampling, SamplingMethod
 from services.ingest.reading import Content
 from services.ingest.store import AssetRecord
@@ -119,7 +129,22 @@ def write_info(asset_id: str, name: str, info: MediaInfo) -> media_pb2.AssetInfo
     return message
 
 
-def write_asset(record: AssetRecord) -> media_pb2.Asset:
+def write_rendition(rendition: Rendition) -> media_pb2.Rendition:
+    """Another form of an asset."""
+    message = media_pb2.Rendition(
+        name=rendition.name,
+        mime_type=rendition.mime_type,
+        size_bytes=rendition.size_bytes,
+        sha256=rendition.sha256,
+        width_px=rendition.width_px,
+        height_px=rendition.height_px,
+    )
+    if rendition.time_s is not None:
+        message.time.CopyFrom(to_duration(rendition.time_s))
+    return message
+
+
+def write_asset(record: AssetRecord, renditions: Iterable[Rendition] = ()) -> media_pb2.Asset:
     """A committed asset."""
     return media_pb2.Asset(
         asset_id=record.asset_id,
@@ -129,6 +154,7 @@ def write_asset(record: AssetRecord) -> media_pb2.Asset:
         create_time=write_timestamp(record.create_time_us),
         duplicate_of=record.duplicate_of,
         indexed=record.indexed,
+        renditions=map(write_rendition, renditions),
         user_id=record.user_id,
         tags=record.tags,
     )
@@ -138,6 +164,7 @@ def write_content(content: Content) -> download_pb2.ContentInfo:
     """What is about to be sent."""
     return download_pb2.ContentInfo(
         asset_id=content.record.asset_id,
+        rendition=content.rendition.name if content.rendition else "",
         mime_type=content.mime_type,
         size_bytes=content.size_bytes,
         sha256=content.sha256,

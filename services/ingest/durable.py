@@ -37,6 +37,15 @@ def write_file(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def sync_file(path: Path) -> None:
+    """Make the bytes of a file durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def link_file(source: Path, target: Path) -> None:
     """Give a synced file a second name, durable; no bytes are copied.
 

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from services.ingest.growing import Cancellation, Growth
-from services.ingest.model import MediaInfo, Modality, Segment
-from services.ingest.options import CutOptions, Limits
+from services.ingest.model import MadeRendition, MediaInfo, Modality, Segment
+from services.ingest.options import CutOptions, Limits, RenditionOptions
+from services.ingest.rendering import HAVE_PICTURES, Renderer
+from services.ingest.rendition_store import RenditionStore
+from services.ingest.renditions import THUMBNAIL
 from services.ingest.segmenter import Segmenter
 from services.ingest.spool import Part, PartState, Spool
 from services.ingest.store import AssetRecord, MediaStore
@@ -41,13 +44,22 @@ class IngestEngine:
     """Takes bytes in and cuts them. One for each process."""
 
     def __init__(
-        self, data_dir: Path, limits: Limits, cut_options: CutOptions, expiry_s: float
+        self,
+        data_dir: Path,
+        limits: Limits,
+        cut_options: CutOptions,
+        expiry_s: float,
+        rendition_options: RenditionOptions,
     ) -> None:
         self.limits = limits
         self.cut_options = cut_options
         self.spool = Spool(data_dir / "uploads", expiry_s)
         self.store = MediaStore(data_dir / "media")
         self.segmenter = Segmenter(limits)
+        self.renditions = RenditionStore(data_dir / "media")
+        self.renderer = Renderer(
+            self.store, self.renditions, limits, rendition_options, data_dir / "scratch"
+        )
         self._disk = ThreadPoolExecutor(DISK_THREADS, "ingest-disk")
         self._decoders = ThreadPoolExecutor(DECODER_THREADS, "ingest-decode")
         self.uploads: set[asyncio.Task[None]] = set()
@@ -65,13 +77,15 @@ class IngestEngine:
         return self.spool.open_count
 
     async def start(self) -> None:
-        """Begin to throw expired uploads away."""
+        """Begin to throw expired uploads away, and to make renditions."""
         self._sweeper = asyncio.create_task(self._sweep())
+        await self.renderer.start()
 
     async def stop(self) -> None:
         """Wait for cancelled uploads to let go of their parts, then end the threads."""
         if self.uploads:
             await asyncio.wait(self.uploads, timeout=STOP_TIMEOUT_S)
+        await self.renderer.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.wait({self._sweeper})
@@ -148,8 +162,8 @@ class IngestEngine:
                 yield record, item
 
     async def thumbnail(self, tenant: str, asset_id: str, offset_s: float | None) -> bytes:
-        """A small JPEG of a committed asset, made when it is first asked for: most are never
-        looked at, and making them at the commit would take time from answers.
+        """The thumbnail of a committed asset, a JPEG; made now where the background has not come
+        to it.
 
         ``offset_s`` is a moment of a video; None means a frame that represents it, which is
         kept. Those of moments are not: there is no end to them.
@@ -159,20 +173,23 @@ class IngestEngine:
             InvalidInput: ``NO_PICTURE`` or ``OFFSET_PAST_END``.
         """
         record = await self.on_disk(self.store.get, tenant, asset_id)
-        if record.info.modality not in (Modality.IMAGE, Modality.VIDEO):
+        if record.info.modality not in HAVE_PICTURES:
             raise InvalidInput(
                 "NO_PICTURE", "Sound and text have no picture to show.", subject=asset_id
             )
         if record.info.modality is Modality.VIDEO and offset_s is not None:
-            return await self._shrink(tenant, record, offset_s)
-        kept = await self.on_disk(self.store.thumbnail, tenant, record.sha256)
+            made = await self._shrink(tenant, record, offset_s)
+            return made.picture
+        kept = await self.on_disk(self.renditions.get, tenant, record.sha256, THUMBNAIL)
         if kept is not None:
             return kept
-        jpeg = await self._shrink(tenant, record, None)
-        await self.on_disk(self.store.keep_thumbnail, tenant, record.sha256, jpeg)
-        return jpeg
+        made = await self._shrink(tenant, record, None)
+        await self.on_disk(self.renditions.add, tenant, record.sha256, made)
+        return made.picture
 
-    async def _shrink(self, tenant: str, record: AssetRecord, offset_s: float | None) -> bytes:
+    async def _shrink(
+        self, tenant: str, record: AssetRecord, offset_s: float | None
+    ) -> MadeRendition:
         path = self.store.blob_path(tenant, record.sha256)
         growth = Growth(record.size_bytes, complete=True)
         cancel = Cancellation()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 SEGMENT_BYTES_MAX = 1 << 20
 """Largest payload of one segment."""
@@ -103,3 +104,37 @@ class MediaInfo:
     width_px: int = 0
     height_px: int = 0
     streamable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """Another form of an asset, made from its bytes and kept beside them.
+
+    ``time_s`` is set for a frame of a video: when it is shown.
+    """
+
+    name: str
+    mime_type: str
+    size_bytes: int
+    sha256: str
+    width_px: int
+    height_px: int
+    time_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeRendition:
+    """A rendition that is not kept yet: the bytes of a picture, or the file of a video."""
+
+    name: str
+    mime_type: str
+    content: bytes | Path
+    width_px: int
+    height_px: int
+    time_s: float | None = None
+
+    @property
+    def picture(self) -> bytes:
+        """The bytes, of a picture."""
+        assert isinstance(self.content, bytes)
+        return self.content

@@ -51,6 +51,22 @@ class CutOptions:
     """Threads of one video decoder."""
 
 
+@dataclass(frozen=True, slots=True)
+class RenditionOptions:
+    """Which renditions are made."""
+
+    reencodes_video: bool = False
+
+    @property
+    def recipe(self) -> str:
+        """Names the rules, so that what was made by other ones is made again."""
+        return "1+video" if self.reencodes_video else "1"
+
+    def is_met_by(self, recipe: str) -> bool:
+        """Whether what was made by a recipe is all that these options ask for."""
+        return set(self.recipe.split("+")) <= set(recipe.split("+"))
+
+
 def limits_of(settings: Settings) -> Limits:
     """The limits that the settings state."""
     return Limits(

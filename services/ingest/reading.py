@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from services.ingest.engine import IngestEngine
+from services.ingest.model import Rendition
 from services.ingest.store import AssetRecord
 from services.runtime.errors import InternalFailure, LimitExceeded, NotFound
 
@@ -16,13 +17,30 @@ everything would break when the client takes longer than a request may."""
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Stored bytes that can be read."""
+    """Stored bytes that can be read: those of an asset, or of a rendition of it."""
 
     tenant: str
     record: AssetRecord
-    mime_type: str
-    size_bytes: int
-    sha256: str
+    rendition: Rendition | None = None
+
+    @property
+    def _source(self) -> AssetRecord | Rendition:
+        return self.rendition or self.record
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the whole."""
+        return self._source.size_bytes
+
+    @property
+    def sha256(self) -> str:
+        """Of the whole, lower-case hexadecimal."""
+        return self._source.sha256
+
+    @property
+    def mime_type(self) -> str:
+        """Media type."""
+        return self.rendition.mime_type if self.rendition else self.record.info.mime_type
 
     def end_of(self, offset: int, length: int) -> int:
         """Where a range ends; a length of 0 means all that follows, and so does one too long.
@@ -46,17 +64,25 @@ class Piece:
     data: bytes
 
 
-async def find_content(engine: IngestEngine, tenant: str, asset_id: str, rendition: str) -> Content:
-    """What an asset holds, or a rendition of it.
+async def find_content(
+    engine: IngestEngine, tenant: str, asset_id: str, rendition_name: str
+) -> Content:
+    """What an asset holds or, with a name, a rendition of it.
 
     Raises NotFound ``ASSET_NOT_FOUND`` or ``RENDITION_NOT_FOUND``.
     """
     record = await engine.on_disk(engine.store.get, tenant, asset_id)
-    if rendition:
+    if not rendition_name:
+        return Content(tenant, record)
+    known = await engine.on_disk(engine.renditions.of, tenant, record.sha256)
+    rendition = known.find(rendition_name)
+    if rendition is None:
         raise NotFound(
-            "RENDITION_NOT_FOUND", "This asset has no such rendition.", subject="rendition"
+            "RENDITION_NOT_FOUND",
+            "The asset has no such rendition, or none yet: they are made in the background.",
+            subject="rendition",
         )
-    return Content(tenant, record, record.info.mime_type, record.size_bytes, record.sha256)
+    return Content(tenant, record, rendition)
 
 
 async def read_content(
@@ -76,11 +102,14 @@ async def read_content(
 
 
 async def _read_block(engine: IngestEngine, content: Content, start: int, end: int) -> bytes:
+    tenant, sha256 = content.tenant, content.record.sha256
     asset_id = content.record.asset_id
     try:
-        block = await engine.on_disk(
-            engine.store.read, content.tenant, content.record.sha256, start, end
-        )
+        if content.rendition is None:
+            block = await engine.on_disk(engine.store.read, tenant, sha256, start, end)
+        else:
+            name = content.rendition.name
+            block = await engine.on_disk(engine.renditions.read, tenant, sha256, name, start, end)
     except FileNotFoundError:
         raise NotFound("ASSET_NOT_FOUND", "There is no such asset.", subject=asset_id) from None
     if len(block) < end - start:

@@ -8,11 +8,20 @@ from pathlib import Path
 from services.ingest.container import cut_timed, inspect_timed
 from services.ingest.growing import Cancellation, Cancelled, GrowingFile, Growth
 from services.ingest.image import ImageCutter
-from services.ingest.model import MediaInfo, Modality, Segment
+from services.ingest.model import MadeRendition, MediaInfo, Modality, Segment
+from services.ingest.moments import video_frame
 from services.ingest.options import CutOptions, Limits
+from services.ingest.reencoding import reencode
+from services.ingest.renditions import (
+    THUMBNAIL_PX,
+    WEB_PX,
+    keyframes,
+    thumbnail_of,
+    web_picture_of,
+)
 from services.ingest.sniff import SNIFF_BYTES, Family, check_name, sniff
 from services.ingest.text import cut_text
-from services.ingest.thumbnail import THUMBNAIL_PX, encode_thumbnail, video_frame
+from services.runtime.errors import InternalFailure
 
 
 class Segmenter:
@@ -82,21 +91,47 @@ class Segmenter:
         cancel: Cancellation,
         options: CutOptions,
         offset_s: float | None,
-    ) -> Iterator[bytes]:
-        """One small JPEG of a stored picture or video. Raises as :meth:`cut`, and InvalidInput
+    ) -> Iterator[MadeRendition]:
+        """The thumbnail of a stored picture or video. Raises as :meth:`cut`, and InvalidInput
         ``OFFSET_PAST_END``."""
         with self._reading(path, growth, cancel) as file:
             found = sniff(file.read_exactly(SNIFF_BYTES))
-            file.seek(0)
             if found.family is Family.IMAGE:
                 picture = self._images.shrink(file, found, self._limits, 2 * THUMBNAIL_PX)
             else:
                 picture = video_frame(file, found, options, self._limits, offset_s)
-            yield encode_thumbnail(picture)
+            yield thumbnail_of(picture)
+
+    def renditions(
+        self,
+        path: Path,
+        growth: Growth,
+        cancel: Cancellation,
+        options: CutOptions,
+        video_target: Path | None,
+    ) -> Iterator[MadeRendition]:
+        """All renditions of a stored picture or video. A video is encoded anew, into
+        ``video_target``, where that pays and there is one. Raises as :meth:`cut`."""
+        with self._reading(path, growth, cancel) as file:
+            found = sniff(file.read_exactly(SNIFF_BYTES))
+            if found.family is Family.IMAGE:
+                picture = self._images.shrink(file, found, self._limits, 2 * WEB_PX)
+                yield thumbnail_of(picture)
+                yield from web_picture_of(picture, found)
+                return
+            yield thumbnail_of(video_frame(file, found, options, self._limits, None))
+            yield from keyframes(file, found, options, self._limits)
+            if video_target is not None:
+                yield from reencode(file, found, options, self._limits, video_target)
 
     @contextmanager
     def _reading(self, path: Path, growth: Growth, cancel: Cancellation) -> Iterator[GrowingFile]:
-        file = GrowingFile(path, growth, cancel)
+        try:
+            file = GrowingFile(path, growth, cancel)
+        except FileNotFoundError:
+            raise InternalFailure(
+                "CONTENT_DAMAGED", "The store has lost the bytes of this asset."
+            ) from None
         with self._lock:
             self._active += 1
         try:

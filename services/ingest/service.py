@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import grpc
 from sensorium.ingest.v1 import ingest_pb2, ingest_pb2_grpc
@@ -12,7 +12,7 @@ from sensorium.media.v1 import media_pb2, upload_pb2
 from services.ingest import convert
 from services.ingest.engine import IngestEngine
 from services.ingest.events import Event, StreamScope
-from services.ingest.model import MediaInfo
+from services.ingest.model import MediaInfo, Rendition
 from services.ingest.options import CutOptions
 from services.ingest.reading import find_content, read_content
 from services.ingest.session import IngestSession
@@ -151,9 +151,13 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         context: grpc.aio.ServicerContext[ingest_pb2.GetAssetRequest, ingest_pb2.GetAssetResponse],
     ) -> ingest_pb2.GetAssetResponse:
         """One asset's record."""
-        store = self._engine.store
-        record = await self._engine.on_disk(store.get, tenant_id(context), request.asset_id)
-        return ingest_pb2.GetAssetResponse(asset=convert.write_asset(record))
+        engine, tenant = self._engine, tenant_id(context)
+        record = await engine.on_disk(engine.store.get, tenant, request.asset_id)
+        renditions: Sequence[Rendition] = ()
+        if request.with_renditions:
+            known = await engine.on_disk(engine.renditions.of, tenant, record.sha256)
+            renditions = known.items
+        return ingest_pb2.GetAssetResponse(asset=convert.write_asset(record, renditions))
 
     async def FindAssets(
         self,

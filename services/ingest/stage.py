@@ -3,7 +3,7 @@
 from sensorium.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 
 from services.ingest.engine import IngestEngine
-from services.ingest.options import cut_options_of, limits_of
+from services.ingest.options import RenditionOptions, cut_options_of, limits_of
 from services.ingest.service import IngestService
 from services.runtime.server import Stage
 from services.runtime.settings import Settings
@@ -16,6 +16,7 @@ def build_engine(settings: Settings) -> IngestEngine:
         limits_of(settings),
         cut_options_of(settings),
         settings.upload_expiry_s,
+        RenditionOptions(reencodes_video=settings.video_rendition),
     )
 
 

@@ -3,7 +3,7 @@
 Layout below the root, all inside one tenant::
 
     tenants/<tenant>/media/<aa>/<sha256>         the bytes, once
-    tenants/<tenant>/thumbnails/<aa>/<sha256>.jpg    a small picture, once asked for
+    tenants/<tenant>/renditions/...              see rendition_store.py
     tenants/<tenant>/by-sha256/<sha256>.json     id of the asset that first had them
     tenants/<tenant>/by-time/<order>-<asset id>  one empty file for each asset, newest first
     tenants/<tenant>/assets/<asset id>.json      the record; an asset exists when this does
@@ -163,22 +163,15 @@ class MediaStore:
         """Where the bytes of a committed asset lie."""
         return self._root / _blob_key(tenant, sha256)
 
+    def tenants(self) -> list[str]:
+        """All that ever stored anything."""
+        return sorted(path.name for path in (self._root / "tenants").glob("*"))
+
     def read(self, tenant: str, sha256: str, start: int, end: int) -> bytes:
         """The bytes of a committed asset from ``start`` to before ``end``; fewer where it has no
         more. Raises FileNotFoundError."""
         key = _blob_key(tenant, sha256)
         return bytes(self._objects.get_range(key, start=start, end=end))
-
-    def thumbnail(self, tenant: str, sha256: str) -> bytes | None:
-        """The small picture of an asset that was kept, None if there is none."""
-        try:
-            return bytes(self._objects.get(_thumbnail_key(tenant, sha256)).bytes())
-        except FileNotFoundError:
-            return None
-
-    def keep_thumbnail(self, tenant: str, sha256: str, jpeg: bytes) -> None:
-        """Keep the small picture of an asset, beside the bytes that it was made from."""
-        write_file(self._root / _thumbnail_key(tenant, sha256), jpeg)
 
     def _first_with(self, tenant: str, sha256: str) -> AssetRecord | None:
         if not is_sha256(sha256):
@@ -231,10 +224,6 @@ def _time_key(tenant: str, record: AssetRecord) -> str:
 
 def _mark_key(tenant: str, asset_id: str) -> str:
     return f"tenants/{tenant}/indexed/{asset_id}"
-
-
-def _thumbnail_key(tenant: str, sha256: str) -> str:
-    return f"tenants/{tenant}/thumbnails/{sha256[:2]}/{sha256}.jpg"
 
 
 def _order(record: AssetRecord) -> str:

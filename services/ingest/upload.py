@@ -194,6 +194,7 @@ class AssetUpload:
         )
         engine = self._engine
         record = await engine.on_disk(engine.store.commit, self._scope.tenant, part.path, draft)
+        engine.renderer.submit(self._scope.tenant, record)
         await self._emit(AssetCommitted(record))
 
     async def _repeat(self, existing: AssetRecord) -> None:

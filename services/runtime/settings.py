@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     upload_expiry_s: float = Field(24 * 3600.0, gt=0)
     """How long an interrupted upload can be resumed."""
 
+    # --- Renditions --------------------------------------------------------------
+    video_rendition: bool = False
+    """Whether videos that browsers do not play, above 1080p or 8 Mbit/s are encoded anew."""
+
     # --- Limits of answering ------------------------------------------------------
     turns_max: int = Field(16, ge=1)
     """Turns answered at once; more are refused with a retry hint."""

@@ -83,7 +83,7 @@ async def test_a_small_picture_of_what_is_stored(
         pass
     stored = {asset.description.name: asset async for asset in client.list_assets()}
     small = Image.open(io.BytesIO(await client.thumbnail(stored["page.jpg"].asset_id)))
-    assert small.size == (320, 180)
+    assert small.size == (256, 144)
     film_id = stored[samples.film.name].asset_id
     beginning, later = [await client.thumbnail(film_id, second) for second in (0.0, 4.0)]
     assert beginning != later

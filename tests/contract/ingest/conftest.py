@@ -1,6 +1,7 @@
 """A real ingest server on a loopback port, and a small client for it."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from sensorium.media.v1 import media_pb2, stream_pb2, upload_pb2
 
 from services.ingest.engine import IngestEngine
 from services.ingest.stage import build_engine, stage_of
+from services.runtime.settings import Settings
 from tests.harness import make_settings, serve_stage
 
 Request = ingest_pb2.StreamingIngestRequest
@@ -144,9 +146,15 @@ class Ingest:
         return sorted(path.name for path in self.data_dir.glob("media/**/*") if path.is_file())
 
 
-@pytest.fixture
-async def ingest(tmp_path: Path) -> AsyncIterator[Ingest]:
-    settings = make_settings(tmp_path, cpu_threads=1)
+@contextlib.asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Ingest]:
+    """Run the server with settings of a test's own."""
     engine = build_engine(settings)
     async with serve_stage(stage_of(engine), settings) as channel:
         yield Ingest(engine, ingest_pb2_grpc.IngestServiceStub(channel), settings.data_dir)
+
+
+@pytest.fixture
+async def ingest(tmp_path: Path) -> AsyncIterator[Ingest]:
+    async with serving(make_settings(tmp_path, cpu_threads=1)) as running:
+        yield running

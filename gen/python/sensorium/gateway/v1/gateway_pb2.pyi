@@ -1642,6 +1642,52 @@ class FindAssetsResponse(_message.Message):
 Global___FindAssetsResponse: _TypeAlias = FindAssetsResponse  # noqa: Y015
 
 @_typing.final
+class GetAssetRequest(_message.Message):
+    """Which asset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """A stored asset."""
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAssetRequest: _TypeAlias = GetAssetRequest  # noqa: Y015
+
+@_typing.final
+class GetAssetResponse(_message.Message):
+    """The asset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def asset(self) -> _media_pb2.Asset:
+        """Its record."""
+
+    def __init__(
+        self,
+        *,
+        asset: _media_pb2.Asset | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAssetResponse: _TypeAlias = GetAssetResponse  # noqa: Y015
+
+@_typing.final
 class ListAssetsRequest(_message.Message):
     """Which page."""
 
@@ -1804,7 +1850,7 @@ class GetThumbnailResponse(_message.Message):
 
     JPEG_FIELD_NUMBER: _builtins.int
     jpeg: _builtins.bytes
-    """A JPEG, upright, at most 320 px wide and high."""
+    """A JPEG, upright, at most 256 px wide and high."""
     def __init__(
         self,
         *,

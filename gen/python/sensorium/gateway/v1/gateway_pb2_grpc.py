@@ -70,6 +70,11 @@ class GatewayServiceStub:
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindAssetsRequest.SerializeToString,
                 response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindAssetsResponse.FromString,
                 _registered_method=True)
+        self.GetAsset = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/GetAsset',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetAssetRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetAssetResponse.FromString,
+                _registered_method=True)
         self.ListAssets = channel.unary_unary(
                 '/sensorium.gateway.v1.GatewayService/ListAssets',
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListAssetsRequest.SerializeToString,
@@ -159,6 +164,13 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAsset(self, request, context):
+        """Reads one stored asset's record, with its renditions. Fails with NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAssets(self, request, context):
         """Lists stored assets, newest first.
         """
@@ -236,6 +248,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.FindAssets,
                     request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindAssetsRequest.FromString,
                     response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindAssetsResponse.SerializeToString,
+            ),
+            'GetAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAsset,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetAssetRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetAssetResponse.SerializeToString,
             ),
             'ListAssets': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAssets,
@@ -453,6 +470,33 @@ class GatewayService:
             '/sensorium.gateway.v1.GatewayService/FindAssets',
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindAssetsRequest.SerializeToString,
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindAssetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/GetAsset',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetAssetRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetAssetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,6 +58,8 @@ class GatewayServiceStub:
     """Finds moments, regions and passages across modalities."""
     FindAssets: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.FindAssetsRequest, _gateway_pb2.FindAssetsResponse]
     """Finds stored assets by the hash of their bytes ("you need not send it")."""
+    GetAsset: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetAssetRequest, _gateway_pb2.GetAssetResponse]
+    """Reads one stored asset's record, with its renditions. Fails with NOT_FOUND."""
     ListAssets: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListAssetsRequest, _gateway_pb2.ListAssetsResponse]
     """Lists stored assets, newest first."""
     DownloadAsset: _grpc.UnaryStreamMultiCallable[_gateway_pb2.DownloadAssetRequest, _gateway_pb2.DownloadAssetResponse]
@@ -107,6 +109,8 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Finds moments, regions and passages across modalities."""
     FindAssets: _aio.UnaryUnaryMultiCallable[_gateway_pb2.FindAssetsRequest, _gateway_pb2.FindAssetsResponse]  # type: ignore[assignment]
     """Finds stored assets by the hash of their bytes ("you need not send it")."""
+    GetAsset: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetAssetRequest, _gateway_pb2.GetAssetResponse]  # type: ignore[assignment]
+    """Reads one stored asset's record, with its renditions. Fails with NOT_FOUND."""
     ListAssets: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListAssetsRequest, _gateway_pb2.ListAssetsResponse]  # type: ignore[assignment]
     """Lists stored assets, newest first."""
     DownloadAsset: _aio.UnaryStreamMultiCallable[_gateway_pb2.DownloadAssetRequest, _gateway_pb2.DownloadAssetResponse]  # type: ignore[assignment]
@@ -195,6 +199,14 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.FindAssetsResponse, _abc.Awaitable[_gateway_pb2.FindAssetsResponse]]:
         """Finds stored assets by the hash of their bytes ("you need not send it")."""
+
+    @_abc_1.abstractmethod
+    def GetAsset(
+        self,
+        request: _gateway_pb2.GetAssetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GetAssetResponse, _abc.Awaitable[_gateway_pb2.GetAssetResponse]]:
+        """Reads one stored asset's record, with its renditions. Fails with NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListAssets(

@@ -453,16 +453,20 @@ class GetAssetRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ASSET_ID_FIELD_NUMBER: _builtins.int
+    WITH_RENDITIONS_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """A committed asset."""
+    with_renditions: _builtins.bool
+    """Whether its renditions are told too, which costs another read of the store."""
     def __init__(
         self,
         *,
         asset_id: _builtins.str = ...,
+        with_renditions: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "with_renditions", b"with_renditions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -625,7 +629,7 @@ class GetThumbnailResponse(_message.Message):
 
     JPEG_FIELD_NUMBER: _builtins.int
     jpeg: _builtins.bytes
-    """A JPEG, upright, at most 320 px wide and high."""
+    """A JPEG, upright, at most 256 px wide and high."""
     def __init__(
         self,
         *,

@@ -152,9 +152,10 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetThumbnail(self, request, context):
-        """A small picture of a committed asset, made when it is first asked for and,
-        unless it is of a moment of a video, kept beside the bytes. Fails with NOT_FOUND, and with INVALID_ARGUMENT for
-        sound and text (NO_PICTURE) and an offset outside the video.
+        """The thumbnail of a committed asset, made at once where the background has not made
+        it yet; or that of a moment of a video, which is not kept. Fails with NOT_FOUND, and
+        with INVALID_ARGUMENT for sound and text (NO_PICTURE), an offset outside the video and
+        bytes that are damaged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -69,9 +69,10 @@ class IngestServiceStub:
     the end.
     """
     GetThumbnail: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetThumbnailRequest, _ingest_pb2.GetThumbnailResponse]
-    """A small picture of a committed asset, made when it is first asked for and,
-    unless it is of a moment of a video, kept beside the bytes. Fails with NOT_FOUND, and with INVALID_ARGUMENT for
-    sound and text (NO_PICTURE) and an offset outside the video.
+    """The thumbnail of a committed asset, made at once where the background has not made
+    it yet; or that of a moment of a video, which is not kept. Fails with NOT_FOUND, and
+    with INVALID_ARGUMENT for sound and text (NO_PICTURE), an offset outside the video and
+    bytes that are damaged.
     """
     ListAssets: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListAssetsRequest, _ingest_pb2.ListAssetsResponse]
     """Lists committed assets, newest first."""
@@ -117,9 +118,10 @@ class IngestServiceAsyncStub(IngestServiceStub):
     the end.
     """
     GetThumbnail: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetThumbnailRequest, _ingest_pb2.GetThumbnailResponse]  # type: ignore[assignment]
-    """A small picture of a committed asset, made when it is first asked for and,
-    unless it is of a moment of a video, kept beside the bytes. Fails with NOT_FOUND, and with INVALID_ARGUMENT for
-    sound and text (NO_PICTURE) and an offset outside the video.
+    """The thumbnail of a committed asset, made at once where the background has not made
+    it yet; or that of a moment of a video, which is not kept. Fails with NOT_FOUND, and
+    with INVALID_ARGUMENT for sound and text (NO_PICTURE), an offset outside the video and
+    bytes that are damaged.
     """
     ListAssets: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListAssetsRequest, _ingest_pb2.ListAssetsResponse]  # type: ignore[assignment]
     """Lists committed assets, newest first."""
@@ -210,9 +212,10 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.GetThumbnailRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.GetThumbnailResponse, _abc.Awaitable[_ingest_pb2.GetThumbnailResponse]]:
-        """A small picture of a committed asset, made when it is first asked for and,
-        unless it is of a moment of a video, kept beside the bytes. Fails with NOT_FOUND, and with INVALID_ARGUMENT for
-        sound and text (NO_PICTURE) and an offset outside the video.
+        """The thumbnail of a committed asset, made at once where the background has not made
+        it yet; or that of a moment of a video, which is not kept. Fails with NOT_FOUND, and
+        with INVALID_ARGUMENT for sound and text (NO_PICTURE), an offset outside the video and
+        bytes that are damaged.
         """
 
     @_abc_1.abstractmethod

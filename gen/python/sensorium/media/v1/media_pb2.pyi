@@ -493,6 +493,58 @@ class AssetInfo(_message.Message):
 Global___AssetInfo: _TypeAlias = AssetInfo  # noqa: Y015
 
 @_typing.final
+class Rendition(_message.Message):
+    """Another form of an asset, made from its bytes in the background: for people to look at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MIME_TYPE_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    WIDTH_PX_FIELD_NUMBER: _builtins.int
+    HEIGHT_PX_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"thumbnail" (JPEG of at most 256 px), "web" (JPEG of at most 1600 px, of a picture
+    that is larger or that browsers do not show), "keyframe-0", "keyframe-1" ... (JPEGs of
+    at most 1280 px, at most 12 of a video, in order of time), "video-web" (MP4 that every
+    browser plays).
+    """
+    mime_type: _builtins.str
+    """Media type of its bytes, such as "image/jpeg"."""
+    size_bytes: _builtins.int
+    """Length, in bytes."""
+    sha256: _builtins.str
+    """SHA-256 of its bytes, lower-case hexadecimal."""
+    width_px: _builtins.int
+    """Width, in pixels."""
+    height_px: _builtins.int
+    """Height, in pixels."""
+    @_builtins.property
+    def time(self) -> _duration_pb2.Duration:
+        """Of a key frame: when it is shown, from the start of the asset."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        mime_type: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+        width_px: _builtins.int = ...,
+        height_px: _builtins.int = ...,
+        time: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height_px", b"height_px", "mime_type", b"mime_type", "name", b"name", "sha256", b"sha256", "size_bytes", b"size_bytes", "time", b"time", "width_px", b"width_px"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rendition: _TypeAlias = Rendition  # noqa: Y015
+
+@_typing.final
 class Asset(_message.Message):
     """A committed asset: its bytes are durable."""
 
@@ -507,6 +559,7 @@ class Asset(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     INDEXED_FIELD_NUMBER: _builtins.int
+    RENDITIONS_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Chosen by the client; unique within the tenant."""
     sha256: _builtins.str
@@ -533,6 +586,12 @@ class Asset(_message.Message):
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The client's own words to find it by; at most 32 of 64 characters."""
 
+    @_builtins.property
+    def renditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rendition]:
+        """What can be downloaded besides the bytes themselves. Only GetAsset tells them, and
+        only those that are made by then.
+        """
+
     def __init__(
         self,
         *,
@@ -545,10 +604,11 @@ class Asset(_message.Message):
         user_id: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         indexed: _builtins.bool = ...,
+        renditions: _abc.Iterable[Global___Rendition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "duplicate_of", b"duplicate_of", "indexed", b"indexed", "info", b"info", "sha256", b"sha256", "size_bytes", b"size_bytes", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "duplicate_of", b"duplicate_of", "indexed", b"indexed", "info", b"info", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

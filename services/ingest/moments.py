@@ -11,12 +11,8 @@ from services.ingest.failures import DamageCount, unreadable
 from services.ingest.frames import FrameSource, upright_picture
 from services.ingest.growing import GrowingFile
 from services.ingest.options import CutOptions, Limits
-from services.ingest.pictures import encode_picture, fit
 from services.ingest.sniff import MediaType
 from services.runtime.errors import InvalidInput
-
-THUMBNAIL_PX = 320
-"""Longest side."""
 
 _LOOKED_AT = (0.5, 0.3, 0.7, 0.1, 0.9)
 """Parts of the length of a video at which a representative frame is looked for."""
@@ -25,13 +21,6 @@ _TOLERANCE_S = 0.05
 _BACK_S = 10.0
 _ROUNDING_S = 1e-3
 """Time stamps of Matroska and FLV are whole milliseconds."""
-
-
-def encode_thumbnail(picture: Image.Image) -> bytes:
-    """A JPEG of an upright picture, at most :data:`THUMBNAIL_PX` on its long side."""
-    size = fit(*picture.size, THUMBNAIL_PX)
-    small = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return encode_picture(small).data
 
 
 def video_frame(

@@ -1,0 +1,113 @@
+"""Renditions that are kept, beside the bytes that they were made from. Blocks throughout.
+
+All that was made of one content lies below one key, so that a deletion is the removal of it::
+
+    tenants/<tenant>/renditions/<aa>/<sha256>/<name>       the bytes of one
+    tenants/<tenant>/renditions/<aa>/<sha256>/list.json    what they are, written last
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from obstore.store import LocalStore
+
+from services.ingest.durable import link_file, make_folder, sync_file, write_file
+from services.ingest.model import MadeRendition, Rendition
+
+_LIST = "list.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Renditions:
+    """What there is of one content."""
+
+    items: tuple[Rendition, ...] = ()
+    recipe: str = ""
+    """By which rules all were made that can be; empty while they were not."""
+
+    def find(self, name: str) -> Rendition | None:
+        """The rendition of a name, None if there is none."""
+        return next((item for item in self.items if item.name == name), None)
+
+
+class RenditionStore:
+    """Renditions of all tenants below one local folder. Thread-safe."""
+
+    def __init__(self, root: Path) -> None:
+        make_folder(root)
+        self._root = root
+        self._objects = LocalStore(root)
+        self._lock = threading.Lock()
+
+    def keep(self, tenant: str, sha256: str, made: MadeRendition) -> Rendition:
+        """Store the bytes of a rendition, durably; ``publish`` makes it known."""
+        path = self._root / _key(tenant, sha256, made.name)
+        if isinstance(made.content, Path):
+            with made.content.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size_bytes = made.content.stat().st_size
+            sync_file(made.content)
+            link_file(made.content, path)
+        else:
+            digest, size_bytes = hashlib.sha256(made.content).hexdigest(), len(made.content)
+            write_file(path, made.content)
+        return Rendition(
+            name=made.name,
+            mime_type=made.mime_type,
+            size_bytes=size_bytes,
+            sha256=digest,
+            width_px=made.width_px,
+            height_px=made.height_px,
+            time_s=made.time_s,
+        )
+
+    def publish(self, tenant: str, sha256: str, items: Iterable[Rendition], recipe: str) -> None:
+        """Make renditions known that are kept: with a recipe in the place of those known before,
+        without one besides them."""
+        with self._lock:
+            known = Renditions() if recipe else self.of(tenant, sha256)
+            by_name = {item.name: item for item in (*known.items, *items)}
+            content = {
+                "recipe": recipe or known.recipe,
+                "items": [dataclasses.asdict(item) for item in by_name.values()],
+            }
+            write_file(self._root / _key(tenant, sha256, _LIST), json.dumps(content).encode())
+
+    def add(self, tenant: str, sha256: str, made: MadeRendition) -> None:
+        """Keep one rendition and make it known besides the others."""
+        self.publish(tenant, sha256, [self.keep(tenant, sha256, made)], "")
+
+    def of(self, tenant: str, sha256: str) -> Renditions:
+        """What is known of a content."""
+        content = self.get(tenant, sha256, _LIST)
+        if content is None:
+            return Renditions()
+        fields = json.loads(content)
+        return Renditions(tuple(Rendition(**item) for item in fields["items"]), fields["recipe"])
+
+    def get(self, tenant: str, sha256: str, name: str) -> bytes | None:
+        """All bytes of a small rendition, None if there is none."""
+        try:
+            return bytes(self._objects.get(_key(tenant, sha256, name)).bytes())
+        except FileNotFoundError:
+            return None
+
+    def read(self, tenant: str, sha256: str, name: str, start: int, end: int) -> bytes:
+        """The bytes of a rendition from ``start`` to before ``end``; fewer where it has no more.
+        Raises FileNotFoundError."""
+        key = _key(tenant, sha256, name)
+        return bytes(self._objects.get_range(key, start=start, end=end))
+
+    def remove(self, tenant: str, sha256: str) -> None:
+        """Forget all that was made of a content."""
+        shutil.rmtree(self._root / _key(tenant, sha256), ignore_errors=True)
+
+
+def _key(tenant: str, sha256: str, name: str = "") -> str:
+    return f"tenants/{tenant}/renditions/{sha256[:2]}/{sha256}/{name}"

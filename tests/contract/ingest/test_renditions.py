@@ -1,0 +1,334 @@
+"""Other forms of stored pictures and videos, made in the background, over a real channel."""
+
+import asyncio
+import hashlib
+import io
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from PIL import Image, ImageCms
+from sensorium.ingest.v1 import ingest_pb2
+from sensorium.media.v1 import media_pb2
+
+from services.ingest.growing import Cancellation, GrowingFile
+from tests import media
+from tests.contract.ingest.conftest import Ingest, serving, whole
+from tests.contract.ingest.test_thumbnail import numbered_video, refused, thumbnail
+from tests.harness import make_settings
+
+_WITHIN_S = 30.0
+_POLL_S = 0.02
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what other threads do."""
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + _WITHIN_S
+    while True:
+        if condition():
+            return
+        assert loop.time() < deadline_s
+        await asyncio.sleep(_POLL_S)
+
+
+async def rendered(ingest: Ingest, asset_id: str) -> dict[str, media_pb2.Rendition]:
+    """The renditions of an asset, by name, once all are made."""
+    store = ingest.engine.renditions
+    record = ingest.engine.store.get("default", asset_id)
+    await until(lambda: store.of("default", record.sha256).recipe != "")
+    request = ingest_pb2.GetAssetRequest(asset_id=asset_id, with_renditions=True)
+    asset = (await ingest.stub.GetAsset(request)).asset
+    return {rendition.name: rendition for rendition in asset.renditions}
+
+
+async def read(ingest: Ingest, asset_id: str, rendition: media_pb2.Rendition) -> bytes:
+    """The bytes of a rendition, which must be what the asset's record says."""
+    request = ingest_pb2.ReadAssetRequest(asset_id=asset_id, rendition=rendition.name)
+    first, *rest = [response async for response in ingest.stub.ReadAsset(request)]
+    data = b"".join(response.chunk.data for response in rest)
+    content = first.content
+    assert (content.rendition, content.mime_type) == (rendition.name, rendition.mime_type)
+    assert content.size_bytes == rendition.size_bytes == len(data)
+    assert content.sha256 == rendition.sha256 == hashlib.sha256(data).hexdigest()
+    return data
+
+
+async def picture(ingest: Ingest, asset_id: str, rendition: media_pb2.Rendition) -> Image.Image:
+    opened = Image.open(io.BytesIO(await read(ingest, asset_id, rendition)))
+    assert Image.MIME[opened.format or ""] == rendition.mime_type
+    assert opened.size == (rendition.width_px, rendition.height_px)
+    return opened
+
+
+async def test_a_large_photo_has_a_thumbnail_and_a_web_picture_both_upright(
+    ingest: Ingest,
+) -> None:
+    await ingest.send(whole("photo", media.jpeg(2400, 1800, orientation=6)))
+    made = await rendered(ingest, "photo")
+    assert set(made) == {"thumbnail", "web"}
+    small, web = [await picture(ingest, "photo", made[name]) for name in ("thumbnail", "web")]
+    assert (small.size, web.size) == ((192, 256), (1200, 1600))
+    for upright in (small, web):
+        corner = upright.getpixel((upright.width - 9, 8))
+        assert isinstance(corner, tuple)
+        assert corner[2] > 200
+    assert (await thumbnail(ingest, "photo")).tobytes() == small.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "names"), [("PNG", {"thumbnail"}), ("TIFF", {"thumbnail", "web"})]
+)
+async def test_a_small_picture_needs_a_web_form_only_where_browsers_do_not_show_it(
+    ingest: Ingest, encoder: str, names: set[str]
+) -> None:
+    await ingest.send(whole("a", media.encoded(media.picture(500, 400), encoder)))
+    made = await rendered(ingest, "a")
+    assert set(made) == names
+    for rendition in made.values():
+        await picture(ingest, "a", rendition)
+
+
+async def test_a_web_picture_keeps_the_colour_space_of_its_pixels(ingest: Ingest) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tagged = media.encoded(media.picture(2000, 1000), "JPEG", icc_profile=profile)
+    printed = media.picture(2000, 1000).convert("CMYK")
+    cmyk = media.encoded(printed, "JPEG", icc_profile=profile[:16] + b"CMYK" + profile[20:])
+    await ingest.send([*whole("rgb", tagged), *whole("cmyk", cmyk)])
+    for asset_id, kept in (("rgb", profile), ("cmyk", None)):
+        made = await rendered(ingest, asset_id)
+        web = await picture(ingest, asset_id, made["web"])
+        assert web.info.get("icc_profile") == kept
+
+
+async def test_key_frames_have_their_times(ingest: Ingest) -> None:
+    await ingest.send(whole("film", numbered_video()))
+    made = await rendered(ingest, "film")
+    assert set(made) == {"thumbnail", "keyframe-0", "keyframe-1", "keyframe-2"}
+    for name, number in (("keyframe-0", 0), ("keyframe-1", 15), ("keyframe-2", 30)):
+        assert made[name].time.ToMilliseconds() == number * 100
+        assert media.shown_number(await picture(ingest, "film", made[name])) == number
+
+
+async def test_a_long_film_has_twelve_key_frames_spread_over_it(ingest: Ingest) -> None:
+    numbers = range(60)
+    frames = [media.numbered_frame(number) for number in numbers]
+    film = media.timed_video(frames, [1000 * n for n in numbers], keyframe_interval=2)
+    await ingest.send(whole("film", film))
+    made = await rendered(ingest, "film")
+    times_s = [made[f"keyframe-{n}"].time.ToSeconds() for n in range(12)]
+    assert len(made) == 13
+    assert times_s[0] == 0
+    assert all(4 <= after - before <= 6 for before, after in itertools.pairwise(times_s))
+
+
+async def test_sound_and_text_have_none(ingest: Ingest) -> None:
+    await ingest.send(
+        [*whole("sound", media.wav(media.tone(1))), *whole("text", media.TEXT.encode())]
+    )
+    await ingest.send(whole("photo", media.jpeg()))
+    await rendered(ingest, "photo")
+    for asset_id in ("sound", "text"):
+        request = ingest_pb2.GetAssetRequest(asset_id=asset_id, with_renditions=True)
+        assert not (await ingest.stub.GetAsset(request)).asset.renditions
+
+
+async def test_a_thumbnail_is_made_at_once_where_the_background_has_not_come_to_it(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest.engine.renderer, "submit", lambda *_: None)
+    await ingest.send(whole("photo", media.jpeg()))
+    first = await thumbnail(ingest, "photo")
+    request = ingest_pb2.GetAssetRequest(asset_id="photo", with_renditions=True)
+    (kept,) = (await ingest.stub.GetAsset(request)).asset.renditions
+    assert kept.name == "thumbnail"
+    (path,) = ingest.data_dir.glob("media/tenants/default/renditions/*/*/thumbnail")
+    path.write_bytes(media.jpeg(32, 24))
+    assert (await thumbnail(ingest, "photo")).size == (32, 24) != first.size
+
+
+async def test_what_a_crash_left_unmade_is_made_at_the_next_start(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, cpu_threads=1)
+    async with serving(settings) as before:
+        before.engine.renderer.submit = lambda *_: None  # type: ignore[method-assign]
+        await before.send([*whole("photo", media.jpeg()), *whole("text", b"words")])
+        await before.send(whole("other", media.png()), "another")
+    async with serving(settings) as after:
+        assert set(await rendered(after, "photo")) == {"thumbnail"}
+        other = after.engine.store.get("another", "other")
+        store = after.engine.renditions
+        await until(lambda: store.of("another", other.sha256).find("thumbnail") is not None)
+
+
+async def test_more_assets_than_may_wait_are_all_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.ingest.rendering.WAITING_MAX", 1)
+    names = [f"p{number}" for number in range(5)]
+    async with serving(make_settings(tmp_path, cpu_threads=1)) as ingest:
+        go_on = threading.Event()
+        keep = ingest.engine.renditions.keep
+
+        def held(*arguments: Any) -> Any:
+            go_on.wait(_WITHIN_S)
+            return keep(*arguments)
+
+        monkeypatch.setattr(ingest.engine.renditions, "keep", held)
+        for side, name in enumerate(names, 100):
+            await ingest.send(whole(name, media.png(side, side)))
+        go_on.set()
+        for name in names:
+            assert "thumbnail" in await rendered(ingest, name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities on Linux")
+async def test_it_yields_to_everything_else(ingest: Ingest) -> None:
+    await ingest.send(whole("photo", media.jpeg()))
+    await rendered(ingest, "photo")
+    niceness = {
+        thread.name.partition("_")[0]: os.getpriority(os.PRIO_PROCESS, thread.native_id or 0)
+        for thread in threading.enumerate()
+    }
+    assert niceness["ingest-render"] == 19
+    assert niceness["ingest-decode"] == niceness["ingest-disk"] == 0
+
+
+DAMAGED: dict[str, Callable[[], bytes]] = {
+    "photo.jpg": lambda: media.jpeg(800, 600),
+    "picture.png": media.noisy_png,
+    "film.mp4": media.mp4,
+    "film.mkv": numbered_video,
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+async def test_what_is_damaged_after_the_commit_says_so_and_the_rest_goes_on(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    submit = ingest.engine.renderer.submit
+    monkeypatch.setattr(ingest.engine.renderer, "submit", lambda *_: None)
+    content = DAMAGED[name]()
+    sent = await ingest.send(whole("a", content, name))
+    blob = ingest.engine.store.blob_path("default", sent.asset.sha256)
+    request = ingest_pb2.GetThumbnailRequest(asset_id="a")
+    reasons = ("MEDIA_UNREADABLE", "MEDIA_TRUNCATED")
+    damaged = {("INVALID_ARGUMENT", reason) for reason in reasons}
+    blob.write_bytes(content[:64] + bytes(len(content) - 64))
+    code, reason, _ = await refused(ingest.stub.GetThumbnail(request))
+    assert (code, reason) in damaged
+    os.truncate(blob, len(content) // 3)
+    code, reason, _ = await refused(ingest.stub.GetThumbnail(request))
+    assert (code, reason) in damaged
+    submit("default", ingest.engine.store.get("default", "a"))
+    assert await rendered(ingest, "a") == {}
+    blob.unlink()
+    code, reason, _ = await refused(ingest.stub.GetThumbnail(request))
+    assert (code, reason) == ("INTERNAL", "CONTENT_DAMAGED")
+    assert ingest.engine.active_decoders == 0
+
+
+async def test_a_cancelled_thumbnail_frees_its_decoder(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held in the middle of the file until the server has noticed the cancel."""
+    monkeypatch.setattr(ingest.engine.renderer, "submit", lambda *_: None)
+    noisy = media.video(media.VideoSpec(noise=True, keyframe_interval=1000, audio_codec=None))
+    sent = await ingest.send(whole("film", noisy))
+    entered, go_on = threading.Event(), threading.Event()
+    read_bytes = 0
+    read_file = GrowingFile.read
+
+    def held(file: GrowingFile, size_bytes: int = -1) -> bytes:
+        nonlocal read_bytes
+        data = read_file(file, size_bytes)
+        read_bytes += len(data)
+        if read_bytes > sent.asset.size_bytes // 4:
+            entered.set()
+            go_on.wait(_WITHIN_S)
+        return data
+
+    noticed = threading.Event()
+    set_cancel = Cancellation.set
+
+    def notice(cancel: Cancellation) -> None:
+        set_cancel(cancel)
+        noticed.set()
+
+    monkeypatch.setattr(GrowingFile, "read", held)
+    monkeypatch.setattr(Cancellation, "set", notice)
+    request = ingest_pb2.GetThumbnailRequest(asset_id="film", offset=Duration(seconds=5))
+    call = ingest.stub.GetThumbnail(request)
+    await until(entered.is_set)
+    assert ingest.engine.active_decoders == 1
+    call.cancel()
+    await until(noticed.is_set)
+    go_on.set()
+    await until(lambda: ingest.engine.active_decoders == 0)
+    assert read_bytes < sent.asset.size_bytes
+
+
+async def reencoded(tmp_path: Path, content: bytes) -> bytes | None:
+    """What a server that encodes videos anew makes of one; None where it leaves it alone."""
+    settings = make_settings(tmp_path, cpu_threads=1, video_rendition=True)
+    async with serving(settings) as ingest:
+        await ingest.send(whole("film", content))
+        made = await rendered(ingest, "film")
+        assert not list((ingest.data_dir / "scratch").iterdir())
+        return await read(ingest, "film", made["video-web"]) if "video-web" in made else None
+
+
+async def test_a_film_that_browsers_do_not_play_is_encoded_anew(tmp_path: Path) -> None:
+    spec = media.VideoSpec(3.0, "mpegts", (), "mpeg2video", "mp2", 640, 360, rate=25)
+    content = media.video(spec)
+    made = await reencoded(tmp_path, content)
+    assert made
+    assert made.index(b"moov") < made.index(b"mdat")
+    with av.open(io.BytesIO(made)) as played, av.open(io.BytesIO(content)) as source:
+        picture, sound = played.streams.video[0], played.streams.audio[0]
+        assert (picture.codec_context.name, picture.pix_fmt) == ("h264", "yuv420p")
+        assert (picture.width, picture.height) == (640, 360)
+        assert (sound.codec_context.name, sound.rate, sound.channels) == ("aac", 48_000, 2)
+        assert played.duration == pytest.approx(3_000_000, abs=100_000)
+        levels = [grey(frame) for frame in played.decode(picture)]
+        assert levels == pytest.approx([grey(frame) for frame in source.decode(video=0)], abs=4)
+
+
+def grey(frame: av.VideoFrame) -> float:
+    return float(frame.reformat(format="gray").to_ndarray().mean())
+
+
+async def test_each_frame_keeps_its_time(tmp_path: Path) -> None:
+    times_ms = [0, 1000, 1040, 2500]
+    frames = [media.numbered_frame(number) for number in range(4)]
+    made = await reencoded(tmp_path, media.timed_video(frames, times_ms))
+    assert made
+    with av.open(io.BytesIO(made)) as played:
+        shown = [(frame.time, frame.to_image()) for frame in played.decode(video=0)]  # type: ignore[no-untyped-call]
+    assert [time_s for time_s, _ in shown] == pytest.approx([ms / 1000 for ms in times_ms])
+    assert [media.shown_number(picture) for _, picture in shown] == [0, 1, 2, 3]
+
+
+async def test_a_large_film_of_a_phone_held_upright_becomes_one_of_1080p(tmp_path: Path) -> None:
+    pixels = np.asarray(media.picture(2400, 1600))
+    lying = media.timed_video([pixels] * 3, [0, 40, 80], "mp4")
+    made = await reencoded(tmp_path, media.turned(lying, 1600))
+    assert made
+    with av.open(io.BytesIO(made)) as played:
+        frame = next(played.decode(video=0))
+        upright = frame.to_image()  # type: ignore[no-untyped-call]
+    assert frame.rotation == 0
+    assert upright.size == (1080, 1620)
+    assert upright.getpixel((1060, 20))[2] > 200
+
+
+async def test_a_film_that_plays_everywhere_is_left_alone(tmp_path: Path) -> None:
+    assert await reencoded(tmp_path, media.mp4(2.0)) is None
+    assert await reencoded(tmp_path / "webm", media.webm(2.0)) is None
