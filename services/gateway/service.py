@@ -195,6 +195,22 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
                 kind = event.WhichOneof("event")
                 yield gateway_pb2.DownloadAssetResponse(**{kind: getattr(event, kind)})
 
+    async def GetAssetUrl(
+        self, request: gateway_pb2.GetAssetUrlRequest, context: Context
+    ) -> gateway_pb2.GetAssetUrlResponse:
+        """See the contract."""
+        inner = ingest_pb2.GetAssetUrlRequest(
+            asset_id=request.asset_id,
+            rendition=request.rendition,
+            ttl=request.ttl if request.HasField("ttl") else None,
+        )
+        made = await self._ingest("GetAssetUrl", inner, context)
+        return gateway_pb2.GetAssetUrlResponse(
+            url=made.url,
+            expire_time=made.expire_time if made.HasField("expire_time") else None,
+            content=made.content,
+        )
+
     async def GetThumbnail(
         self, request: gateway_pb2.GetThumbnailRequest, context: Context
     ) -> gateway_pb2.GetThumbnailResponse:

@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import download_pb2, media_pb2, upload_pb2
 
+from services.ingest.content import Content
 from services.ingest.events import (
     AssetAnnouncement,
     AssetCommitted,
@@ -26,7 +27,6 @@ from services.ingest.model import (
     Sound,
 )
 from services.ingest.options import FrameSampling, SamplingMethod
-from services.ingest.reading import Content
 from services.ingest.store import AssetRecord
 from services.runtime.durations import to_duration
 from services.runtime.errors import InvalidInput

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from services.ingest.growing import Cancellation, Growth
+from services.ingest.links import Links
 from services.ingest.model import MadeRendition, MediaInfo, Modality, Segment
 from services.ingest.options import CutOptions, Limits, RenditionOptions
 from services.ingest.rendering import HAVE_PICTURES, Renderer
@@ -50,9 +51,11 @@ class IngestEngine:
         cut_options: CutOptions,
         expiry_s: float,
         rendition_options: RenditionOptions,
+        links: Links,
     ) -> None:
         self.limits = limits
         self.cut_options = cut_options
+        self.links = links
         self.spool = Spool(data_dir / "uploads", expiry_s)
         self.store = MediaStore(data_dir / "media")
         self.segmenter = Segmenter(limits)

@@ -3,57 +3,15 @@
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
+from services.ingest.content import Content
 from services.ingest.engine import IngestEngine
-from services.ingest.model import Rendition
-from services.ingest.store import AssetRecord
-from services.runtime.errors import InternalFailure, LimitExceeded, NotFound
+from services.runtime.errors import InternalFailure, NotFound
 
 PIECE_BYTES = 256 << 10
 """Largest piece that is handed out."""
 BLOCK_BYTES = 4 * PIECE_BYTES
 """What is asked of the store at once. On S3 a request for each piece would be slow, and one for
 everything would break when the client takes longer than a request may."""
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """Stored bytes that can be read: those of an asset, or of a rendition of it."""
-
-    tenant: str
-    record: AssetRecord
-    rendition: Rendition | None = None
-
-    @property
-    def _source(self) -> AssetRecord | Rendition:
-        return self.rendition or self.record
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of the whole."""
-        return self._source.size_bytes
-
-    @property
-    def sha256(self) -> str:
-        """Of the whole, lower-case hexadecimal."""
-        return self._source.sha256
-
-    @property
-    def mime_type(self) -> str:
-        """Media type."""
-        return self.rendition.mime_type if self.rendition else self.record.info.mime_type
-
-    def end_of(self, offset: int, length: int) -> int:
-        """Where a range ends; a length of 0 means all that follows, and so does one too long.
-
-        Raises LimitExceeded ``RANGE_PAST_END``.
-        """
-        if offset > self.size_bytes:
-            raise LimitExceeded(
-                "RANGE_PAST_END",
-                f"There are {self.size_bytes} bytes, none at offset {offset}.",
-                subject="offset",
-            )
-        return min(self.size_bytes, offset + length) if length else self.size_bytes
 
 
 @dataclass(frozen=True, slots=True)

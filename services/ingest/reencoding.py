@@ -167,7 +167,9 @@ class _Picture:
             return frame.reformat(width_px, height_px, "yuv420p")
         if turns % 2:
             width_px, height_px = height_px, width_px
-        lying = frame.reformat(width_px, height_px, "rgb24").to_ndarray()
+        lying = (
+            frame.reformat(width_px, height_px, "rgb24").to_ndarray().astype(np.uint8, copy=False)
+        )
         turned = np.ascontiguousarray(np.rot90(lying, turns))
         return VideoFrame.from_ndarray(turned, format="rgb24").reformat(format="yuv420p")
 

@@ -47,7 +47,7 @@ class RenditionStore:
 
     def keep(self, tenant: str, sha256: str, made: MadeRendition) -> Rendition:
         """Store the bytes of a rendition, durably; ``publish`` makes it known."""
-        path = self._root / _key(tenant, sha256, made.name)
+        path = self._root / rendition_key(tenant, sha256, made.name)
         if isinstance(made.content, Path):
             with made.content.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -77,7 +77,9 @@ class RenditionStore:
                 "recipe": recipe or known.recipe,
                 "items": [dataclasses.asdict(item) for item in by_name.values()],
             }
-            write_file(self._root / _key(tenant, sha256, _LIST), json.dumps(content).encode())
+            write_file(
+                self._root / rendition_key(tenant, sha256, _LIST), json.dumps(content).encode()
+            )
 
     def add(self, tenant: str, sha256: str, made: MadeRendition) -> None:
         """Keep one rendition and make it known besides the others."""
@@ -94,20 +96,21 @@ class RenditionStore:
     def get(self, tenant: str, sha256: str, name: str) -> bytes | None:
         """All bytes of a small rendition, None if there is none."""
         try:
-            return bytes(self._objects.get(_key(tenant, sha256, name)).bytes())
+            return bytes(self._objects.get(rendition_key(tenant, sha256, name)).bytes())
         except FileNotFoundError:
             return None
 
     def read(self, tenant: str, sha256: str, name: str, start: int, end: int) -> bytes:
         """The bytes of a rendition from ``start`` to before ``end``; fewer where it has no more.
         Raises FileNotFoundError."""
-        key = _key(tenant, sha256, name)
+        key = rendition_key(tenant, sha256, name)
         return bytes(self._objects.get_range(key, start=start, end=end))
 
     def remove(self, tenant: str, sha256: str) -> None:
         """Forget all that was made of a content."""
-        shutil.rmtree(self._root / _key(tenant, sha256), ignore_errors=True)
+        shutil.rmtree(self._root / rendition_key(tenant, sha256), ignore_errors=True)
 
 
-def _key(tenant: str, sha256: str, name: str = "") -> str:
+def rendition_key(tenant: str, sha256: str, name: str = "") -> str:
+    """Where a rendition lies; without a name, all of them."""
     return f"tenants/{tenant}/renditions/{sha256[:2]}/{sha256}/{name}"

@@ -5,8 +5,8 @@
                 the most contrast
 ``web``         JPEG of at most 1600 px, of a picture that is larger or that a browser
                 does not show
-``keyframe-N``  JPEG of at most 1280 px: key frames of a video, N from 0, spread over it,
-                at most 12; what looks like an earlier one is left out
+``keyframe-N``  JPEG of at most 1280 px: frames that stand for a video, N from 0, spread
+                over it, at most 12; what looks like an earlier one is left out
 ``video-web``   MP4 that every browser plays, see ``reencoding.py``; only where told to
 ==============  =====================================================================
 """
@@ -31,7 +31,8 @@ KEYFRAME = "keyframe-{}"
 
 THUMBNAIL_PX = 256
 WEB_PX = 1600
-_KEYFRAMES = FrameSampling(SamplingMethod.KEYFRAMES, count_max=12)
+# Uniform takes a stored key frame where there is one, but a short clip may hold a single one.
+_KEYFRAMES = FrameSampling(SamplingMethod.UNIFORM, count_max=12)
 _SHOWN_BY_BROWSERS = {"image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp"}
 
 
@@ -49,7 +50,7 @@ def web_picture_of(picture: Image.Image, found: MediaType) -> Iterator[MadeRendi
 def keyframes(
     file: GrowingFile, found: MediaType, options: CutOptions, limits: Limits
 ) -> Iterator[MadeRendition]:
-    """Key frames of a video, in order of time. Raises as :func:`open_timed`."""
+    """Frames that stand for a video, in order of time. Raises as :func:`open_timed`."""
     with open_timed(file, found, options, limits) as media:
         fresh = (frame for frame in _sampled(media, file) if frame.same_as is None)
         for number, frame in enumerate(fresh):

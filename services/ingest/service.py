@@ -159,6 +159,27 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             renditions = known.items
         return ingest_pb2.GetAssetResponse(asset=convert.write_asset(record, renditions))
 
+    async def GetAssetUrl(
+        self,
+        request: ingest_pb2.GetAssetUrlRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.GetAssetUrlRequest, ingest_pb2.GetAssetUrlResponse
+        ],
+    ) -> ingest_pb2.GetAssetUrlResponse:
+        """Where stored bytes can be fetched from."""
+        engine = self._engine
+        content = await find_content(
+            engine, tenant_id(context), request.asset_id, request.rendition
+        )
+        ttl_s = to_seconds(request.ttl) if request.HasField("ttl") else None
+        link = await engine.on_disk(engine.links.link, content, ttl_s)
+        response = ingest_pb2.GetAssetUrlResponse(
+            url=link.url, content=convert.write_content(content)
+        )
+        if link.expire_time_s is not None:
+            response.expire_time.CopyFrom(convert.write_timestamp(round(link.expire_time_s * 1e6)))
+        return response
+
     async def FindAssets(
         self,
         request: ingest_pb2.FindAssetsRequest,

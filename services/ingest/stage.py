@@ -3,6 +3,7 @@
 from sensorium.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 
 from services.ingest.engine import IngestEngine
+from services.ingest.links import Links
 from services.ingest.options import RenditionOptions, cut_options_of, limits_of
 from services.ingest.service import IngestService
 from services.runtime.server import Stage
@@ -17,6 +18,7 @@ def build_engine(settings: Settings) -> IngestEngine:
         cut_options_of(settings),
         settings.upload_expiry_s,
         RenditionOptions(reencodes_video=settings.video_rendition),
+        Links(settings.cdn_url_template, None),
     )
 
 

@@ -161,7 +161,7 @@ class MediaStore:
 
     def blob_path(self, tenant: str, sha256: str) -> Path:
         """Where the bytes of a committed asset lie."""
-        return self._root / _blob_key(tenant, sha256)
+        return self._root / blob_key(tenant, sha256)
 
     def tenants(self) -> list[str]:
         """All that ever stored anything."""
@@ -170,7 +170,7 @@ class MediaStore:
     def read(self, tenant: str, sha256: str, start: int, end: int) -> bytes:
         """The bytes of a committed asset from ``start`` to before ``end``; fewer where it has no
         more. Raises FileNotFoundError."""
-        key = _blob_key(tenant, sha256)
+        key = blob_key(tenant, sha256)
         return bytes(self._objects.get_range(key, start=start, end=end))
 
     def _first_with(self, tenant: str, sha256: str) -> AssetRecord | None:
@@ -206,7 +206,8 @@ def require_same_bytes(record: AssetRecord, sha256: str) -> None:
         )
 
 
-def _blob_key(tenant: str, sha256: str) -> str:
+def blob_key(tenant: str, sha256: str) -> str:
+    """Where the bytes of a committed asset lie."""
     return f"tenants/{tenant}/media/{sha256[:2]}/{sha256}"
 
 

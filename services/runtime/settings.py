@@ -7,12 +7,14 @@
 import os
 import sys
 from pathlib import Path
+from string import Formatter
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX = "SENSORIUM_"
+_URL_PLACES = {"key", "tenant", "sha256", "rendition"}
 
 
 class Settings(BaseSettings):
@@ -89,6 +91,9 @@ class Settings(BaseSettings):
     # --- Renditions --------------------------------------------------------------
     video_rendition: bool = False
     """Whether videos that browsers do not play, above 1080p or 8 Mbit/s are encoded anew."""
+    cdn_url_template: str = ""
+    """URL of stored bytes, such as https://cdn.example/{key} or
+    https://cdn.example/{tenant}/{sha256}/{rendition}; empty: signed URLs where media is in S3."""
 
     # --- Limits of answering ------------------------------------------------------
     turns_max: int = Field(16, ge=1)
@@ -123,6 +128,16 @@ class Settings(BaseSettings):
     """Recent traces kept in memory for GetTrace."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
+
+    @field_validator("cdn_url_template")
+    @classmethod
+    def _is_template(cls, template: str) -> str:
+        places = {place for _, place, _, _ in Formatter().parse(template) if place is not None}
+        if template and not template.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// or http://")
+        if template and not (places <= _URL_PLACES and places & {"key", "sha256"}):
+            raise ValueError("must hold {key} or {sha256}, and may hold {tenant} and {rendition}")
+        return template
 
 
 def set_library_default(variable: str, value: str) -> None:

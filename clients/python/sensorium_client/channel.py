@@ -52,6 +52,11 @@ class CallContext:
         """The value of the ``traceparent`` header."""
         return f"00-{self.trace_id}-{self.span_id}-01"
 
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What a call carries to belong to it."""
+        return (("traceparent", self.traceparent),)
+
 
 class ServerState(enum.Enum):
     """What a health check finds."""

@@ -20,11 +20,11 @@ from sensorium_client.channel import (
     server_state,
 )
 from sensorium_client.conversation import Conversation
-from sensorium_client.downloads import Download, begin_download
 from sensorium_client.duplex import DuplexCall, WritingStopped
 from sensorium_client.errors import SensoriumClientError, from_rpc_error
 from sensorium_client.media import Media, MediaFile, as_media, file_sha256
 from sensorium_client.options import AskOptions
+from sensorium_client.stored_files import StoredFiles
 from sensorium_client.uploads import UploadSession
 
 SEARCH_MEDIA_BYTES_MAX = 3 << 20
@@ -33,7 +33,7 @@ _LOOKUPS_A_CALL = 1000
 _DEFAULTS = AskOptions()
 
 
-class Client:
+class Client(StoredFiles):
     """A typed async client of the gateway.
 
         async with Client("127.0.0.1:50051") as client:
@@ -47,7 +47,7 @@ class Client:
     def __init__(self, address: str = DEFAULT_ADDRESS) -> None:
         self.address = address
         self._channel = open_channel(address)
-        self._stub = gateway_pb2_grpc.GatewayServiceStub(self._channel)
+        super().__init__(gateway_pb2_grpc.GatewayServiceStub(self._channel))
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,7 +81,7 @@ class Client:
         ``context`` is the trace it belongs to; without it a new one begins.
         """
         context = context or CallContext()
-        call = DuplexCall(self._stub.StreamingConverse(metadata=_metadata(context)))
+        call = DuplexCall(self._stub.StreamingConverse(metadata=context.metadata))
         config = gateway_pb2.ConverseConfig(
             answer=options.answer_message(), perception=options.perception_message()
         )
@@ -169,7 +169,7 @@ class Client:
 
         ``assets_at_once`` of them, at most 64, are on their way at the same time.
         """
-        call = DuplexCall(self._stub.StreamingUpload(metadata=_metadata(CallContext())))
+        call = DuplexCall(self._stub.StreamingUpload(metadata=CallContext().metadata))
         config = gateway_pb2.UploadConfig(
             perception=gateway_pb2.PerceptionOptions(language=language)
         )
@@ -247,7 +247,7 @@ class Client:
         request = gateway_pb2.TranscribeRequest(
             asset_id=asset_id, language=language, word_times=word_times
         )
-        call = self._stub.Transcribe(request, metadata=_metadata(CallContext()))
+        call = self._stub.Transcribe(request, metadata=CallContext().metadata)
         try:
             async for response in call:
                 yield decode.transcript(response, asset_id=asset_id)
@@ -300,29 +300,8 @@ class Client:
         response = await self._unary(self._stub.GetUpload, request)
         return int(response.durable_offset)
 
-    @asynccontextmanager
-    async def download(
-        self, asset_id: str, *, offset: int = 0, length: int = 0, rendition: str = ""
-    ) -> AsyncIterator[Download]:
-        """Open a download of a stored asset, or of a rendition of it.
-
-            async with client.download(asset_id) as download:
-                async for piece in download.pieces():
-                    ...
-
-        ``length`` 0 means all from ``offset`` on. When the block ends, so does the call.
-        """
-        request = gateway_pb2.DownloadAssetRequest(
-            asset_id=asset_id, offset=offset, length=length, rendition=rendition
-        )
-        call = self._stub.DownloadAsset(request, metadata=_metadata(CallContext()))
-        try:
-            yield await begin_download(call)
-        finally:
-            call.cancel()
-
     async def thumbnail(self, asset_id: str, offset_s: float | None = None) -> bytes:
-        """A small JPEG of a stored picture or video, at most 320 px wide and high.
+        """A small JPEG of a stored picture or video, at most 256 px wide and high.
 
         ``offset_s`` is a moment of a video; without it, a frame that represents it. Sound and
         text have none: that raises with the reason NO_PICTURE.
@@ -362,7 +341,7 @@ class Client:
     @staticmethod
     async def _unary(method: Any, request: Any) -> Any:
         try:
-            return await method(request, metadata=_metadata(CallContext()))
+            return await method(request, metadata=CallContext().metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 
@@ -374,10 +353,6 @@ def _already_stored(media: Media, asset_id: str) -> events.AlreadyStored:
         sha256=media.sha256,
         size_bytes=media.size_bytes,
     )
-
-
-def _metadata(context: CallContext) -> tuple[tuple[str, str], ...]:
-    return (("traceparent", context.traceparent),)
 
 
 async def _begin(call: DuplexCall[Any, Any], first: Any) -> None:

@@ -177,6 +177,26 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
         by_id = [self.by_id[each] for each in request.asset_ids if each in self.by_id]
         return pb.FindAssetsResponse(assets=[*by_hash, *by_id])
 
+    async def GetAsset(self, request: pb.GetAssetRequest, context: Context) -> pb.GetAssetResponse:
+        """Whatever it is called, it is a film with a key frame."""
+        frame = media_pb2.Rendition(
+            name="keyframe-0",
+            mime_type="image/jpeg",
+            size_bytes=1234,
+            width_px=640,
+            height_px=360,
+            time=seconds(62.5),
+        )
+        asset = media_pb2.Asset(asset_id=request.asset_id, renditions=[frame])
+        return pb.GetAssetResponse(asset=asset)
+
+    async def GetAssetUrl(
+        self, request: pb.GetAssetUrlRequest, context: Context
+    ) -> pb.GetAssetUrlResponse:
+        """One that tells what was asked for."""
+        url = f"https://cdn.example/{request.asset_id}/{request.rendition}"
+        return pb.GetAssetUrlResponse(url=url)
+
     async def ListAssets(
         self, request: pb.ListAssetsRequest, context: Context
     ) -> pb.ListAssetsResponse:

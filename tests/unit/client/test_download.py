@@ -110,3 +110,12 @@ async def test_the_command_takes_a_hash_a_rendition_and_a_range(
     code, _, error = await run(address, "download", "a", "--range", "9-3", folder=tmp_path)
     assert code == 2
     assert "FIRST-LAST" in error
+
+
+async def test_the_command_tells_renditions_and_urls(address: str) -> None:
+    code, out, _ = await run(address, "download", "a", "--list")
+    assert code == 0
+    for expected in ("keyframe-0", "image/jpeg", "640×360", "1.2 kB", "1:02.5"):
+        assert expected in out
+    code, out, _ = await run(address, "download", "a", "--rendition", "web", "--url")
+    assert (code, out) == (0, "https://cdn.example/a/web\n")

@@ -26,7 +26,8 @@ from sensorium_client.downloads import (
     complete,
 )
 from sensorium_client.events import to_json
-from sensorium_client.render.places import file_size
+from sensorium_client.render.places import file_size, rendition_table
+from sensorium_client.stored_files import AssetUrl, Rendition
 from sensorium_client.terminal import (
     CommandError,
     JsonOption,
@@ -82,6 +83,12 @@ def download(
             "--range", metavar="FIRST-LAST", help="Only these bytes, from 0; 500- is all after 499."
         ),
     ] = "",
+    list_: Annotated[
+        bool, typer.Option("--list", help="Only tell which renditions there are.")
+    ] = False,
+    url: Annotated[
+        bool, typer.Option("--url", help="Only tell a URL that needs no client, for an hour.")
+    ] = False,
     as_json: JsonOption = False,
     server: ServerOption = None,
 ) -> None:
@@ -102,7 +109,14 @@ def download(
 
     async def run() -> int:
         async with connected(server, progress_output()) as client:
-            wanted = _Wanted(await _known_id(client, asset), rendition, first, length)
+            asset_id = await _known_id(client, asset)
+            if list_:
+                _print_renditions(await client.renditions(asset_id), as_json)
+                return 0
+            if url:
+                _print_url(await client.asset_url(asset_id, rendition=rendition), as_json)
+                return 0
+            wanted = _Wanted(asset_id, rendition, first, length)
             if target == Path("-"):
                 await _copy(client, wanted)
                 return 0
@@ -114,6 +128,21 @@ def download(
         return 0
 
     run_command(run(), as_json=as_json)
+
+
+def _print_renditions(renditions: tuple[Rendition, ...], as_json: bool) -> None:
+    for rendition in renditions:
+        if as_json:
+            print_json({"type": "rendition", **to_json(rendition)})
+    if not as_json:
+        output().print(rendition_table(renditions))
+
+
+def _print_url(url: AssetUrl, as_json: bool) -> None:
+    if as_json:
+        print_json({"type": "url", **to_json(url)})
+    else:
+        print(url.url)
 
 
 def _parse_range(text: str) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sensorium_client.events import Citation, Locator, SearchHit
+from sensorium_client.stored_files import Rendition
 
 _MODALITY_STYLES = {"text": "yellow", "image": "magenta", "video": "blue", "audio": "green"}
 
@@ -77,6 +78,25 @@ def hit_table(hits: Iterable[SearchHit]) -> Table:
             place(hit.locator),
             hit.origin or "likeness",
             Text(hit.preview_text),
+        )
+    return table
+
+
+def rendition_table(renditions: Iterable[Rendition]) -> Table:
+    """What an asset can be downloaded as besides itself."""
+    table = _table("renditions")
+    table.add_column("name", no_wrap=True)
+    table.add_column("type", no_wrap=True)
+    table.add_column("pixels", justify="right", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("at", justify="right", no_wrap=True)
+    for rendition in renditions:
+        table.add_row(
+            rendition.name,
+            rendition.mime_type,
+            f"{rendition.width_px}×{rendition.height_px}",
+            file_size(rendition.size_bytes),
+            "" if rendition.time_s is None else clock(rendition.time_s),
         )
     return table
 

@@ -1813,6 +1813,74 @@ class DownloadAssetResponse(_message.Message):
 Global___DownloadAssetResponse: _TypeAlias = DownloadAssetResponse  # noqa: Y015
 
 @_typing.final
+class GetAssetUrlRequest(_message.Message):
+    """Which bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    RENDITION_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """A stored asset."""
+    rendition: _builtins.str
+    """Name of a rendition; empty means the bytes as they were uploaded."""
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long the URL works, 1 second to 7 days; unset means an hour. URLs of a content
+        delivery network work as long as it says.
+        """
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        rendition: _builtins.str = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "rendition", b"rendition", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAssetUrlRequest: _TypeAlias = GetAssetUrlRequest  # noqa: Y015
+
+@_typing.final
+class GetAssetUrlResponse(_message.Message):
+    """Where they are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """For GET, without credentials. Whoever has it can read the bytes."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it stops working; unset for URLs of a content delivery network."""
+
+    @_builtins.property
+    def content(self) -> _download_pb2.ContentInfo:
+        """What is found there."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        content: _download_pb2.ContentInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "expire_time", b"expire_time", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAssetUrlResponse: _TypeAlias = GetAssetUrlResponse  # noqa: Y015
+
+@_typing.final
 class GetThumbnailRequest(_message.Message):
     """Which picture."""
 

@@ -85,6 +85,11 @@ class GatewayServiceStub:
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DownloadAssetRequest.SerializeToString,
                 response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DownloadAssetResponse.FromString,
                 _registered_method=True)
+        self.GetAssetUrl = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/GetAssetUrl',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetAssetUrlRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetAssetUrlResponse.FromString,
+                _registered_method=True)
         self.GetThumbnail = channel.unary_unary(
                 '/sensorium.gateway.v1.GatewayService/GetThumbnail',
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetThumbnailRequest.SerializeToString,
@@ -187,6 +192,15 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAssetUrl(self, request, context):
+        """Tells a URL under which the bytes of a stored asset, or of a rendition of it, can be
+        fetched without this server. Fails with NOT_FOUND, INVALID_ARGUMENT (TTL_INVALID) and
+        FAILED_PRECONDITION (URLS_NOT_CONFIGURED) where media is in a local folder.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetThumbnail(self, request, context):
         """A small picture of a stored asset. Fails with NOT_FOUND, and with
         INVALID_ARGUMENT for sound and text (NO_PICTURE) and an offset outside the
@@ -263,6 +277,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.DownloadAsset,
                     request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DownloadAssetRequest.FromString,
                     response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DownloadAssetResponse.SerializeToString,
+            ),
+            'GetAssetUrl': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAssetUrl,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetAssetUrlRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetAssetUrlResponse.SerializeToString,
             ),
             'GetThumbnail': grpc.unary_unary_rpc_method_handler(
                     servicer.GetThumbnail,
@@ -551,6 +570,33 @@ class GatewayService:
             '/sensorium.gateway.v1.GatewayService/DownloadAsset',
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DownloadAssetRequest.SerializeToString,
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DownloadAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAssetUrl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/GetAssetUrl',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetAssetUrlRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetAssetUrlResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -67,6 +67,11 @@ class GatewayServiceStub:
     that an interrupted download goes on. Fails with NOT_FOUND and with OUT_OF_RANGE
     (RANGE_PAST_END) for an offset past the end.
     """
+    GetAssetUrl: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetAssetUrlRequest, _gateway_pb2.GetAssetUrlResponse]
+    """Tells a URL under which the bytes of a stored asset, or of a rendition of it, can be
+    fetched without this server. Fails with NOT_FOUND, INVALID_ARGUMENT (TTL_INVALID) and
+    FAILED_PRECONDITION (URLS_NOT_CONFIGURED) where media is in a local folder.
+    """
     GetThumbnail: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetThumbnailRequest, _gateway_pb2.GetThumbnailResponse]
     """A small picture of a stored asset. Fails with NOT_FOUND, and with
     INVALID_ARGUMENT for sound and text (NO_PICTURE) and an offset outside the
@@ -117,6 +122,11 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Sends the bytes of a stored asset, or of a rendition of it: all or a range, so
     that an interrupted download goes on. Fails with NOT_FOUND and with OUT_OF_RANGE
     (RANGE_PAST_END) for an offset past the end.
+    """
+    GetAssetUrl: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetAssetUrlRequest, _gateway_pb2.GetAssetUrlResponse]  # type: ignore[assignment]
+    """Tells a URL under which the bytes of a stored asset, or of a rendition of it, can be
+    fetched without this server. Fails with NOT_FOUND, INVALID_ARGUMENT (TTL_INVALID) and
+    FAILED_PRECONDITION (URLS_NOT_CONFIGURED) where media is in a local folder.
     """
     GetThumbnail: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetThumbnailRequest, _gateway_pb2.GetThumbnailResponse]  # type: ignore[assignment]
     """A small picture of a stored asset. Fails with NOT_FOUND, and with
@@ -225,6 +235,17 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends the bytes of a stored asset, or of a rendition of it: all or a range, so
         that an interrupted download goes on. Fails with NOT_FOUND and with OUT_OF_RANGE
         (RANGE_PAST_END) for an offset past the end.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAssetUrl(
+        self,
+        request: _gateway_pb2.GetAssetUrlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GetAssetUrlResponse, _abc.Awaitable[_gateway_pb2.GetAssetUrlResponse]]:
+        """Tells a URL under which the bytes of a stored asset, or of a rendition of it, can be
+        fetched without this server. Fails with NOT_FOUND, INVALID_ARGUMENT (TTL_INVALID) and
+        FAILED_PRECONDITION (URLS_NOT_CONFIGURED) where media is in a local folder.
         """
 
     @_abc_1.abstractmethod

@@ -57,6 +57,11 @@ class IngestServiceStub:
                 request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetAssetRequest.SerializeToString,
                 response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetAssetResponse.FromString,
                 _registered_method=True)
+        self.GetAssetUrl = channel.unary_unary(
+                '/sensorium.ingest.v1.IngestService/GetAssetUrl',
+                request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetAssetUrlRequest.SerializeToString,
+                response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetAssetUrlResponse.FromString,
+                _registered_method=True)
         self.FindAssets = channel.unary_unary(
                 '/sensorium.ingest.v1.IngestService/FindAssets',
                 request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.FindAssetsRequest.SerializeToString,
@@ -126,6 +131,15 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAssetUrl(self, request, context):
+        """Tells a URL under which the bytes of a committed asset, or of a rendition of it, can
+        be fetched. Fails with NOT_FOUND, INVALID_ARGUMENT (TTL_INVALID) and
+        FAILED_PRECONDITION (URLS_NOT_CONFIGURED) where media is in a local folder.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FindAssets(self, request, context):
         """Finds committed assets by the hash of their bytes, so that a client need
         not send what is already there.
@@ -190,6 +204,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.GetAsset,
                     request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetAssetRequest.FromString,
                     response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetAssetResponse.SerializeToString,
+            ),
+            'GetAssetUrl': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAssetUrl,
+                    request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetAssetUrlRequest.FromString,
+                    response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetAssetUrlResponse.SerializeToString,
             ),
             'FindAssets': grpc.unary_unary_rpc_method_handler(
                     servicer.FindAssets,
@@ -328,6 +347,33 @@ class IngestService:
             '/sensorium.ingest.v1.IngestService/GetAsset',
             sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetAssetRequest.SerializeToString,
             sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAssetUrl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.ingest.v1.IngestService/GetAssetUrl',
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetAssetUrlRequest.SerializeToString,
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetAssetUrlResponse.FromString,
             options,
             channel_credentials,
             insecure,

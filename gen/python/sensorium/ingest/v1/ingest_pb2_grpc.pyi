@@ -55,6 +55,11 @@ class IngestServiceStub:
     """
     GetAsset: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetAssetRequest, _ingest_pb2.GetAssetResponse]
     """Reads one committed asset's record. Fails with NOT_FOUND."""
+    GetAssetUrl: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetAssetUrlRequest, _ingest_pb2.GetAssetUrlResponse]
+    """Tells a URL under which the bytes of a committed asset, or of a rendition of it, can
+    be fetched. Fails with NOT_FOUND, INVALID_ARGUMENT (TTL_INVALID) and
+    FAILED_PRECONDITION (URLS_NOT_CONFIGURED) where media is in a local folder.
+    """
     FindAssets: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.FindAssetsRequest, _ingest_pb2.FindAssetsResponse]
     """Finds committed assets by the hash of their bytes, so that a client need
     not send what is already there.
@@ -104,6 +109,11 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """
     GetAsset: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetAssetRequest, _ingest_pb2.GetAssetResponse]  # type: ignore[assignment]
     """Reads one committed asset's record. Fails with NOT_FOUND."""
+    GetAssetUrl: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetAssetUrlRequest, _ingest_pb2.GetAssetUrlResponse]  # type: ignore[assignment]
+    """Tells a URL under which the bytes of a committed asset, or of a rendition of it, can
+    be fetched. Fails with NOT_FOUND, INVALID_ARGUMENT (TTL_INVALID) and
+    FAILED_PRECONDITION (URLS_NOT_CONFIGURED) where media is in a local folder.
+    """
     FindAssets: _aio.UnaryUnaryMultiCallable[_ingest_pb2.FindAssetsRequest, _ingest_pb2.FindAssetsResponse]  # type: ignore[assignment]
     """Finds committed assets by the hash of their bytes, so that a client need
     not send what is already there.
@@ -174,6 +184,17 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.GetAssetResponse, _abc.Awaitable[_ingest_pb2.GetAssetResponse]]:
         """Reads one committed asset's record. Fails with NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def GetAssetUrl(
+        self,
+        request: _ingest_pb2.GetAssetUrlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.GetAssetUrlResponse, _abc.Awaitable[_ingest_pb2.GetAssetUrlResponse]]:
+        """Tells a URL under which the bytes of a committed asset, or of a rendition of it, can
+        be fetched. Fails with NOT_FOUND, INVALID_ARGUMENT (TTL_INVALID) and
+        FAILED_PRECONDITION (URLS_NOT_CONFIGURED) where media is in a local folder.
+        """
 
     @_abc_1.abstractmethod
     def FindAssets(

@@ -508,7 +508,7 @@ class Rendition(_message.Message):
     name: _builtins.str
     """"thumbnail" (JPEG of at most 256 px), "web" (JPEG of at most 1600 px, of a picture
     that is larger or that browsers do not show), "keyframe-0", "keyframe-1" ... (JPEGs of
-    at most 1280 px, at most 12 of a video, in order of time), "video-web" (MP4 that every
+    at most 1280 px, at most 12, of frames that stand for a video, in order of time), "video-web" (MP4 that every
     browser plays).
     """
     mime_type: _builtins.str

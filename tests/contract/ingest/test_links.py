@@ -1,0 +1,91 @@
+"""URLs of stored bytes: what they are made of, and that they work as long as they should."""
+
+import asyncio
+import urllib.error
+import urllib.request
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from sensorium.ingest.v1 import ingest_pb2
+
+from services.ingest.links import Links
+from services.runtime.settings import Settings
+from tests import media
+from tests.contract.ingest.conftest import Ingest, serving, whole
+from tests.contract.ingest.test_renditions import rendered
+from tests.contract.ingest.test_thumbnail import refused
+from tests.harness import make_settings
+from tests.object_server import object_server
+
+PHOTO = media.jpeg()
+
+
+def ask(ingest: Ingest, asset_id: str = "photo", tenant: str = "default", **wanted: Any) -> Any:
+    request = ingest_pb2.GetAssetUrlRequest(asset_id=asset_id, **wanted)
+    return ingest.stub.GetAssetUrl(request, metadata=(("sensorium-tenant", tenant),))
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url) as response:
+        content: bytes = response.read()
+        return content
+
+
+def refusal(url: str) -> int:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        fetch(url)
+    caught.value.close()
+    return caught.value.code
+
+
+async def test_a_template_is_filled_with_what_names_the_bytes(tmp_path: Path) -> None:
+    template = "https://cdn.example/{tenant}/{sha256}/{rendition}?at={key}"
+    async with serving(make_settings(tmp_path, cdn_url_template=template)) as ingest:
+        sha256 = (await ingest.send(whole("photo", PHOTO), "acme")).asset.sha256
+        made = await ask(ingest, tenant="acme")
+        key = f"tenants/acme/media/{sha256[:2]}/{sha256}"
+        assert made.url == f"https://cdn.example/acme/{sha256}/original?at={key}"
+        assert not made.HasField("expire_time")
+        assert (made.content.mime_type, made.content.size_bytes) == ("image/jpeg", len(PHOTO))
+        assert await refused(ask(ingest)) == ("NOT_FOUND", "ASSET_NOT_FOUND", "photo")
+
+
+async def test_media_in_a_local_folder_have_no_urls_unless_told_so(ingest: Ingest) -> None:
+    await ingest.send(whole("photo", PHOTO))
+    missing = ("FAILED_PRECONDITION", "URLS_NOT_CONFIGURED", "SENSORIUM_CDN_URL_TEMPLATE")
+    assert await refused(ask(ingest)) == missing
+    for ttl in (Duration(seconds=0), Duration(seconds=-1), Duration(seconds=7 * 86400 + 1)):
+        told = await refused(ask(ingest, ttl=ttl))
+        assert told == ("INVALID_ARGUMENT", "TTL_INVALID", "ttl")
+    told = await refused(ask(ingest, rendition="nothing"))
+    assert told == ("NOT_FOUND", "RENDITION_NOT_FOUND", "rendition")
+
+
+@pytest.mark.parametrize(
+    "template", ["cdn.example/{key}", "https://cdn.example/all", "https://cdn.example/{key}/{x}"]
+)
+def test_a_template_that_cannot_work_stops_the_start(template: str) -> None:
+    with pytest.raises(ValueError, match="cdn_url_template"):
+        Settings(cdn_url_template=template)
+
+
+async def test_a_signed_url_works_as_long_as_it_says_and_only_as_it_is(
+    ingest: Ingest, tmp_path: Path
+) -> None:
+    with object_server(tmp_path / "s3") as server:
+        bucket = server.store("media")
+
+        def sign(key: str, ttl_s: float) -> str:
+            return obstore.sign(bucket, "GET", key, timedelta(seconds=ttl_s))
+
+        ingest.engine.links = Links("", sign)
+        await ingest.send(whole("photo", PHOTO))
+        await rendered(ingest, "photo")
+        for path in (ingest.data_dir / "media").glob("tenants/*/[mr]*/*/*/**"):
+            bucket.put(str(path.relative_to(ingest.data_dir / "media")), path)
+        made = await ask(ingest, ttl=Duration(seconds=60))
+        assert await asyncio.to_thread(fetch, made.url) == PHOTO
