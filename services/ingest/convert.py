@@ -100,7 +100,11 @@ def write_sampling(sampling: FrameSampling) -> media_pb2.FrameSampling:
 def read_announcement(message: upload_pb2.AssetStart) -> AssetAnnouncement:
     """An asset that is going to be sent."""
     return AssetAnnouncement(
-        message.asset_id, message.name, message.size_bytes, tuple(message.tags)
+        message.asset_id,
+        message.name,
+        message.size_bytes,
+        tuple(message.tags),
+        dict(message.metadata),
     )
 
 
@@ -157,6 +161,7 @@ def write_asset(record: AssetRecord, renditions: Iterable[Rendition] = ()) -> me
         renditions=map(write_rendition, renditions),
         user_id=record.user_id,
         tags=record.tags,
+        metadata=record.metadata,
     )
 
 
@@ -183,6 +188,8 @@ def write_segment(asset_id: str, segment: Segment) -> media_pb2.MediaSegment:
     )
     if segment.same_as is not None:
         message.same_as_segment_id = f"{asset_id}/{segment.kind.value}/{segment.same_as}"
+    if segment.perceptual_hash is not None:
+        message.perceptual_hash = segment.perceptual_hash
     payload = segment.payload
     if isinstance(payload, Picture):
         message.image.mime_type = payload.mime_type

@@ -1,6 +1,7 @@
 """What happens to the assets of an upload stream, and what its client asked for."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from services.ingest.model import MediaInfo, Segment
 from services.ingest.options import CutOptions
@@ -27,6 +28,7 @@ class AssetAnnouncement:
     name: str = ""
     size_bytes: int = 0
     tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

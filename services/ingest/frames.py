@@ -18,6 +18,7 @@ from PIL import Image
 from services.ingest.failures import DamageCount
 from services.ingest.looks import Looks
 from services.ingest.model import Region, Segment, SegmentKind, Span
+from services.ingest.phash import perceptual_hash
 from services.ingest.pictures import encode_picture, fit
 from services.ingest.sampling import Budget
 
@@ -91,6 +92,7 @@ class FrameSource:
             span=Span(time_s, time_s),
             region=Region(0, 0, width_px, height_px),
             same_as=self._looks.same_as(picture, self.segment_count),
+            perceptual_hash=perceptual_hash(picture),
         )
         self.segment_count += 1
         return segment

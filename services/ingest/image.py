@@ -11,6 +11,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from services.ingest.growing import GrowingFile, WholeReads
 from services.ingest.model import MediaInfo, Modality, Region, Segment, SegmentKind
 from services.ingest.options import Limits
+from services.ingest.phash import perceptual_hash
 from services.ingest.pictures import LONG_SIDE_PX, encode_picture, fit
 from services.ingest.sniff import MediaType
 from services.ingest.tiles import tile_regions
@@ -62,6 +63,7 @@ class ImageCutter:
                 index=0,
                 payload=encode_picture(view, lossless),
                 region=Region(0, 0, width_px, height_px),
+                perceptual_hash=perceptual_hash(view),
             )
             regions = tile_regions(width_px, height_px)
             if not regions:

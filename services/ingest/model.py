@@ -83,6 +83,8 @@ class Segment:
     characters: Characters | None = None
     same_as: int | None = None
     """Of a video frame: the index of an earlier one that shows the same."""
+    perceptual_hash: int | None = None
+    """Of a view or a frame: 64 bits, see :mod:`services.ingest.phash`."""
 
     @property
     def size_bytes(self) -> int:

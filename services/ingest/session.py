@@ -12,7 +12,7 @@ from services.ingest.events import (
     StreamScope,
 )
 from services.ingest.intake import Chunk, EndOfStream, Finish
-from services.ingest.names import is_asset_id, is_sha256
+from services.ingest.names import is_asset_id, is_metadata_key, is_sha256
 from services.ingest.upload import AssetUpload, Emit, too_large
 from services.runtime.errors import InvalidInput, LimitExceeded, OutOfOrder, SensoriumError
 
@@ -21,6 +21,8 @@ CHUNK_BYTES_MAX = 1 << 20
 NAME_CHARACTERS_MAX = 255
 TAG_COUNT_MAX = 32
 TAG_CHARACTERS_MAX = 64
+METADATA_COUNT_MAX = 32
+METADATA_CHARACTERS_MAX = 256
 
 
 class IngestSession:
@@ -159,6 +161,20 @@ class IngestSession:
                 "TAGS_INVALID",
                 f"At most {TAG_COUNT_MAX} tags of at most {TAG_CHARACTERS_MAX} characters.",
                 subject="asset_start.tags",
+            )
+        longest = max(map(len, asset.metadata.values()), default=0)
+        if len(asset.metadata) > METADATA_COUNT_MAX or longest > METADATA_CHARACTERS_MAX:
+            raise InvalidInput(
+                "METADATA_INVALID",
+                f"At most {METADATA_COUNT_MAX} entries of metadata, "
+                f"values of at most {METADATA_CHARACTERS_MAX} characters.",
+                subject="asset_start.metadata",
+            )
+        if not all(map(is_metadata_key, asset.metadata)):
+            raise InvalidInput(
+                "METADATA_INVALID",
+                "A key of metadata has 1 to 64 small letters, digits, '_', '.' and '-'.",
+                subject="asset_start.metadata",
             )
         if asset.size_bytes > self._engine.limits.asset_bytes_max:
             raise too_large(self._engine.limits.asset_bytes_max)

@@ -19,8 +19,8 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class AssetRecord:
     duplicate_of: str = ""
     user_id: str = ""
     tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
     indexed: bool = False
     """Read from its mark, never from the record."""
 

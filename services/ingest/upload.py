@@ -191,6 +191,7 @@ class AssetUpload:
             create_time_us=0,
             user_id=self._scope.user_id,
             tags=self._asset.tags,
+            metadata=self._asset.metadata,
         )
         engine = self._engine
         record = await engine.on_disk(engine.store.commit, self._scope.tenant, part.path, draft)

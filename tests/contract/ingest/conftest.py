@@ -57,9 +57,11 @@ def config(**options: Any) -> Request:
     return Request(config=ingest_pb2.IngestConfig(**options))
 
 
-def start(asset_id: str, name: str = "", size_bytes: int = 0) -> Request:
-    """Announce an asset."""
-    announcement = upload_pb2.AssetStart(asset_id=asset_id, name=name, size_bytes=size_bytes)
+def start(asset_id: str, name: str = "", size_bytes: int = 0, **more: Any) -> Request:
+    """Announce an asset; ``more`` are further fields."""
+    announcement = upload_pb2.AssetStart(
+        asset_id=asset_id, name=name, size_bytes=size_bytes, **more
+    )
     return Request(asset_start=announcement)
 
 

@@ -95,3 +95,32 @@ async def test_names_that_could_be_paths_are_refused(ingest: Ingest) -> None:
     named = await ingest.send(whole("a", JPEG, "http://127.0.0.1:9/x.m3u8"))
     assert named.asset.info.name == "http://127.0.0.1:9/x.m3u8"
     assert await ingest.send([start("b", "n" * 256)]) is not None
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {f"key{number}": "" for number in range(33)},
+        {"long": "x" * 257},
+        {"": "x"},
+        {"a=b": "x"},
+        {"Upper": "x"},
+        {"k" * 65: "x"},
+    ],
+    ids=["33 entries", "long value", "no key", "equals sign", "capital", "long key"],
+)
+async def test_metadata_past_its_limits_is_refused(
+    ingest: Ingest, metadata: dict[str, str]
+) -> None:
+    events = await ingest.send([start("a", metadata=metadata), *chunks("a", JPEG)])
+    assert (events.error.reason, events.error.subject) == (
+        "METADATA_INVALID",
+        "asset_start.metadata",
+    )
+    assert ingest.visible() == ingest.parts() == []
+
+
+async def test_metadata_is_kept_as_it_was_given(ingest: Ingest) -> None:
+    metadata = {"a.b_c-1": "it's = 'quoted'\n\x00森", "empty": ""}
+    messages = [start("a", metadata=metadata), *chunks("a", JPEG), finish("a", JPEG)]
+    assert dict((await ingest.send(messages)).asset.metadata) == metadata

@@ -381,6 +381,7 @@ class MediaSegment(_message.Message):
     AUDIO_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     SAME_AS_SEGMENT_ID_FIELD_NUMBER: _builtins.int
+    PERCEPTUAL_HASH_FIELD_NUMBER: _builtins.int
     segment_id: _builtins.str
     """Stable: "<asset id>/<kind>/<index>", the same whenever the asset is cut again."""
     asset_id: _builtins.str
@@ -394,6 +395,10 @@ class MediaSegment(_message.Message):
     same_as_segment_id: _builtins.str
     """Of a video frame: the segment_id of an earlier frame of the asset that shows the
     same, as far as can be seen; empty if there is none. Such frames are encoded once.
+    """
+    perceptual_hash: _builtins.int
+    """Of a picture's view and of a frame: 64 bits that differ in few places between
+    pictures that look alike (pHash). Unset where the picture is too plain to tell.
     """
     @_builtins.property
     def locator(self) -> Global___Locator:
@@ -419,13 +424,19 @@ class MediaSegment(_message.Message):
         audio: Global___PcmAudio | None = ...,
         text: _builtins.str = ...,
         same_as_segment_id: _builtins.str = ...,
+        perceptual_hash: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "image", b"image", "locator", b"locator", "payload", b"payload", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_perceptual_hash", b"_perceptual_hash", "audio", b"audio", "image", b"image", "locator", b"locator", "payload", b"payload", "perceptual_hash", b"perceptual_hash", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "audio", b"audio", "image", b"image", "index", b"index", "kind", b"kind", "locator", b"locator", "payload", b"payload", "same_as_segment_id", b"same_as_segment_id", "segment_id", b"segment_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_perceptual_hash", b"_perceptual_hash", "asset_id", b"asset_id", "audio", b"audio", "image", b"image", "index", b"index", "kind", b"kind", "locator", b"locator", "payload", b"payload", "perceptual_hash", b"perceptual_hash", "same_as_segment_id", b"same_as_segment_id", "segment_id", b"segment_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__perceptual_hash: _TypeAlias = _typing.Literal["perceptual_hash"]  # noqa: Y015
+    _WhichOneofArgType__perceptual_hash: _TypeAlias = _typing.Literal["_perceptual_hash", b"_perceptual_hash"]  # noqa: Y015
     _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["image", "audio", "text"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__perceptual_hash) -> _WhichOneofReturnType__perceptual_hash | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
 Global___MediaSegment: _TypeAlias = MediaSegment  # noqa: Y015
@@ -550,6 +561,26 @@ class Asset(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ASSET_ID_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
@@ -560,6 +591,7 @@ class Asset(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     INDEXED_FIELD_NUMBER: _builtins.int
     RENDITIONS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Chosen by the client; unique within the tenant."""
     sha256: _builtins.str
@@ -592,6 +624,10 @@ class Asset(_message.Message):
         only those that are made by then.
         """
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """As the client gave it in AssetStart."""
+
     def __init__(
         self,
         *,
@@ -605,10 +641,11 @@ class Asset(_message.Message):
         tags: _abc.Iterable[_builtins.str] | None = ...,
         indexed: _builtins.bool = ...,
         renditions: _abc.Iterable[Global___Rendition] | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "duplicate_of", b"duplicate_of", "indexed", b"indexed", "info", b"info", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "duplicate_of", b"duplicate_of", "indexed", b"indexed", "info", b"info", "metadata", b"metadata", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
