@@ -14,12 +14,14 @@ MAIN_LINES_MAX = 30
 # Who may know protobuf and gRPC. The gateway is the walk itself: messages pass
 # through it as they are, so only its judgement (JUDGEMENT) is kept free of them.
 CONTRACT_MODULES = {"service.py", "stage.py", "__main__.py", "convert.py", "vectors.py"}
+CONTRACT_MODULES |= {"convert_query.py"}
 JUDGEMENT = {
     "admission.py",
     "citations.py",
     "grounding.py",
     "policy.py",
     "question.py",
+    "relevance.py",
     "sentences.py",
     "temporal.py",
     "timings.py",

@@ -143,7 +143,10 @@ class AssetEntry:
                     locator=segment.locator,
                     confidence=1.0,
                 )
-                yield self._document(evidence, embedding, segment.kind, self.asset)
+                document = self._document(evidence, embedding, segment.kind, self.asset)
+                if segment.HasField("perceptual_hash"):
+                    document.perceptual_hash = segment.perceptual_hash
+                yield document
 
     @staticmethod
     def _document(
@@ -159,6 +162,7 @@ class AssetEntry:
             asset_sha256=asset.sha256,
             user_id=asset.user_id,
             tags=asset.tags,
+            metadata=asset.metadata,
             create_time=asset.create_time,
         )
 
@@ -197,6 +201,8 @@ class Ledger:
             index=segment.index,
             locator=segment.locator,
         )
+        if segment.HasField("perceptual_hash"):
+            place.perceptual_hash = segment.perceptual_hash
         entry.segments[segment.segment_id] = place
         if self.defers(segment):
             entry.deferred[segment.segment_id] = segment

@@ -1,26 +1,23 @@
 """Protobuf to domain and back, field by field."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from sensorium.media.v1 import evidence_pb2, media_pb2
 from sensorium.search.v1 import search_pb2
 
 from services.runtime.errors import InvalidInput
-from services.search.filters import Scope
-from services.search.query import Query
+from services.search.near_duplicates import LookAlike
 from services.search.ranking import Hit
-from services.search.record import Chars, Record, Region, Span, Vector
+from services.search.record import Chars, Record, Region, Span, Vector, is_metadata_key
 
-TOP_K_DEFAULT = 10
-TOP_K_MAX = 1000
 TEXT_CHARACTERS_MAX = 16_000
-QUERY_CHARACTERS_MAX = 8_000
 # A message is at most 4 MiB.
 RESULT_BYTES_MAX = 3 << 20
 ASSET_COUNT_MAX = 100
 TAG_COUNT_MAX = 32
+METADATA_COUNT_MAX = 32
 
 # Vectors of half-precision models are a little off one.
 _UNIT_TOLERANCE = 0.01
@@ -54,6 +51,7 @@ def read_document(message: search_pb2.Document, tenant_id: str, space: str) -> R
             f"A document has at most {TAG_COUNT_MAX} tags.",
             subject="document.tags",
         )
+    check_metadata(message.metadata, "document.metadata")
     if not math.isfinite(evidence.confidence):
         raise InvalidInput(
             "CONFIDENCE_INVALID",
@@ -78,40 +76,37 @@ def read_document(message: search_pb2.Document, tenant_id: str, space: str) -> R
         region=_read_region(locator.region) if locator.HasField("region") else None,
         chars=Chars(locator.chars.start, locator.chars.end) if locator.HasField("chars") else None,
         tags=tuple(message.tags),
+        metadata=dict(message.metadata),
         create_time_us=message.create_time.ToMicroseconds()
         if message.HasField("create_time")
         else None,
+        perceptual_hash=message.perceptual_hash if message.HasField("perceptual_hash") else None,
         vector=read_vector(message.embedding, space, "document.embedding"),
     )
 
 
-def read_query(message: search_pb2.SearchQuery, tenant_id: str, space: str) -> Query:
-    """Raises InvalidInput QUERY_EMPTY, TOP_K_TOO_LARGE, TEXT_TOO_LONG, or for a
-    bad vector."""
-    has_vector = message.HasField("embedding")
-    text = message.text.strip()
-    if not has_vector and not text:
-        raise InvalidInput(
-            "QUERY_EMPTY", "A query needs an embedding, a text or both.", subject="query"
-        )
-    if message.top_k > TOP_K_MAX:
-        raise InvalidInput(
-            "TOP_K_TOO_LARGE", f"At most {TOP_K_MAX} hits can be asked for.", subject="query.top_k"
-        )
-    if len(text) > QUERY_CHARACTERS_MAX:
-        raise InvalidInput(
-            "TEXT_TOO_LONG",
-            f"A query has at most {QUERY_CHARACTERS_MAX} characters.",
-            subject="query.text",
-        )
-    scope = Scope(
-        tenant_id,
-        modalities=tuple(modality_name(number) for number in message.modalities),
-        asset_ids=tuple(message.asset_ids),
-        user_id=message.user_id,
+def write_look_alike(found: LookAlike) -> search_pb2.NearDuplicate:
+    """A picture or frame that looks like one that was given."""
+    return search_pb2.NearDuplicate(
+        asset_id=found.asset_id,
+        locator=_write_locator(found.span, found.region),
+        hamming_distance=found.distance,
+        query_index=found.query_index,
     )
-    vector = read_vector(message.embedding, space, "query.embedding") if has_vector else None
-    return Query(scope, vector, text, message.top_k or TOP_K_DEFAULT)
+
+
+def check_metadata(metadata: Mapping[str, str], field: str) -> None:
+    """Raises InvalidInput METADATA_INVALID for too many entries or a bad key."""
+    if len(metadata) > METADATA_COUNT_MAX:
+        raise InvalidInput(
+            "METADATA_INVALID", f"At most {METADATA_COUNT_MAX} entries of metadata.", subject=field
+        )
+    if not all(is_metadata_key(key) for key in metadata):
+        raise InvalidInput(
+            "METADATA_INVALID",
+            "A key of metadata has 1 to 64 small letters, digits, '_', '.' and '-'.",
+            subject=field,
+        )
 
 
 def read_asset_ids(asset_ids: list[str]) -> list[str]:
@@ -158,8 +153,8 @@ def read_vector(message: media_pb2.Embedding, space: str, subject: str) -> Vecto
     return vector / np.float32(length)
 
 
-def write_document(record: Record, space: str) -> search_pb2.Document:
-    """A document with its vector."""
+def write_document(record: Record, space: str, *, with_vector: bool = True) -> search_pb2.Document:
+    """A document, with its vector or without."""
     message = search_pb2.Document(
         evidence=evidence_pb2.Evidence(
             evidence_id=record.document_id,
@@ -169,16 +164,20 @@ def write_document(record: Record, space: str) -> search_pb2.Document:
             modality=media_pb2.Modality.Value(f"MODALITY_{record.modality.upper()}"),
             origin=evidence_pb2.EvidenceOrigin.Value(f"EVIDENCE_ORIGIN_{record.origin.upper()}"),
             text=record.text,
-            locator=_write_locator(record),
+            locator=_write_locator(record.span, record.region, record.chars),
             confidence=record.confidence,
         ),
         segment_kind=media_pb2.SegmentKind.Value(f"SEGMENT_KIND_{record.segment_kind.upper()}"),
         asset_sha256=record.asset_sha256,
         user_id=record.user_id,
         tags=record.tags,
+        metadata=record.metadata,
+        perceptual_hash=record.perceptual_hash,
     )
     if record.create_time_us is not None:
         message.create_time.FromMicroseconds(record.create_time_us)
+    if not with_vector:
+        return message
     message.embedding.space = space
     message.embedding.dtype = media_pb2.VECTOR_DTYPE_FLOAT32
     message.embedding.dimension = len(record.vector)
@@ -186,13 +185,17 @@ def write_document(record: Record, space: str) -> search_pb2.Document:
     return message
 
 
-def write_result(query_id: str, hits: Iterable[Hit], space: str) -> search_pb2.SearchResult:
+def write_result(
+    query_id: str, hits: Iterable[Hit], space: str, *, with_vectors: bool = True
+) -> search_pb2.SearchResult:
     """The answer to a query; hits past ``RESULT_BYTES_MAX`` are left out."""
     result = search_pb2.SearchResult(query_id=query_id)
     size_bytes = 0
     for hit in hits:
         message = search_pb2.SearchHit(
-            document=write_document(hit.record, space), similarity=hit.similarity, score=hit.score
+            document=write_document(hit.record, space, with_vector=with_vectors),
+            similarity=hit.similarity,
+            score=hit.score,
         )
         size_bytes += message.ByteSize()
         if size_bytes > RESULT_BYTES_MAX:
@@ -228,17 +231,18 @@ def _read_region(region: media_pb2.PixelRegion) -> Region:
     return Region(region.left_px, region.top_px, region.width_px, region.height_px)
 
 
-def _write_locator(record: Record) -> media_pb2.Locator:
+def _write_locator(
+    span: Span | None, region: Region | None, chars: Chars | None = None
+) -> media_pb2.Locator:
     locator = media_pb2.Locator()
-    if record.span:
-        locator.span.start.FromMilliseconds(record.span.start_ms)
-        locator.span.end.FromMilliseconds(record.span.end_ms)
-    if record.region:
-        region = record.region
+    if span:
+        locator.span.start.FromMilliseconds(span.start_ms)
+        locator.span.end.FromMilliseconds(span.end_ms)
+    if region:
         locator.region.left_px, locator.region.top_px = region.left_px, region.top_px
         locator.region.width_px, locator.region.height_px = region.width_px, region.height_px
-    if record.chars:
-        locator.chars.start, locator.chars.end = record.chars.start, record.chars.end
+    if chars:
+        locator.chars.start, locator.chars.end = chars.start, chars.end
     return locator
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,10 @@ import pyarrow as pa
 
 from services.runtime.errors import InternalFailure, InvalidInput
 from services.search.filters import Scope, quote_all
-from services.search.ranking import Hit, by_similarity, by_text_score, fuse_ranks
-from services.search.record import Record, Vector
+from services.search.mixing import Direction, WeightedText, WeightedVector, mix
+from services.search.near_duplicates import LookAlike, find_look_alikes
+from services.search.ranking import Hit, Ranked, by_similarity, by_text_score, fuse_ranks
+from services.search.record import Record
 from services.search.schema import COLUMNS, KEY, TEXT, VECTOR, from_arrow
 from services.search.tables import Tables
 from services.search.writer import DATABASE_ERRORS
@@ -24,19 +27,22 @@ _SPARE_ROWS = 64
 _TIED_ROWS_MAX = 8192
 _TIE = 1e-5
 
-# Each list of a fusion is this much longer than what is asked for.
-_FUSION_DEPTH = 4
+# So many of each list are fused, however many hits are asked for: the order of a
+# fusion depends on it, and that of one page must be that of the next.
+FUSION_DEPTH = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Query:
-    """What to find: ``vector`` (float32 [dimension], unit length), ``text`` or
-    both, at most ``top_k`` hits within the scope."""
+    """What to find: ``vectors``, ``texts`` or both; at most ``top_k`` hits within the
+    scope, of at least ``similarity_min``, after the best ``offset``."""
 
     scope: Scope
-    vector: Vector | None
-    text: str
-    top_k: int
+    vectors: Sequence[WeightedVector] = ()
+    texts: Sequence[WeightedText] = ()
+    top_k: int = 10
+    offset: int = 0
+    similarity_min: float | None = None
 
 
 @dataclass(slots=True)
@@ -52,32 +58,54 @@ class Searcher:
         if table is None:
             return []
         dimension = self.tables.dimension(space)
-        if query.vector is not None and len(query.vector) != dimension:
+        if any(len(part.vector) != dimension for part in query.vectors):
             raise InvalidInput(
                 "DIMENSION_MISMATCH",
                 f"Vectors of this space have {dimension} numbers.",
                 subject="query.embedding.dimension",
             )
         try:
-            return (await _search(table, query))[: query.top_k]
+            hits = await _search(table, query)
         except DATABASE_ERRORS as error:
             log.exception("a search failed")
             raise InternalFailure("SEARCH_FAILED", "The search failed.") from error
+        least = query.similarity_min
+        if least is not None:
+            hits = [hit for hit in hits if hit.similarity >= least]
+        return hits[query.offset : query.offset + query.top_k]
 
-    async def list_asset(self, space: str, tenant_id: str, asset_id: str) -> list[Record]:
-        """All documents of an asset in order of time. Raises InternalFailure
-        SEARCH_FAILED."""
+    async def list_assets(
+        self, space: str, tenant_id: str, asset_ids: Sequence[str]
+    ) -> list[Record]:
+        """All documents of assets, in the order of the assets and of time in each.
+        Raises InternalFailure SEARCH_FAILED."""
         table = await self.tables.find(space)
         if table is None:
             return []
-        scope = Scope(tenant_id, asset_ids=(asset_id,))
+        scope = Scope(tenant_id, asset_ids=asset_ids)
         try:
             rows = await table.query().where(scope.sql()).select(list(COLUMNS)).to_arrow()
         except DATABASE_ERRORS as error:
             log.exception("a listing failed")
             raise InternalFailure("SEARCH_FAILED", "The documents could not be read.") from error
         records = await asyncio.to_thread(from_arrow, rows)
-        return sorted(records, key=lambda record: record.order)
+        place = {asset_id: index for index, asset_id in enumerate(asset_ids)}
+        return sorted(records, key=lambda record: (place[record.asset_id], record.order))
+
+    async def look_alikes(
+        self, space: str, scope: Scope, hashes: Sequence[int], distance_max: int
+    ) -> list[LookAlike]:
+        """The pictures and frames of a scope whose perceptual hash differs from one of
+        ``hashes`` in at most ``distance_max`` bits, nearest first. Raises
+        InternalFailure SEARCH_FAILED."""
+        table = await self.tables.find(space)
+        if table is None:
+            return []
+        try:
+            return await find_look_alikes(table, scope, hashes, distance_max)
+        except DATABASE_ERRORS as error:
+            log.exception("a search for look-alikes failed")
+            raise InternalFailure("SEARCH_FAILED", "The search failed.") from error
 
     async def count(self, tenant_id: str) -> dict[str, int]:
         """How many documents a tenant has in each space where it has any."""
@@ -92,30 +120,36 @@ class Searcher:
 
 
 async def _search(table: Any, query: Query) -> list[Hit]:
-    if query.vector is None:
-        return await _by_text(table, query, query.top_k)
-    if not query.text:
-        return await _by_vector(table, query, query.vector, query.top_k)
-    depth = _FUSION_DEPTH * query.top_k
-    by_vector, by_text = await asyncio.gather(
-        _by_vector(table, query, query.vector, depth), _by_text(table, query, depth)
-    )
-    return fuse_ranks(by_vector, by_text, query.vector)
+    """At least the best ``offset + top_k``, best first."""
+    direction = mix(query.vectors) if query.vectors else None
+    count = query.offset + query.top_k
+    if direction is not None and not query.texts:
+        return await _by_vector(table, query.scope, direction, count)
+    if direction is None and len(query.texts) == 1:
+        return await _by_text(table, query.scope, query.texts[0].text, count)
+    searches = [_by_text(table, query.scope, each.text, FUSION_DEPTH) for each in query.texts]
+    weights = [each.weight for each in query.texts]
+    if direction is not None:
+        searches.append(_by_vector(table, query.scope, direction, FUSION_DEPTH))
+        weights.append(direction.weight)
+    lists = await asyncio.gather(*searches)
+    ranked = [Ranked(hits, weight) for hits, weight in zip(lists, weights, strict=True)]
+    return fuse_ranks(ranked, direction)
 
 
-async def _by_vector(table: Any, query: Query, vector: Vector, count: int) -> list[Hit]:
-    nearest = table.query().nearest_to(vector).column(VECTOR).distance_type("dot")
-    records, _ = await _read(table, nearest, query.scope, "_distance", count)
-    return by_similarity(records, vector)[:count]
+async def _by_vector(table: Any, scope: Scope, direction: Direction, count: int) -> list[Hit]:
+    nearest = table.query().nearest_to(direction.vector).column(VECTOR).distance_type("dot")
+    records, _ = await _read(table, nearest, scope, "_distance", count)
+    return by_similarity(records, direction)[:count]
 
 
-async def _by_text(table: Any, query: Query, count: int) -> list[Hit]:
+async def _by_text(table: Any, scope: Scope, text: str, count: int) -> list[Hit]:
     from lancedb.query import MatchQuery
 
     # A MatchQuery is words only: what the client wrote is never parsed as a query.
-    words = MatchQuery(query=query.text, column=TEXT)  # type: ignore[call-arg]
+    words = MatchQuery(query=text, column=TEXT)  # type: ignore[call-arg]
     matching = table.query().nearest_to_text(words)
-    records, scores = await _read(table, matching, query.scope, "_score", count)
+    records, scores = await _read(table, matching, scope, "_score", count)
     return by_text_score(records, scores)[:count]
 
 

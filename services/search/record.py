@@ -1,9 +1,13 @@
 """What is indexed: one document, as the database knows it."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+_METADATA_KEY = re.compile(r"[a-z0-9_.-]{1,64}")
 
 Vector = NDArray[np.float32]
 
@@ -38,8 +42,8 @@ class Chars:
 class Record:
     """A document of a tenant. ``modality``, ``segment_kind`` and ``origin`` are
     the lower-case names of the contract's enums without their prefix;
-    ``create_time_us`` counts from the epoch; ``vector`` is float32 [dimension],
-    of unit length."""
+    ``create_time_us`` counts from the epoch; ``perceptual_hash`` has 64 bits;
+    ``vector`` is float32 [dimension], of unit length."""
 
     tenant_id: str
     document_id: str
@@ -57,7 +61,9 @@ class Record:
     region: Region | None
     chars: Chars | None
     tags: tuple[str, ...]
+    metadata: Mapping[str, str]
     create_time_us: int | None
+    perceptual_hash: int | None
     vector: Vector
 
     @property
@@ -81,3 +87,8 @@ class Record:
             stem,
             int(number) if number and len(number) < 19 else -1,
         )
+
+
+def is_metadata_key(text: str) -> bool:
+    """Whether it is 1 to 64 small letters, digits, ``_``, ``.`` and ``-``."""
+    return _METADATA_KEY.fullmatch(text) is not None

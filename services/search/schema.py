@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from services.search.filters import metadata_entry
 from services.search.record import Chars, Record, Region, Span
 
 KEY = "key"
@@ -39,7 +40,21 @@ _INTEGERS = {
     "char_end": pa.int64(),
 }
 
-COLUMNS = (*_STRINGS, "confidence", *_INTEGERS, "tags", "create_time", VECTOR)
+PERCEPTUAL_HASH = "perceptual_hash"
+
+# What tables of an earlier version lack. Columns are added at the end, so there
+# they are in every table.
+ADDED_FIELDS = (
+    pa.field("metadata", pa.list_(pa.string())),
+    pa.field(PERCEPTUAL_HASH, pa.int64()),
+)
+
+COLUMNS = (
+    *(*_STRINGS, "confidence", *_INTEGERS, "tags", "create_time", VECTOR),
+    *(field.name for field in ADDED_FIELDS),
+)
+# A hash is unsigned, its column is not.
+_HASH_BITS = 64
 
 
 def table_schema(dimension: int) -> pa.Schema:
@@ -53,6 +68,7 @@ def table_schema(dimension: int) -> pa.Schema:
             pa.field("tags", pa.list_(pa.string()), nullable=False),
             pa.field("create_time", pa.timestamp("us", tz="UTC")),
             pa.field(VECTOR, pa.list_(pa.float32(), dimension), nullable=False),
+            *ADDED_FIELDS,
         ]
     )
 
@@ -75,6 +91,10 @@ def to_arrow(records: Sequence[Record], dimension: int) -> pa.Table:
         columns[name] = [numbers[index] for numbers in located]
     columns["tags"] = [list(record.tags) for record in records]
     columns["create_time"] = [record.create_time_us for record in records]
+    columns["metadata"] = [
+        [metadata_entry(key, value) for key, value in record.metadata.items()] for record in records
+    ]
+    columns[PERCEPTUAL_HASH] = [signed_hash(record.perceptual_hash) for record in records]
     columns[VECTOR] = pa.FixedSizeListArray.from_arrays(pa.array(vectors, pa.float32()), dimension)
     return pa.table(columns, schema=table_schema(dimension))
 
@@ -113,9 +133,22 @@ def _record(row: dict[str, Any], create_time_us: int | None, vector: np.ndarray)
         region=region,
         chars=chars,
         tags=tuple(row["tags"]),
+        metadata=dict(entry.split("=", 1) for entry in row["metadata"] or ()),
         create_time_us=create_time_us,
+        perceptual_hash=_unsigned(row[PERCEPTUAL_HASH]),
         vector=vector,
     )
+
+
+def signed_hash(perceptual_hash: int | None) -> int | None:
+    """64 unsigned bits as the column holds them."""
+    if perceptual_hash is None or perceptual_hash < 1 << (_HASH_BITS - 1):
+        return perceptual_hash
+    return perceptual_hash - (1 << _HASH_BITS)
+
+
+def _unsigned(stored: int | None) -> int | None:
+    return None if stored is None else stored % (1 << _HASH_BITS)
 
 
 def _located(record: Record) -> tuple[int | None, ...]:

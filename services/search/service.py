@@ -14,7 +14,7 @@ from services.runtime.errors import SensoriumError
 from services.runtime.status import item_error
 from services.runtime.streams import Emit, duplex, open_stream
 from services.runtime.telemetry import span
-from services.search import convert
+from services.search import convert, convert_query
 from services.search.filters import Scope
 from services.search.query import Searcher
 from services.search.record import Record
@@ -28,6 +28,8 @@ IndexResponse = search_pb2.StreamingIndexResponse
 
 # Queries of one stream that the database works on at once.
 QUERY_COUNT = 4
+# Assets whose documents are read at once, and held until they are sent.
+LISTED_COUNT = 16
 # Documents of one stream that wait; also the most of one acknowledgement.
 DOCUMENT_COUNT = 256
 
@@ -48,9 +50,8 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         """See search.proto."""
         config, messages = await open_stream(request_iterator)
         space, tenant = self._space(config.space), tenant_id(context)
-        yield SearchResponse(
-            ready=search_pb2.SearchReady(effective_config=search_pb2.SearchConfig(space=space))
-        )
+        effective = search_pb2.SearchConfig(space=space, omit_embeddings=config.omit_embeddings)
+        yield SearchResponse(ready=search_pb2.SearchReady(effective_config=effective))
         tally = _Tally()
 
         async def answer_all(emit: Emit[SearchResponse]) -> None:
@@ -59,7 +60,7 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
 
                 async def answer(query: search_pb2.SearchQuery) -> None:
                     try:
-                        await emit(await self._answer(query, tenant, space, tally))
+                        await emit(await self._answer(query, tenant, effective, tally))
                     finally:
                         free.release()
 
@@ -124,8 +125,10 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
     ) -> AsyncIterator[search_pb2.ListDocumentsResponse]:
         """See search.proto."""
         space, tenant = self._space(request.space), tenant_id(context)
-        for asset_id in convert.read_asset_ids(list(request.asset_ids)):
-            for record in await self._searcher.list_asset(space, tenant, asset_id):
+        asset_ids = convert.read_asset_ids(list(request.asset_ids))
+        for start in range(0, len(asset_ids), LISTED_COUNT):
+            part = asset_ids[start : start + LISTED_COUNT]
+            for record in await self._searcher.list_assets(space, tenant, part):
                 document = convert.write_document(record, space)
                 yield search_pb2.ListDocumentsResponse(document=document)
 
@@ -140,6 +143,24 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         asset_ids = convert.read_asset_ids(list(request.asset_ids))
         count = await self._writer.delete(Scope(tenant_id(context), asset_ids=asset_ids))
         return search_pb2.DeleteDocumentsResponse(document_count=count)
+
+    async def FindNearDuplicates(
+        self,
+        request: search_pb2.FindNearDuplicatesRequest,
+        context: grpc.aio.ServicerContext[
+            search_pb2.FindNearDuplicatesRequest, search_pb2.FindNearDuplicatesResponse
+        ],
+    ) -> search_pb2.FindNearDuplicatesResponse:
+        """See search.proto."""
+        space, hashes = self._space(request.space), convert_query.read_hashes(request)
+        scope = Scope(tenant_id(context), excluded_asset_ids=tuple(request.excluded_asset_ids))
+        with span("search.look_alikes", hash_count=len(hashes)):
+            found = await self._searcher.look_alikes(
+                space, scope, hashes, request.hamming_distance_max
+            )
+        return search_pb2.FindNearDuplicatesResponse(
+            near_duplicates=map(convert.write_look_alike, found)
+        )
 
     async def GetStats(
         self,
@@ -161,17 +182,24 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         return space
 
     async def _answer(
-        self, message: search_pb2.SearchQuery, tenant: str, space: str, tally: "_Tally"
+        self,
+        message: search_pb2.SearchQuery,
+        tenant: str,
+        config: search_pb2.SearchConfig,
+        tally: "_Tally",
     ) -> SearchResponse:
-        began = time.perf_counter()
+        began, space = time.perf_counter(), config.space
         try:
-            query = convert.read_query(message, tenant, space)
+            query = convert_query.read_query(message, tenant, space)
             with span("search.query", top_k=query.top_k):
                 hits = await self._searcher.search(space, query)
         except SensoriumError as error:
             return SearchResponse(item_error=item_error(message.query_id, error))
         tally.add(1, time.perf_counter() - began)
-        return SearchResponse(result=convert.write_result(message.query_id, hits, space))
+        result = convert.write_result(
+            message.query_id, hits, space, with_vectors=not config.omit_embeddings
+        )
+        return SearchResponse(result=result)
 
     async def _commit_all(
         self,

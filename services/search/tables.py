@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from services.runtime.errors import InvalidInput
-from services.search.schema import TEXT, dimension_of, table_schema
+from services.search.schema import ADDED_FIELDS, TEXT, dimension_of, table_schema
 
 log = logging.getLogger(__name__)
 
@@ -103,10 +103,15 @@ class Tables:
             await self._ensure_text_index(table)
         return table
 
-    async def ensure_text_index(self, space: str) -> None:
-        """Makes the full text index where a crash came between table and index."""
+    async def upgrade(self, space: str) -> None:
+        """Adds what a table of an earlier version lacks, and the full text index where
+        a crash came between table and index. Only the writer calls this."""
         table = await self.find(space)
         if table is not None:
+            known = (await table.schema()).names
+            missing = [field for field in ADDED_FIELDS if field.name not in known]
+            if missing:
+                await table.add_columns(missing)
             await self._ensure_text_index(table)
 
     def dimension(self, space: str) -> int | None:

@@ -85,7 +85,7 @@ class IndexWriter:
     async def start(self) -> None:
         """Starts the task. The tables are connected."""
         for space in await self.tables.spaces():
-            await self.tables.ensure_text_index(space)
+            await self.tables.upgrade(space)
         self._task = asyncio.create_task(self._run(), name="index-writer")
 
     async def stop(self) -> None:

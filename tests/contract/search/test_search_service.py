@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from google.protobuf import timestamp_pb2
 from grpc_status import rpc_status
 from sensorium.media.v1 import evidence_pb2, media_pb2
 from sensorium.search.v1 import search_pb2, search_pb2_grpc
@@ -80,6 +81,10 @@ def document(
     message.evidence.locator.region.height_px = 360
     message.create_time.FromMicroseconds(1_700_000_000_000_000)
     return message
+
+
+def part(weight: float = 1.0, **what: Any) -> search_pb2.QueryPart:
+    return search_pb2.QueryPart(weight=weight, **what)
 
 
 def index_config() -> IndexRequest:
@@ -218,6 +223,21 @@ async def test_bad_queries_are_named_and_the_good_ones_answered(stub: Any) -> No
         search_pb2.SearchQuery(query_id="many", text="x", top_k=1001),
         search_pb2.SearchQuery(query_id="space", embedding=embedding(1, 0, space="x")),
         search_pb2.SearchQuery(query_id="longer", embedding=embedding(1, 0, 0)),
+        search_pb2.SearchQuery(query_id="far", text="x", top_k=10, offset=991),
+        search_pb2.SearchQuery(query_id="parts", parts=[part(text="x")] * 33),
+        search_pb2.SearchQuery(query_id="weight", parts=[part(-1, text="x")]),
+        search_pb2.SearchQuery(query_id="endless", parts=[part(float("inf"), text="x")]),
+        search_pb2.SearchQuery(query_id="none", parts=[part(0, text="x")]),
+        search_pb2.SearchQuery(
+            query_id="opposed",
+            parts=[part(embedding=embedding(1, 0)), part(embedding=embedding(-1, 0))],
+        ),
+        search_pb2.SearchQuery(query_id="similar", text="x", similarity_min=float("nan")),
+        search_pb2.SearchQuery(query_id="tags", text="x", tags=["t"] * 33),
+        search_pb2.SearchQuery(query_id="key", text="x", metadata={"a=b": "c"}),
+        search_pb2.SearchQuery(
+            query_id="time", text="x", create_time_min=timestamp_pb2.Timestamp(seconds=1 << 60)
+        ),
         search_pb2.SearchQuery(query_id="good", embedding=embedding(1, 0), top_k=1000),
     )
     refused = {
@@ -230,6 +250,16 @@ async def test_bad_queries_are_named_and_the_good_ones_answered(stub: Any) -> No
         "many": "TOP_K_TOO_LARGE",
         "space": "SPACE_MISMATCH",
         "longer": "DIMENSION_MISMATCH",
+        "far": "OFFSET_TOO_LARGE",
+        "parts": "TOO_MANY_PARTS",
+        "weight": "WEIGHT_INVALID",
+        "endless": "WEIGHT_INVALID",
+        "none": "QUERY_EMPTY",
+        "opposed": "PARTS_OPPOSED",
+        "similar": "SIMILARITY_INVALID",
+        "tags": "TOO_MANY_TAGS",
+        "key": "METADATA_INVALID",
+        "time": "TIME_INVALID",
     }
     assert [hit_ids(e) for e in events if e.WhichOneof("event") == "result"] == [["d"]]
 
@@ -258,6 +288,99 @@ async def test_modalities_and_assets_narrow_a_query(stub: Any) -> None:
     ):
         _, result, _ = await search(stub, query)
         assert hit_ids(result) == expected
+
+
+async def test_a_part_of_weight_0_is_as_if_it_were_not_there(stub: Any) -> None:
+    await index(
+        stub,
+        document("near", 1, 0.1, text="a stone"),
+        document("far", 0, 1, text="a bear"),
+        document("between", 1, 1, text="a bear by a river"),
+    )
+    one, other = embedding(1, 0), embedding(0, 1)
+    for whole, parts in (
+        ([part(embedding=one)], [part(embedding=one), part(0, embedding=other)]),
+        ([part(embedding=one)], [part(5, embedding=one), part(0, text="bear")]),
+        ([part(text="bear")], [part(0.1, text="bear"), part(0, embedding=one)]),
+    ):
+        results = [
+            (await search(stub, search_pb2.SearchQuery(parts=each)))[1].result
+            for each in (whole, parts)
+        ]
+        assert len(results[0].hits) >= 2
+        assert results[0] == results[1]
+
+
+async def test_filters_narrow_a_query(stub: Any) -> None:
+    old, new = document("old", 1, 0, asset_id="a"), document("new", 1, 0, asset_id="b")
+    new.create_time.FromMicroseconds(1_800_000_000_000_000)
+    new.tags[:] = ["holiday", "sea"]
+    new.metadata.update({"project": "harbour", "note": "it's"})
+    await index(stub, old, new)
+    later = new.create_time
+    for narrowed, expected in (
+        ({"tags": ["holiday"]}, ["new", "old"]),
+        ({"tags": ["sea", "holiday"]}, ["new"]),
+        ({"metadata": {"project": "harbour", "note": "it's"}}, ["new"]),
+        ({"metadata": {"project": "harbou"}}, []),
+        ({"create_time_min": later}, ["new"]),
+        ({"create_time_max": later}, ["old"]),
+        ({"excluded_asset_ids": ["b"]}, ["old"]),
+        ({"similarity_min": 0.5}, ["new", "old"]),
+        ({"similarity_min": 0.5, "offset": 1}, ["old"]),
+    ):
+        query = search_pb2.SearchQuery(embedding=embedding(1, 0.2), **narrowed)
+        _, result, _ = await search(stub, query)
+        assert hit_ids(result) == expected, narrowed
+    query = search_pb2.SearchQuery(embedding=embedding(0, 1), similarity_min=0.5)
+    assert hit_ids((await search(stub, query))[1]) == []
+
+
+async def test_documents_come_without_their_vectors_if_nobody_wants_them(stub: Any) -> None:
+    await index(stub, document("d", 1, 0))
+    requests = [
+        SearchRequest(config=search_pb2.SearchConfig(omit_embeddings=True)),
+        SearchRequest(query=search_pb2.SearchQuery(embedding=embedding(1, 0))),
+    ]
+    ready, result, _ = [event async for event in stub.StreamingSearch(iter(requests))]
+    assert ready.ready.effective_config.omit_embeddings
+    (hit,) = result.result.hits
+    assert hit.similarity == pytest.approx(1)
+    assert not hit.document.HasField("embedding")
+
+
+async def test_look_alikes_are_found_among_the_tenants_own(stub: Any) -> None:
+    for tenant in ("acme", "umbrella"):
+        alike = document("alike", 1, 0, asset_id=f"of-{tenant}", at_ms=2_000)
+        alike.perceptual_hash = (1 << 63) | 0b1011
+        plain = document("plain", 1, 0, asset_id="plain")
+        await index(stub, alike, plain, tenant=tenant)
+    request = search_pb2.FindNearDuplicatesRequest(
+        perceptual_hashes=[0, (1 << 63) | 0b1000], hamming_distance_max=2
+    )
+    found = await stub.FindNearDuplicates(request, metadata=as_tenant("acme"))
+    (only,) = found.near_duplicates
+    assert (only.asset_id, only.hamming_distance, only.query_index) == ("of-acme", 2, 1)
+    assert only.locator.span.start.seconds == 2
+    request.excluded_asset_ids.append("of-acme")
+    assert not (await stub.FindNearDuplicates(request, metadata=as_tenant("acme"))).near_duplicates
+
+
+@pytest.mark.parametrize(
+    ("hashes", "distance", "reason"),
+    [([], 0, "HASHES_MISSING"), ([1] * 257, 0, "TOO_MANY_HASHES"), ([1], 17, "DISTANCE_TOO_LARGE")],
+)
+async def test_a_search_for_look_alikes_past_its_limits_is_refused(
+    stub: Any, hashes: list[int], distance: int, reason: str
+) -> None:
+    request = search_pb2.FindNearDuplicatesRequest(
+        perceptual_hashes=hashes, hamming_distance_max=distance
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.FindNearDuplicates(request)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    (detail, *_) = rpc_status.from_call(caught.value).details
+    assert reason in detail.value.decode(errors="replace")
 
 
 async def test_documents_are_listed_by_asset_and_time_with_their_vectors(stub: Any) -> None:

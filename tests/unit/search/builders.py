@@ -2,13 +2,14 @@
 
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from services.search.filters import Scope
+from services.search.mixing import WeightedText, WeightedVector
 from services.search.query import Query, Searcher
 from services.search.ranking import Hit
 from services.search.record import Chars, Record, Region, Span, Vector
@@ -39,6 +40,10 @@ def record(
     seed: str | int | None = None,
     region: Region | None = None,
     chars: Chars | None = None,
+    tags: tuple[str, ...] = ("holiday", "it's"),
+    metadata: Mapping[str, str] | None = None,
+    create_time_us: int = 1_700_000_000_123_456,
+    perceptual_hash: int | None = None,
 ) -> Record:
     return Record(
         tenant_id=tenant_id,
@@ -56,10 +61,18 @@ def record(
         span=None if start_ms is None else Span(start_ms, start_ms + 10),
         region=region,
         chars=chars,
-        tags=("holiday", "it's"),
-        create_time_us=1_700_000_000_123_456,
+        tags=tags,
+        metadata=metadata or {},
+        create_time_us=create_time_us,
+        perceptual_hash=perceptual_hash,
         vector=vector(document_id if seed is None else seed),
     )
+
+
+def near(scope: Scope, seed: str | int, text: str = "", top_k: int = 10) -> Query:
+    """A query by a vector, and by words where there are any."""
+    texts = [WeightedText(text)] if text else []
+    return Query(scope, [WeightedVector(vector(seed))], texts, top_k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +87,14 @@ class Index:
         assert await self.writer.write(SPACE, records) == [None] * len(records)
 
     async def by_vector(self, seed: str | int, scope: Scope, top_k: int = 10) -> list[Hit]:
-        return await self.searcher.search(SPACE, Query(scope, vector(seed), "", top_k))
+        return await self.searcher.search(SPACE, near(scope, seed, top_k=top_k))
 
     async def by_text(self, text: str, scope: Scope, top_k: int = 10) -> list[Hit]:
-        return await self.searcher.search(SPACE, Query(scope, None, text, top_k))
+        query = Query(scope, texts=[WeightedText(text)], top_k=top_k)
+        return await self.searcher.search(SPACE, query)
 
     async def ids(self, tenant_id: str = "tenant", asset_id: str = "asset") -> list[str]:
-        found = await self.searcher.list_asset(SPACE, tenant_id, asset_id)
+        found = await self.searcher.list_assets(SPACE, tenant_id, [asset_id])
         return [listed.document_id for listed in found]
 
 

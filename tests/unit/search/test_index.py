@@ -33,7 +33,7 @@ async def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
     )
     async with open_index(tmp_path) as index:
         await index.add(written, record("asset/frame/1"))
-        read = (await index.searcher.list_asset(SPACE, "tenant", "asset"))[1]
+        read = (await index.searcher.list_assets(SPACE, "tenant", ["asset"]))[1]
     for name in Record.__slots__:
         if name != "vector":
             assert getattr(read, name) == getattr(written, name), name
@@ -44,7 +44,7 @@ async def test_a_known_id_replaces_the_old_document(tmp_path: Path) -> None:
     async with open_index(tmp_path) as index:
         await index.add(record("d", text="old words"))
         await index.add(record("d", text="interim"), record("d", text="new words"))
-        assert [r.text for r in await index.searcher.list_asset(SPACE, "tenant", "asset")] == [
+        assert [r.text for r in await index.searcher.list_assets(SPACE, "tenant", ["asset"])] == [
             "new words"
         ]
         assert await index.by_text("old", TENANT) == []

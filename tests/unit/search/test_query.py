@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from services.runtime.errors import InvalidInput
 from services.search.filters import Scope, quote
+from services.search.mixing import Direction, WeightedVector
 from services.search.query import Query
-from services.search.ranking import RRF_CONSTANT, Hit, fuse_ranks
+from services.search.ranking import RRF_CONSTANT, Hit, Ranked, fuse_ranks
 from services.search.tables import check_space
-from tests.unit.search.builders import SPACE, ids, open_index, record, vector
+from tests.unit.search.builders import SPACE, ids, near, open_index, record, vector
 
 TENANT = Scope("tenant")
 
@@ -49,7 +50,7 @@ async def test_equal_documents_are_returned_in_the_order_of_their_ids(
             await index.add(*same)
         assert ids(await index.by_vector(1, TENANT, top_k=7)) == names[:7]
         assert ids(await index.by_text("bear", TENANT, top_k=7)) == names[:7]
-        by_both = Query(TENANT, vector(1), "bear", 7)
+        by_both = near(TENANT, 1, "bear", top_k=7)
         assert ids(await index.searcher.search(SPACE, by_both)) == names[:7]
 
 
@@ -96,7 +97,7 @@ async def test_both_lists_are_fused_by_rank(tmp_path: Path) -> None:
             record("both", seed=2, text="bear"),
             *(record(f"far{number}", seed=100 + number, text="tree") for number in range(5)),
         )
-        query = Query(TENANT, vector(1), "bear", 10)
+        query = near(TENANT, 1, "bear")
         hits = await index.searcher.search(SPACE, query)
         only_text = await index.by_text("bear", TENANT)
     assert ids(only_text) == ["both"]
@@ -111,7 +112,7 @@ def test_reciprocal_rank_fusion() -> None:
     first, second, third = (record(name, seed=name) for name in ("a", "b", "c"))
     by_vector = [Hit(first, 0.9, 0.9), Hit(second, 0.8, 0.8)]
     by_text = [Hit(second, 0.0, 5.0), Hit(third, 0.0, 4.0)]
-    fused = fuse_ranks(by_vector, by_text, vector("a"))
+    fused = fuse_ranks([Ranked(by_vector), Ranked(by_text)], Direction(vector("a")))
     assert ids(fused) == ["b", "a", "c"]
     assert [hit.score for hit in fused] == pytest.approx([1 / 62 + 1 / 61, 1 / 61, 1 / 62])
 
@@ -120,7 +121,7 @@ async def test_a_query_of_another_length_is_refused(tmp_path: Path) -> None:
     async with open_index(tmp_path) as index:
         await index.add(record("d"))
         with pytest.raises(InvalidInput) as caught:
-            await index.searcher.search(SPACE, Query(TENANT, vector(1)[:4], "", 3))
+            await index.searcher.search(SPACE, Query(TENANT, [WeightedVector(vector(1)[:4])]))
         assert caught.value.reason == "DIMENSION_MISMATCH"
 
 

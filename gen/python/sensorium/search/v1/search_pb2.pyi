@@ -31,6 +31,26 @@ class Document(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     EVIDENCE_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
     SEGMENT_KIND_FIELD_NUMBER: _builtins.int
@@ -38,12 +58,16 @@ class Document(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    PERCEPTUAL_HASH_FIELD_NUMBER: _builtins.int
     segment_kind: _media_pb2.SegmentKind.ValueType
     """Which cut of the asset it comes from."""
     asset_sha256: _builtins.str
     """SHA-256 of the asset's bytes, lower-case hexadecimal."""
     user_id: _builtins.str
     """The user who sent the asset; may be empty."""
+    perceptual_hash: _builtins.int
+    """Of the segment, where it is a picture's view or a frame and not too plain."""
     @_builtins.property
     def evidence(self) -> _evidence_pb2.Evidence:
         """What it says and where. For a bare segment the text may be empty and
@@ -62,6 +86,10 @@ class Document(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the asset was committed."""
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The asset's metadata; limits as in AssetStart."""
+
     def __init__(
         self,
         *,
@@ -72,12 +100,16 @@ class Document(_message.Message):
         user_id: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        perceptual_hash: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "embedding", b"embedding", "evidence", b"evidence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_perceptual_hash", b"_perceptual_hash", "create_time", b"create_time", "embedding", b"embedding", "evidence", b"evidence", "perceptual_hash", b"perceptual_hash"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_sha256", b"asset_sha256", "create_time", b"create_time", "embedding", b"embedding", "evidence", b"evidence", "segment_kind", b"segment_kind", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_perceptual_hash", b"_perceptual_hash", "asset_sha256", b"asset_sha256", "create_time", b"create_time", "embedding", b"embedding", "evidence", b"evidence", "metadata", b"metadata", "perceptual_hash", b"perceptual_hash", "segment_kind", b"segment_kind", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__perceptual_hash: _TypeAlias = _typing.Literal["perceptual_hash"]  # noqa: Y015
+    _WhichOneofArgType__perceptual_hash: _TypeAlias = _typing.Literal["_perceptual_hash", b"_perceptual_hash"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__perceptual_hash) -> _WhichOneofReturnType__perceptual_hash | None: ...
 
 Global___Document: _TypeAlias = Document  # noqa: Y015
 
@@ -88,26 +120,92 @@ class SearchConfig(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SPACE_FIELD_NUMBER: _builtins.int
+    OMIT_EMBEDDINGS_FIELD_NUMBER: _builtins.int
     space: _builtins.str
     """Space of the queries; empty means the server's default."""
+    omit_embeddings: _builtins.bool
+    """Whether documents come without their vectors, which are most of a result."""
     def __init__(
         self,
         *,
         space: _builtins.str = ...,
+        omit_embeddings: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["space", b"space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["omit_embeddings", b"omit_embeddings", "space", b"space"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchConfig: _TypeAlias = SearchConfig  # noqa: Y015
 
 @_typing.final
-class SearchQuery(_message.Message):
-    """A query. Either or both of embedding and text are set."""
+class QueryPart(_message.Message):
+    """One of several things that a query looks for."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """Full text over the words of documents."""
+    weight: _builtins.float
+    """How much it counts beside the others: finite, not negative. 0 leaves it out."""
+    @_builtins.property
+    def embedding(self) -> _media_pb2.Embedding:
+        """Nearest vectors."""
+
+    def __init__(
+        self,
+        *,
+        embedding: _media_pb2.Embedding | None = ...,
+        text: _builtins.str = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "part", b"part", "text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "part", b"part", "text", b"text", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["embedding", "text"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___QueryPart: _TypeAlias = QueryPart  # noqa: Y015
+
+@_typing.final
+class SearchQuery(_message.Message):
+    """A query: at least one of embedding, text and parts of a weight above 0.
+
+    Vectors are mixed into one: the sum of the vectors, each times its weight. That
+    is the same order as weighing the similarities to each. Each text is a list of
+    its own. The list of the vectors and those of the texts are fused by reciprocal
+    rank: a document scores the sum of weight / (60 + rank) over the lists that hold
+    it, where the list of the vectors has the sum of their weights. Only the ratios
+    of weights count.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     QUERY_ID_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
@@ -116,19 +214,36 @@ class SearchQuery(_message.Message):
     ASSET_IDS_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_MIN_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_MAX_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    EXCLUDED_ASSET_IDS_FIELD_NUMBER: _builtins.int
+    SIMILARITY_MIN_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     """The client's tag, echoed with the result."""
     text: _builtins.str
-    """Full text over the words of documents."""
+    """Full text over the words of documents; a part of weight 1."""
     user_id: _builtins.str
     """Only this user's; empty means all."""
     top_k: _builtins.int
     """At most this many hits; 0 means 10; at most 1000. Fewer come where more
     would not fit a message of 4 MiB.
     """
+    similarity_min: _builtins.float
+    """Only hits of at least this similarity; unset means all."""
+    offset: _builtins.int
+    """So many of the best hits are left out; offset and top_k together are at most
+    1000. The order of hits is total, so the pages of an index that does not
+    change neither repeat nor omit any; what is indexed meanwhile may shift them.
+    Rank fusion looks at the best 256 of each list, so there the pages end with
+    these.
+    """
     @_builtins.property
     def embedding(self) -> _media_pb2.Embedding:
-        """Nearest vectors."""
+        """Nearest vectors; a part of weight 1."""
 
     @_builtins.property
     def modalities(self) -> _containers.RepeatedScalarFieldContainer[_media_pb2.Modality.ValueType]:
@@ -136,7 +251,31 @@ class SearchQuery(_message.Message):
 
     @_builtins.property
     def asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only these assets; empty means all."""
+        """Only these assets; empty means all; at most 5000."""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryPart]:
+        """More to look for, each with its weight; at most 32."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only what has all of these tags; at most 32."""
+
+    @_builtins.property
+    def create_time_min(self) -> _timestamp_pb2.Timestamp:
+        """Only what was stored at this time or later."""
+
+    @_builtins.property
+    def create_time_max(self) -> _timestamp_pb2.Timestamp:
+        """Only what was stored before this time."""
+
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only what has each of these keys with exactly this value; at most 32."""
+
+    @_builtins.property
+    def excluded_asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """None of these assets; at most 5000."""
 
     def __init__(
         self,
@@ -148,12 +287,22 @@ class SearchQuery(_message.Message):
         asset_ids: _abc.Iterable[_builtins.str] | None = ...,
         user_id: _builtins.str = ...,
         top_k: _builtins.int = ...,
+        parts: _abc.Iterable[Global___QueryPart] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        create_time_min: _timestamp_pb2.Timestamp | None = ...,
+        create_time_max: _timestamp_pb2.Timestamp | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        excluded_asset_ids: _abc.Iterable[_builtins.str] | None = ...,
+        similarity_min: _builtins.float | None = ...,
+        offset: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_similarity_min", b"_similarity_min", "create_time_max", b"create_time_max", "create_time_min", b"create_time_min", "embedding", b"embedding", "similarity_min", b"similarity_min"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_ids", b"asset_ids", "embedding", b"embedding", "modalities", b"modalities", "query_id", b"query_id", "text", b"text", "top_k", b"top_k", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similarity_min", b"_similarity_min", "asset_ids", b"asset_ids", "create_time_max", b"create_time_max", "create_time_min", b"create_time_min", "embedding", b"embedding", "excluded_asset_ids", b"excluded_asset_ids", "metadata", b"metadata", "modalities", b"modalities", "offset", b"offset", "parts", b"parts", "query_id", b"query_id", "similarity_min", b"similarity_min", "tags", b"tags", "text", b"text", "top_k", b"top_k", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__similarity_min: _TypeAlias = _typing.Literal["similarity_min"]  # noqa: Y015
+    _WhichOneofArgType__similarity_min: _TypeAlias = _typing.Literal["_similarity_min", b"_similarity_min"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity_min) -> _WhichOneofReturnType__similarity_min | None: ...
 
 Global___SearchQuery: _TypeAlias = SearchQuery  # noqa: Y015
 
@@ -199,10 +348,13 @@ class SearchHit(_message.Message):
     SIMILARITY_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     similarity: _builtins.float
-    """Cosine of query and document, -1 to 1; 0 for a hit by full text alone."""
+    """Cosine of query and document, -1 to 1; of several vectors the mean, weighed as
+    they are; 0 where the query has no vector.
+    """
     score: _builtins.float
-    """What hits are ordered by: the similarity for a vector query, reciprocal
-    rank fusion of both lists when text is given too.
+    """What hits are ordered by, and equal ones by their id: the similarity of a query
+    by vectors, the relevance to the words (BM25) of one by a single text, and
+    reciprocal rank fusion of several lists.
     """
     @_builtins.property
     def document(self) -> Global___Document:
@@ -650,6 +802,104 @@ class DeleteDocumentsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteDocumentsResponse: _TypeAlias = DeleteDocumentsResponse  # noqa: Y015
+
+@_typing.final
+class FindNearDuplicatesRequest(_message.Message):
+    """What to look for, and among what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPACE_FIELD_NUMBER: _builtins.int
+    PERCEPTUAL_HASHES_FIELD_NUMBER: _builtins.int
+    HAMMING_DISTANCE_MAX_FIELD_NUMBER: _builtins.int
+    EXCLUDED_ASSET_IDS_FIELD_NUMBER: _builtins.int
+    space: _builtins.str
+    """Space of the documents; empty means the server's default."""
+    hamming_distance_max: _builtins.int
+    """At most so many of the 64 bits differ; at most 16."""
+    @_builtins.property
+    def perceptual_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of the pictures to look for, as in MediaSegment; 1 to 256."""
+
+    @_builtins.property
+    def excluded_asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """None of these assets; at most 5000."""
+
+    def __init__(
+        self,
+        *,
+        space: _builtins.str = ...,
+        perceptual_hashes: _abc.Iterable[_builtins.int] | None = ...,
+        hamming_distance_max: _builtins.int = ...,
+        excluded_asset_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excluded_asset_ids", b"excluded_asset_ids", "hamming_distance_max", b"hamming_distance_max", "perceptual_hashes", b"perceptual_hashes", "space", b"space"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindNearDuplicatesRequest: _TypeAlias = FindNearDuplicatesRequest  # noqa: Y015
+
+@_typing.final
+class FindNearDuplicatesResponse(_message.Message):
+    """What looks alike."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEAR_DUPLICATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def near_duplicates(self) -> _containers.RepeatedCompositeFieldContainer[Global___NearDuplicate]:
+        """The nearest first, equal ones by asset and time; at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        near_duplicates: _abc.Iterable[Global___NearDuplicate] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["near_duplicates", b"near_duplicates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindNearDuplicatesResponse: _TypeAlias = FindNearDuplicatesResponse  # noqa: Y015
+
+@_typing.final
+class NearDuplicate(_message.Message):
+    """A picture or frame that looks like one that was given."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    LOCATOR_FIELD_NUMBER: _builtins.int
+    HAMMING_DISTANCE_FIELD_NUMBER: _builtins.int
+    QUERY_INDEX_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset."""
+    hamming_distance: _builtins.int
+    """In how many of the 64 bits it differs from the most alike of the given ones."""
+    query_index: _builtins.int
+    """Which of the given hashes that is, from 0."""
+    @_builtins.property
+    def locator(self) -> _media_pb2.Locator:
+        """Where in the asset."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        locator: _media_pb2.Locator | None = ...,
+        hamming_distance: _builtins.int = ...,
+        query_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["locator", b"locator"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "hamming_distance", b"hamming_distance", "locator", b"locator", "query_index", b"query_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NearDuplicate: _TypeAlias = NearDuplicate  # noqa: Y015
 
 @_typing.final
 class GetStatsRequest(_message.Message):

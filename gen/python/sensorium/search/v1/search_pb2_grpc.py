@@ -57,6 +57,11 @@ class SearchServiceStub:
                 request_serializer=sensorium_dot_search_dot_v1_dot_search__pb2.DeleteDocumentsRequest.SerializeToString,
                 response_deserializer=sensorium_dot_search_dot_v1_dot_search__pb2.DeleteDocumentsResponse.FromString,
                 _registered_method=True)
+        self.FindNearDuplicates = channel.unary_unary(
+                '/sensorium.search.v1.SearchService/FindNearDuplicates',
+                request_serializer=sensorium_dot_search_dot_v1_dot_search__pb2.FindNearDuplicatesRequest.SerializeToString,
+                response_deserializer=sensorium_dot_search_dot_v1_dot_search__pb2.FindNearDuplicatesResponse.FromString,
+                _registered_method=True)
         self.GetStats = channel.unary_unary(
                 '/sensorium.search.v1.SearchService/GetStats',
                 request_serializer=sensorium_dot_search_dot_v1_dot_search__pb2.GetStatsRequest.SerializeToString,
@@ -101,6 +106,14 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindNearDuplicates(self, request, context):
+        """Finds pictures and frames that look like given ones: the same photo in another
+        size, format or light. Fails with INVALID_ARGUMENT past the limits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStats(self, request, context):
         """Counts what is indexed.
         """
@@ -130,6 +143,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.DeleteDocuments,
                     request_deserializer=sensorium_dot_search_dot_v1_dot_search__pb2.DeleteDocumentsRequest.FromString,
                     response_serializer=sensorium_dot_search_dot_v1_dot_search__pb2.DeleteDocumentsResponse.SerializeToString,
+            ),
+            'FindNearDuplicates': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindNearDuplicates,
+                    request_deserializer=sensorium_dot_search_dot_v1_dot_search__pb2.FindNearDuplicatesRequest.FromString,
+                    response_serializer=sensorium_dot_search_dot_v1_dot_search__pb2.FindNearDuplicatesResponse.SerializeToString,
             ),
             'GetStats': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStats,
@@ -248,6 +266,33 @@ class SearchService:
             '/sensorium.search.v1.SearchService/DeleteDocuments',
             sensorium_dot_search_dot_v1_dot_search__pb2.DeleteDocumentsRequest.SerializeToString,
             sensorium_dot_search_dot_v1_dot_search__pb2.DeleteDocumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindNearDuplicates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.search.v1.SearchService/FindNearDuplicates',
+            sensorium_dot_search_dot_v1_dot_search__pb2.FindNearDuplicatesRequest.SerializeToString,
+            sensorium_dot_search_dot_v1_dot_search__pb2.FindNearDuplicatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

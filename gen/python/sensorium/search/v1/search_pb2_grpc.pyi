@@ -49,6 +49,10 @@ class SearchServiceStub:
     """Reads all documents of assets back, in order of time within each asset."""
     DeleteDocuments: _grpc.UnaryUnaryMultiCallable[_search_pb2.DeleteDocumentsRequest, _search_pb2.DeleteDocumentsResponse]
     """Deletes all documents of assets."""
+    FindNearDuplicates: _grpc.UnaryUnaryMultiCallable[_search_pb2.FindNearDuplicatesRequest, _search_pb2.FindNearDuplicatesResponse]
+    """Finds pictures and frames that look like given ones: the same photo in another
+    size, format or light. Fails with INVALID_ARGUMENT past the limits.
+    """
     GetStats: _grpc.UnaryUnaryMultiCallable[_search_pb2.GetStatsRequest, _search_pb2.GetStatsResponse]
     """Counts what is indexed."""
 
@@ -73,6 +77,10 @@ class SearchServiceAsyncStub(SearchServiceStub):
     """Reads all documents of assets back, in order of time within each asset."""
     DeleteDocuments: _aio.UnaryUnaryMultiCallable[_search_pb2.DeleteDocumentsRequest, _search_pb2.DeleteDocumentsResponse]  # type: ignore[assignment]
     """Deletes all documents of assets."""
+    FindNearDuplicates: _aio.UnaryUnaryMultiCallable[_search_pb2.FindNearDuplicatesRequest, _search_pb2.FindNearDuplicatesResponse]  # type: ignore[assignment]
+    """Finds pictures and frames that look like given ones: the same photo in another
+    size, format or light. Fails with INVALID_ARGUMENT past the limits.
+    """
     GetStats: _aio.UnaryUnaryMultiCallable[_search_pb2.GetStatsRequest, _search_pb2.GetStatsResponse]  # type: ignore[assignment]
     """Counts what is indexed."""
 
@@ -118,6 +126,16 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.DeleteDocumentsResponse, _abc.Awaitable[_search_pb2.DeleteDocumentsResponse]]:
         """Deletes all documents of assets."""
+
+    @_abc_1.abstractmethod
+    def FindNearDuplicates(
+        self,
+        request: _search_pb2.FindNearDuplicatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.FindNearDuplicatesResponse, _abc.Awaitable[_search_pb2.FindNearDuplicatesResponse]]:
+        """Finds pictures and frames that look like given ones: the same photo in another
+        size, format or light. Fails with INVALID_ARGUMENT past the limits.
+        """
 
     @_abc_1.abstractmethod
     def GetStats(
