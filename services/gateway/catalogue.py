@@ -39,6 +39,15 @@ async def get_assets(
     return [await get_asset(stages, scope, asset_id) for asset_id in dict.fromkeys(asset_ids)]
 
 
+async def find_assets_by_id(
+    stages: Stages, scope: CallScope, asset_ids: Sequence[str]
+) -> dict[str, media_pb2.Asset]:
+    """The records of committed assets by their ids; those that there are not are left out."""
+    request = ingest_pb2.FindAssetsRequest(asset_ids=asset_ids)
+    response = await call_unary(stages.ingest.FindAssets, request, scope)
+    return {asset.asset_id: asset for asset in response.assets}
+
+
 async def list_assets(stages: Stages, scope: CallScope) -> AsyncIterator[media_pb2.Asset]:
     """All committed assets of a tenant, newest first."""
     page_token = ""
@@ -53,10 +62,11 @@ async def list_assets(stages: Stages, scope: CallScope) -> AsyncIterator[media_p
 
 
 async def list_documents(
-    stages: Stages, scope: CallScope, asset_id: str
+    stages: Stages, scope: CallScope, *asset_ids: str
 ) -> list[search_pb2.Document]:
-    """What the index holds of an asset, in order of time; nothing if it is not indexed."""
-    request = search_pb2.ListDocumentsRequest(asset_ids=[asset_id])
+    """What the index holds of assets, at most 100, in order of time within each; nothing of
+    one that is not indexed."""
+    request = search_pb2.ListDocumentsRequest(asset_ids=asset_ids)
     return [
         response.document
         async for response in read_stage(stages.search.ListDocuments, request, scope)

@@ -21,6 +21,10 @@ ASK_FIELDS = {
     "config.model": "answer.model",
     **{f"config.sampling.{name}": f"answer.{name}" for name in _SAMPLING},
 }
+SEARCH_FIELDS = {
+    f"query.{name}": name
+    for name in ("text", "asset_ids", "tags", "metadata", "parts", "create_time_min")
+} | {"query.create_time_max": "create_time_max"}
 TRANSCRIBE_FIELDS = {"config.language": "language"}
 
 

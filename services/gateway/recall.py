@@ -40,12 +40,13 @@ async def stored_evidence(
 
 
 async def search_one(
-    stages: Stages, scope: CallScope, query: search_pb2.SearchQuery
+    stages: Stages, scope: CallScope, query: search_pb2.SearchQuery, *, with_vectors: bool = True
 ) -> list[search_pb2.SearchHit]:
-    """The hits of one query. Raises SensoriumError."""
+    """The hits of one query, their documents with vectors or without. Raises SensoriumError."""
+    config = search_pb2.SearchConfig(omit_embeddings=not with_vectors)
 
     async def requests() -> AsyncIterator[search_pb2.StreamingSearchRequest]:
-        yield search_pb2.StreamingSearchRequest(config=search_pb2.SearchConfig())
+        yield search_pb2.StreamingSearchRequest(config=config)
         yield search_pb2.StreamingSearchRequest(query=query)
 
     hits: list[search_pb2.SearchHit] = []

@@ -7,13 +7,22 @@ from typing import Any
 from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from sensorium.ingest.v1 import ingest_pb2
 
-from services.gateway import lookup
 from services.gateway.admission import Admission
 from services.gateway.conversation import Conversation
 from services.gateway.events import ConverseEvent, TurnEvents
-from services.gateway.fields import ASK_FIELDS, CONVERSE_FIELDS, TRANSCRIBE_FIELDS, named
+from services.gateway.fields import (
+    ASK_FIELDS,
+    CONVERSE_FIELDS,
+    SEARCH_FIELDS,
+    TRANSCRIBE_FIELDS,
+    named,
+)
+from services.gateway.near_duplicates import find_near_duplicates
 from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, TurnOutcome, Walk
+from services.gateway.search import search
+from services.gateway.search_stream import SearchEvent, SearchMessage, answer_searches
 from services.gateway.traces import read_trace
+from services.gateway.transcription import transcribe
 from services.gateway.upload import Upload, UploadEvent, UploadMessage
 from services.runtime.calls import CallScope, Context, call_unary, read_stage, user_id
 from services.runtime.errors import InvalidInput
@@ -126,7 +135,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.TranscribeRequest, context: Context
     ) -> AsyncIterator[gateway_pb2.TranscribeResponse]:
         """See the contract."""
-        heard = lookup.transcribe(self._walk.stages, self._scope(context), request)
+        heard = transcribe(self._walk.stages, self._scope(context), request)
         with named(TRANSCRIBE_FIELDS):
             async with contextlib.aclosing(heard) as responses:
                 async for response in responses:
@@ -136,7 +145,27 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.SearchRequest, context: Context
     ) -> gateway_pb2.SearchResponse:
         """See the contract."""
-        return await lookup.find(self._walk.stages, self._scope(context), request)
+        with named(SEARCH_FIELDS):
+            return await search(self._walk.stages, self._scope(context), request)
+
+    async def StreamingSearch(
+        self, requests: AsyncIterator[SearchMessage], context: Context
+    ) -> AsyncIterator[SearchEvent]:
+        """See the contract."""
+        _, messages = await open_stream(requests)
+
+        async def answer(emit: Emit[SearchEvent]) -> None:
+            await answer_searches(self._walk.stages, self._scope(context), messages, emit)
+
+        async with contextlib.aclosing(duplex(answer)) as events:
+            async for event in events:
+                yield event
+
+    async def FindNearDuplicates(
+        self, request: gateway_pb2.FindNearDuplicatesRequest, context: Context
+    ) -> gateway_pb2.FindNearDuplicatesResponse:
+        """See the contract."""
+        return await find_near_duplicates(self._walk.stages, self._scope(context), request)
 
     async def FindAssets(
         self, request: gateway_pb2.FindAssetsRequest, context: Context

@@ -12,7 +12,7 @@ from tests.bench import machine, report
 from tests.bench.results import Benchmark, Plan, Row
 
 SPEED = ("ttft", "overlap", "ingest", "embed", "tokens", "repeat", "memory", "cancel")
-QUALITY = ("reading", "retrieval", "speech", "answers")
+QUALITY = ("reading", "retrieval", "speech", "answers", "relevance")
 NAMES = (*SPEED, *QUALITY)
 REPEATS = 7
 QUICK_REPEATS = 2

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import duration_pb2
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import upload_pb2
 from sensorium_client import Client
@@ -321,6 +322,58 @@ Call = Callable[[Any], Any]
             *(OUT_OF_RANGE, "QUERY_MEDIA_TOO_LARGE", "media"),
         ),
         (
+            lambda stub: stub.Search(gateway_pb2.SearchRequest(text="x", offset=901)),
+            *(INVALID, "OFFSET_TOO_LARGE", "offset"),
+        ),
+        (
+            lambda stub: stub.Search(
+                gateway_pb2.SearchRequest(text="x", thumbnails=True, top_k=21)
+            ),
+            *(INVALID, "TOP_K_TOO_LARGE", "top_k"),
+        ),
+        (
+            lambda stub: stub.Search(gateway_pb2.SearchRequest(text="x", relevance_min=1.0)),
+            *(INVALID, "RELEVANCE_INVALID", "relevance_min"),
+        ),
+        (
+            lambda stub: stub.Search(gateway_pb2.SearchRequest(text="x", metadata={"A": "x"})),
+            *(INVALID, "METADATA_INVALID", "metadata"),
+        ),
+        (
+            lambda stub: stub.Search(
+                gateway_pb2.SearchRequest(parts=[gateway_pb2.QueryPart(text="x", weight=-1)])
+            ),
+            *(INVALID, "WEIGHT_INVALID", "parts[0].weight"),
+        ),
+        (
+            lambda stub: stub.Search(
+                gateway_pb2.SearchRequest(text="x", parts=[gateway_pb2.QueryPart(weight=1)])
+            ),
+            *(INVALID, "QUERY_MISSING", "parts[0]"),
+        ),
+        (
+            lambda stub: stub.Search(
+                gateway_pb2.SearchRequest(text="x", age_max=duration_pb2.Duration(seconds=-1))
+            ),
+            *(INVALID, "AGE_INVALID", "age_max"),
+        ),
+        (
+            lambda stub: stub.FindNearDuplicates(gateway_pb2.FindNearDuplicatesRequest()),
+            *(INVALID, "QUERY_MISSING", "query"),
+        ),
+        (
+            lambda stub: stub.FindNearDuplicates(
+                gateway_pb2.FindNearDuplicatesRequest(media=b"only text, nothing to see")
+            ),
+            *(INVALID, "NO_PICTURE", "media"),
+        ),
+        (
+            lambda stub: stub.FindNearDuplicates(
+                gateway_pb2.FindNearDuplicatesRequest(asset_id="a", hamming_distance_max=17)
+            ),
+            *(INVALID, "HAMMING_DISTANCE_MAX_TOO_LARGE", "hamming_distance_max"),
+        ),
+        (
             lambda stub: stub.GetTrace(gateway_pb2.GetTraceRequest(trace_id="../x")),
             *(INVALID, "TRACE_ID_INVALID", "trace_id"),
         ),
@@ -351,7 +404,10 @@ Call = Callable[[Any], Any]
             "search-blank",
             "search-many",
         ),
-        *("search-noise", "search-large", "trace-malformed", "trace-unknown", "upload-unknown"),
+        *("search-noise", "search-large", "search-far", "search-many-pictures", "search-sure"),
+        *("search-key", "search-weight", "search-no-part", "search-age"),
+        *("alike-nothing", "alike-text", "alike-far"),
+        *("trace-malformed", "trace-unknown", "upload-unknown"),
         *("find-many", "page-malformed"),
     ],
 )

@@ -78,7 +78,7 @@ def portrait(quality: int) -> bytes:
 
 async def hits_of(stub: Stub, asset_id: str) -> int:
     request = gateway_pb2.SearchRequest(text="an astronaut", asset_ids=[asset_id])
-    return len((await stub.Search(request)).hits)
+    return len((await stub.Search(request)).results)
 
 
 async def test_a_blocked_question_ends_the_turn_before_its_answer(

@@ -9,8 +9,10 @@ from PIL import ExifTags, Image
 from sensorium_client import Client
 from sensorium_client.errors import SensoriumClientError
 from sensorium_client.events import PixelRegion
+from sensorium_client.findings import SearchMatch
 from sensorium_client.media import file_sha256
 from sensorium_client.samples import Samples
+from sensorium_client.searching import QueryPart, SearchOptions, SearchQuery
 
 from services.ingest.tiles import tile_regions
 from tests.pages import PX_4K, PrintedLine, draw_page
@@ -50,16 +52,21 @@ async def test_small_text_of_a_4k_page_is_read_once_and_whole(client: Client, pa
     assert " / ".join(piece.text for piece in read) == " / ".join(line.text for line in LINES)
 
 
+async def matches_of(client: Client, text: str, sha256: str) -> tuple[SearchMatch, ...]:
+    """Where a page matches words; empty if it does not."""
+    options = SearchOptions(modalities=("image",), match_count_max=50)
+    results = await client.find(SearchQuery((QueryPart(text=text),), options))
+    return next((r.matches for r in results if r.asset.sha256 == sha256), ())
+
+
 async def test_each_line_is_found_once_and_has_its_place(client: Client, page: Path) -> None:
     async for _ in client.upload([page]):
         pass
     sha256 = await file_sha256(page)
     for line in LINES:
-        hits = await client.search(text=line.text, modalities=["image"], top_k=20)
-        (hit,) = [
-            hit for hit in hits if hit.asset_sha256 == sha256 and hit.preview_text == line.text
-        ]
-        region = hit.locator.region
+        matches = await matches_of(client, line.text, sha256)
+        (match,) = [match for match in matches if match.preview_text == line.text]
+        region = match.locator.region
         assert region
         right, bottom = region.left_px + region.width_px, region.top_px + region.height_px
         found = (region.left_px, region.top_px, right, bottom)
@@ -70,8 +77,8 @@ async def test_tiles_are_found_and_have_their_place(client: Client, page: Path) 
     async for _ in client.upload([page]):
         pass
     sha256 = await file_sha256(page)
-    hits = await client.search(text="a page of text", modalities=["image"], top_k=100)
-    found = {hit.locator.region for hit in hits if hit.asset_sha256 == sha256}
+    matches = await matches_of(client, "a page of text", sha256)
+    found = {match.locator.region for match in matches}
     tiles = {PixelRegion(**dataclasses.asdict(tile)) for tile in tile_regions(*PX_4K)}
     assert tiles <= found
 

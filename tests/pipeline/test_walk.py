@@ -166,7 +166,7 @@ async def test_what_was_sent_is_found_across_modalities(
     by_text = await client.search(text="a cat", top_k=5)
     assert by_text[0].asset_name == "photo.jpg"
     speech = await client.search(text="kids looking at exhibits, then a cold dessert", top_k=4)
-    heard = [hit for hit in speech if hit.origin == "speech"]
+    heard = [match for found in speech for match in found.matches if match.origin == "speech"]
     assert "museum" in heard[0].preview_text.lower()
     assert heard[0].locator.span
     by_image = await client.search(image=rocket, top_k=5)

@@ -42,6 +42,7 @@ async def asset_messages(
         name=media.display_name,
         size_bytes=media.size_bytes,
         tags=media.tags,
+        metadata=media.metadata,
     )
     offset = await resume_offset() if resume_offset is not None else 0
     hasher = None if media.sha256 else hashlib.sha256()

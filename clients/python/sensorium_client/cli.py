@@ -8,7 +8,7 @@ from sensorium_client.commands.describe import caption, transcribe
 from sensorium_client.commands.doctor import doctor
 from sensorium_client.commands.download import download
 from sensorium_client.commands.ingest import ingest
-from sensorium_client.commands.search import search
+from sensorium_client.commands.search import duplicates, search
 from sensorium_client.commands.serve import serve
 
 app = typer.Typer(
@@ -23,7 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (ask, ingest, search, download, transcribe, caption, serve, doctor, demo):
+_COMMANDS = (
+    *(ask, ingest, search, duplicates, download, transcribe, caption),
+    *(serve, doctor, demo),
+)
+for command in _COMMANDS:
     app.command()(command)
 
 

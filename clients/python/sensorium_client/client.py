@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, S
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import grpc
 from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
-from sensorium.media.v1 import media_pb2
 
 from sensorium_client import decode, events
+from sensorium_client.calls import begin
 from sensorium_client.channel import (
     DEFAULT_ADDRESS,
     CallContext,
@@ -20,20 +20,20 @@ from sensorium_client.channel import (
     server_state,
 )
 from sensorium_client.conversation import Conversation
-from sensorium_client.duplex import DuplexCall, WritingStopped
+from sensorium_client.duplex import DuplexCall
 from sensorium_client.errors import SensoriumClientError, from_rpc_error
 from sensorium_client.media import Media, MediaFile, as_media, file_sha256
 from sensorium_client.options import AskOptions
+from sensorium_client.search_calls import SearchCalls
 from sensorium_client.stored_files import StoredFiles
 from sensorium_client.uploads import UploadSession
 
-SEARCH_MEDIA_BYTES_MAX = 3 << 20
 _FILES_A_STREAM = 64
 _LOOKUPS_A_CALL = 1000
 _DEFAULTS = AskOptions()
 
 
-class Client(StoredFiles):
+class Client(StoredFiles, SearchCalls):
     """A typed async client of the gateway.
 
         async with Client("127.0.0.1:50051") as client:
@@ -86,7 +86,7 @@ class Client(StoredFiles):
             answer=options.answer_message(), perception=options.perception_message()
         )
         try:
-            await _begin(call, gateway_pb2.StreamingConverseRequest(config=config))
+            await begin(call, gateway_pb2.StreamingConverseRequest(config=config))
             yield Conversation(call, context)
         finally:
             call.cancel()
@@ -174,7 +174,7 @@ class Client(StoredFiles):
             perception=gateway_pb2.PerceptionOptions(language=language)
         )
         try:
-            await _begin(call, gateway_pb2.StreamingUploadRequest(config=config))
+            await begin(call, gateway_pb2.StreamingUploadRequest(config=config))
             async with aclosing(UploadSession(call, files, assets_at_once).run()) as stream:
                 async for event in stream:
                     yield event
@@ -198,41 +198,6 @@ class Client(StoredFiles):
                     if "/" not in event.item_id:
                         raise failure
         return asset_id
-
-    async def search(
-        self,
-        *,
-        text: str = "",
-        image: Path | str | None = None,
-        audio: Path | str | None = None,
-        asset_id: str = "",
-        modalities: Iterable[str] = (),
-        top_k: int = 10,
-    ) -> tuple[events.SearchHit, ...]:
-        """Find moments, regions and passages by exactly one of words, picture, sound, asset.
-
-        ``modalities`` are of "text", "image", "video", "audio"; none means all.
-        A file of more than 3 MiB is stored first and searched by its asset id.
-        """
-        if sum(map(bool, (text, image, audio, asset_id))) != 1:
-            raise ValueError("Give exactly one of text, image, audio and asset_id.")
-        request = gateway_pb2.SearchRequest(
-            modalities=[media_pb2.Modality.Value(f"MODALITY_{m.upper()}") for m in modalities],
-            top_k=top_k,
-        )
-        media = image or audio
-        if media:
-            file = MediaFile(Path(media))
-            if file.size_bytes <= SEARCH_MEDIA_BYTES_MAX:
-                request.media = b"".join([piece async for piece in file.pieces()])
-            else:
-                request.asset_id = await self.stored_asset_id(file.path)
-        elif text:
-            request.text = text
-        else:
-            request.asset_id = asset_id
-        response = await self._unary(self._stub.Search, request)
-        return tuple(decode.hit(hit) for hit in response.hits)
 
     async def transcribe(
         self,
@@ -338,13 +303,6 @@ class Client(StoredFiles):
         ]
         return fresh, known
 
-    @staticmethod
-    async def _unary(method: Any, request: Any) -> Any:
-        try:
-            return await method(request, metadata=CallContext().metadata)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
-
 
 def _already_stored(media: Media, asset_id: str) -> events.AlreadyStored:
     return events.AlreadyStored(
@@ -353,11 +311,3 @@ def _already_stored(media: Media, asset_id: str) -> events.AlreadyStored:
         sha256=media.sha256,
         size_bytes=media.size_bytes,
     )
-
-
-async def _begin(call: DuplexCall[Any, Any], first: Any) -> None:
-    try:
-        await call.write(first)
-    except WritingStopped:
-        # Refused before the first message: the reader gets to know why.
-        return

@@ -15,6 +15,7 @@ GatewayEvent = (
     gateway_pb2.StreamingConverseResponse
     | gateway_pb2.StreamingUploadResponse
     | gateway_pb2.AskResponse
+    | gateway_pb2.StreamingSearchResponse
 )
 
 
@@ -62,22 +63,7 @@ def asset(message: media_pb2.Asset) -> events.StoredAsset:
         user_id=message.user_id,
         tags=tuple(message.tags),
         indexed=message.indexed,
-    )
-
-
-def hit(message: gateway_pb2.SearchHit) -> events.SearchHit:
-    """Something found."""
-    return events.SearchHit(
-        asset_id=message.asset_id,
-        asset_name=message.asset_name,
-        asset_sha256=message.asset_sha256,
-        modality=modality(message.modality),
-        locator=_locator(message.locator),
-        preview_text=message.preview_text,
-        origin=_origin(message.origin),
-        similarity=_rounded(message.similarity),
-        score=_rounded(message.score),
-        create_time_s=unix_seconds(message.create_time),
+        metadata=dict(message.metadata),
     )
 
 
@@ -112,7 +98,7 @@ def transcript(
                 text=word.text,
                 start_s=seconds(word.span.start),
                 end_s=seconds(word.span.end),
-                confidence=_rounded(word.confidence),
+                confidence=rounded(word.confidence),
             )
             for word in message.transcript.words
         ),
@@ -139,12 +125,13 @@ def _word(name: str, prefix: str) -> str:
     return "" if word == "unspecified" else word
 
 
-def _origin(value: evidence_pb2.EvidenceOrigin.ValueType) -> str:
+def origin(value: evidence_pb2.EvidenceOrigin.ValueType) -> str:
+    """ "label" for EVIDENCE_ORIGIN_LABEL; empty where there is none."""
     return _word(evidence_pb2.EvidenceOrigin.Name(value), "EVIDENCE_ORIGIN_")
 
 
-def _rounded(value: float) -> float:
-    # float32 on the wire: more digits than these are noise.
+def rounded(value: float) -> float:
+    """A number without the digits that are noise: it was a float32 on the wire."""
     return round(value, 6)
 
 
@@ -152,7 +139,8 @@ def _span(message: media_pb2.TimeSpan) -> events.TimeSpan:
     return events.TimeSpan(seconds(message.start), seconds(message.end))
 
 
-def _locator(message: media_pb2.Locator) -> events.Locator:
+def locator(message: media_pb2.Locator) -> events.Locator:
+    """Where in its asset something lies."""
     region, chars = message.region, message.chars
     return events.Locator(
         span=_span(message.span) if message.HasField("span") else None,
@@ -172,13 +160,13 @@ def _evidence(message: evidence_pb2.WeightedEvidence) -> events.Evidence:
         asset_id=evidence.asset_id,
         asset_name=evidence.asset_name,
         modality=modality(evidence.modality),
-        origin=_origin(evidence.origin),
+        origin=origin(evidence.origin),
         text=evidence.text,
-        locator=_locator(evidence.locator),
-        confidence=_rounded(evidence.confidence),
+        locator=locator(evidence.locator),
+        confidence=rounded(evidence.confidence),
         citation_key=message.citation_key,
-        similarity=_rounded(message.similarity),
-        weight=_rounded(message.weight),
+        similarity=rounded(message.similarity),
+        weight=rounded(message.weight),
         in_context=message.in_context,
     )
 
@@ -215,7 +203,7 @@ def _timings(message: gateway_pb2.Timings) -> events.Timings:
         first_token_s=seconds(message.first_token),
         last_token_s=seconds(message.last_token),
         time_to_first_token_s=seconds(message.time_to_first_token),
-        overlap=_rounded(message.overlap),
+        overlap=rounded(message.overlap),
         stages=tuple(
             events.StageTiming(stage.stage, seconds(stage.start), seconds(stage.end))
             for stage in message.stages
@@ -277,7 +265,7 @@ def _evidence_weights(message: gateway_pb2.EvidenceWeights, turn_id: str) -> eve
         turn_id=turn_id,
         evidence=tuple(_evidence(weighted) for weighted in message.evidence),
         modality_weights=tuple(
-            (modality(gate.modality), _rounded(gate.weight)) for gate in message.modality_weights
+            (modality(gate.modality), rounded(gate.weight)) for gate in message.modality_weights
         ),
     )
 
@@ -291,9 +279,9 @@ def _moderation(message: gateway_pb2.Moderation, turn_id: str) -> events.Moderat
         turn_id=turn_id,
         part=_word(gateway_pb2.ModeratedPart.Name(message.part), "MODERATED_PART_"),
         asset_id=message.asset_id,
-        locator=_locator(message.locator),
+        locator=locator(message.locator),
         category=message.score.category,
-        score=_rounded(message.score.score),
+        score=rounded(message.score.score),
         action=_word(gateway_pb2.ModerationAction.Name(message.action), "MODERATION_ACTION_"),
     )
 

@@ -1,7 +1,7 @@
 """One open two-way call: writers that stop in time, and a reader that learns the real reason."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -12,10 +12,16 @@ from sensorium_client.errors import SensoriumClientError, from_rpc_error
 from sensorium_client.events import Event
 
 RequestT = TypeVar(
-    "RequestT", gateway_pb2.StreamingConverseRequest, gateway_pb2.StreamingUploadRequest
+    "RequestT",
+    gateway_pb2.StreamingConverseRequest,
+    gateway_pb2.StreamingUploadRequest,
+    gateway_pb2.StreamingSearchRequest,
 )
 ResponseT = TypeVar(
-    "ResponseT", gateway_pb2.StreamingConverseResponse, gateway_pb2.StreamingUploadResponse
+    "ResponseT",
+    gateway_pb2.StreamingConverseResponse,
+    gateway_pb2.StreamingUploadResponse,
+    gateway_pb2.StreamingSearchResponse,
 )
 
 
@@ -26,8 +32,13 @@ class WritingStopped(Exception):
 class DuplexCall(Generic[RequestT, ResponseT]):
     """A bidirectional call. Any number of tasks may write; one may read, at the same time."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall[RequestT, ResponseT]) -> None:
+    def __init__(
+        self,
+        call: grpc.aio.StreamStreamCall[RequestT, ResponseT],
+        decoder: Callable[[ResponseT], Event | None] = decode.event,
+    ) -> None:
         self._call: grpc.aio.StreamStreamCall[RequestT, ResponseT] = call
+        self._decode: Callable[[ResponseT], Event | None] = decoder
         self._write_lock = asyncio.Lock()
         self._stopped = False
 
@@ -72,7 +83,7 @@ class DuplexCall(Generic[RequestT, ResponseT]):
         """
         try:
             async for message in self._call:
-                event = decode.event(message)
+                event = self._decode(message)
                 if event is not None:
                     yield event
         except SensoriumClientError:

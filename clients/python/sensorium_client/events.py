@@ -8,6 +8,7 @@ Every event has a ``type``, the word that ``sensorium --json`` prints:
     already_stored                                   told by this client
 """
 
+import base64
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,6 +21,8 @@ def to_json(value: Any) -> Any:
         return {"type": value.type, **fields} if isinstance(value, Event) else fields
     if isinstance(value, tuple):
         return [to_json(item) for item in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     return value
 
 
@@ -154,27 +157,12 @@ class StoredAsset:
     tags: tuple[str, ...]
     indexed: bool
     """Whether all of it can be searched."""
+    metadata: dict[str, str]
 
     @property
     def content_id(self) -> str:
         """The asset id under which the index knows these bytes."""
         return self.duplicate_of or self.asset_id
-
-
-@dataclass(frozen=True)
-class SearchHit:
-    """Something found."""
-
-    asset_id: str
-    asset_name: str
-    asset_sha256: str
-    modality: str
-    locator: Locator
-    preview_text: str
-    origin: str
-    similarity: float
-    score: float
-    create_time_s: float
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,24 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 # Measured best for gRPC; a disk is read in larger blocks.
 CHUNK_BYTES = 64 << 10
 _BLOCK_BYTES = 1 << 20
 _PACE_INTERVAL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The client's own words to find files by."""
+
+    tags: tuple[str, ...] = ()
+    """At most 32 of 64 characters."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """At most 32; keys of small letters, digits and "_.-", values of at most 256 characters."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,8 @@ class MediaFile:
     asset_id: str = ""
     """[A-Za-z0-9_-]{1,64}; empty takes a fresh one. The same id resumes an upload."""
     tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What else is known of it, to filter searches by."""
     duration_s: float | None = None
     """If set, the bytes are sent spread over this time, as if they were just being recorded."""
     sha256: str = ""
@@ -66,6 +78,7 @@ class LiveMedia:
     chunks: AsyncIterator[bytes]
     asset_id: str = ""
     tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def display_name(self) -> str:

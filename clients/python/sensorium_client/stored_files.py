@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import grpc
-from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2
 
 from sensorium_client import decode
+from sensorium_client.calls import GatewayCalls
 from sensorium_client.channel import CallContext
 from sensorium_client.downloads import Download, begin_download
-from sensorium_client.errors import from_rpc_error
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,8 @@ class AssetUrl:
     """Seconds since 1970; None where the URL does not expire by itself."""
 
 
-class StoredFiles:
+class StoredFiles(GatewayCalls):
     """The calls about the bytes of stored assets."""
-
-    def __init__(self, stub: "gateway_pb2_grpc.GatewayServiceAsyncStub") -> None:
-        self._stub = stub
 
     @asynccontextmanager
     async def download(
@@ -67,10 +63,7 @@ class StoredFiles:
     async def renditions(self, asset_id: str) -> tuple[Rendition, ...]:
         """What a stored asset can be downloaded as besides itself; made in the background."""
         request = gateway_pb2.GetAssetRequest(asset_id=asset_id)
-        try:
-            response = await self._stub.GetAsset(request, metadata=CallContext().metadata)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
+        response = await self._unary(self._stub.GetAsset, request)
         return tuple(map(_rendition, response.asset.renditions))
 
     async def asset_url(
@@ -83,10 +76,7 @@ class StoredFiles:
         request = gateway_pb2.GetAssetUrlRequest(asset_id=asset_id, rendition=rendition)
         if ttl_s is not None:
             request.ttl.FromMicroseconds(round(ttl_s * 1e6))
-        try:
-            response = await self._stub.GetAssetUrl(request, metadata=CallContext().metadata)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
+        response = await self._unary(self._stub.GetAssetUrl, request)
         expires = response.HasField("expire_time")
         return AssetUrl(
             response.url, decode.unix_seconds(response.expire_time) if expires else None

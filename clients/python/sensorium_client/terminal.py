@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -26,6 +26,12 @@ ServerOption = Annotated[
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON object a line, each with a type.")
+]
+MetadataOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--meta", metavar="KEY=VALUE", help="Metadata, such as project=harbour; can be repeated."
+    ),
 ]
 
 EXIT_INTERRUPTED = 130
@@ -53,6 +59,14 @@ def progress_output() -> Console:
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on a line of its own, at once."""
     print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def parse_metadata(entries: Sequence[str]) -> dict[str, str]:
+    """``KEY=VALUE`` options as a mapping. Raises typer.BadParameter."""
+    pairs = [entry.partition("=") for entry in entries]
+    if not all(key and separator for key, separator, _ in pairs):
+        raise typer.BadParameter("metadata is given as KEY=VALUE, such as project=harbour")
+    return {key: value for key, _, value in pairs}
 
 
 def run_command(command: Coroutine[Any, Any, int], *, as_json: bool = False) -> NoReturn:

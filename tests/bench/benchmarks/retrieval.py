@@ -38,8 +38,8 @@ async def _store(client: Client, stamps: Sequence[Stamp]) -> None:
 
 async def _rank(client: Client, stamp: Stamp) -> int | None:
     """Place of the caption's picture among the assets found, from 0."""
-    hits = await client.search(text=stamp.caption, modalities=["image"], top_k=TOP_K)
-    found = list(dict.fromkeys(hit.asset_sha256 for hit in hits))
+    results = await client.search(text=stamp.caption, modalities=["image"], top_k=TOP_K)
+    found = [result.asset.sha256 for result in results]
     wanted = await file_sha256(stamp.path)
     return found.index(wanted) if wanted in found else None
 

@@ -151,3 +151,17 @@ async def test_an_interrupted_run_ends_with_its_report(
     assert process.returncode == 130
     assert "5 not come to" in out.decode()
     assert "Traceback" not in error.decode()
+
+
+async def test_labels_travel_with_every_file(
+    address: str, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(name)
+    labels = ("--tag", "sea", "--tag", "sun", "--meta", "project=harbour")
+    code, _, _ = await run(address, "ingest", str(tmp_path), *labels)
+    assert code == 0
+    starts = [received.start for received in gateway.assets.values()]
+    assert [(list(s.tags), dict(s.metadata)) for s in starts] == [
+        (["sea", "sun"], {"project": "harbour"})
+    ] * 2

@@ -118,10 +118,11 @@ async def test_small_picture_is_searched_by_its_bytes_and_a_large_one_by_its_id(
     hits = await client.search(image=small, modalities=["video"], top_k=3)
     await client.search(image=large)
 
-    assert gateway.searches[0].media == b"small"
+    assert gateway.searches[0].parts[0].media == b"small"
     assert list(gateway.searches[0].modalities) == [media_pb2.MODALITY_VIDEO]
-    assert gateway.searches[1].asset_id == sha256(large.read_bytes())
-    assert (hits[0].preview_text, hits[0].locator.span) == (
+    assert gateway.searches[1].parts[0].asset_id == sha256(large.read_bytes())
+    (match,) = hits[0].matches
+    assert (match.preview_text, match.locator.span) == (
         "a red lighthouse",
         events.TimeSpan(3.5, 5.0),
     )

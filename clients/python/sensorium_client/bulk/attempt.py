@@ -16,11 +16,12 @@ from sensorium_client.bulk.outcome import (
 from sensorium_client.bulk.walk import FoundFile
 from sensorium_client.client import Client
 from sensorium_client.errors import SensoriumClientError
-from sensorium_client.media import MediaFile, file_sha256
+from sensorium_client.media import Labels, MediaFile, file_sha256
 
 ASSETS_AT_ONCE = 16
 """Of one stream. What waits together at the server is encoded and committed together."""
 _NAME_CHARACTERS_MAX = 255
+_NO_LABELS = Labels()
 
 _NOT_INDEXED = Failure(
     "UNAVAILABLE", "NOT_INDEXED", "The stream ended before it was indexed.", True
@@ -47,9 +48,10 @@ class Attempt:
         SensoriumClientError: nothing that trying again would help.
     """
 
-    def __init__(self, client: Client, language: str = "") -> None:
+    def __init__(self, client: Client, language: str = "", labels: Labels = _NO_LABELS) -> None:
         self._client = client
         self._language = language
+        self._labels = labels
         self._open: dict[str, FoundFile] = {}
         self._warnings: dict[str, list[str]] = {}
 
@@ -70,7 +72,16 @@ class Attempt:
                 yield FileOutcome(file, FileStatus.SKIPPED, asset_id)
                 continue
             self._open[asset_id] = file
-            media.append(MediaFile(file.path, name_of(file), asset_id, sha256=sha256))
+            media.append(
+                MediaFile(
+                    file.path,
+                    name_of(file),
+                    asset_id,
+                    self._labels.tags,
+                    self._labels.metadata,
+                    sha256=sha256,
+                )
+            )
         try:
             fresh, known = await self._split_known(media)
             for item, asset_id in known:

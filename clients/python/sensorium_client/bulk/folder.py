@@ -11,6 +11,7 @@ from sensorium_client.bulk.outcome import FileOutcome, FileProgress, FileStatus
 from sensorium_client.bulk.retry import Backoff
 from sensorium_client.bulk.walk import FoundFile
 from sensorium_client.client import Client
+from sensorium_client.media import Labels
 
 _FILES_A_STREAM = 64
 _EVENTS_AHEAD = 256
@@ -22,6 +23,8 @@ class BulkOptions:
 
     language: str = ""
     """Of the speech; as in ``AskOptions``."""
+    labels: Labels = field(default_factory=Labels)
+    """Of every file."""
     stream_count: int = 3
     """Streams at once. More than one, so that the server always has work while one ends."""
     backoff: Backoff = field(default_factory=Backoff)
@@ -80,7 +83,7 @@ class FolderIngest:
         while files:
             attempt_count += 1
             again: list[FileOutcome] = []
-            attempt = Attempt(self._client, self._options.language)
+            attempt = Attempt(self._client, self._options.language, self._options.labels)
             async with aclosing(attempt.run(files)) as outcomes:
                 async for told in outcomes:
                     if attempt_count < backoff.attempts_max and _may_pass(told):

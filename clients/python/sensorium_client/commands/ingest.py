@@ -13,12 +13,15 @@ from sensorium_client.bulk.folder import BulkOptions, FolderIngest
 from sensorium_client.bulk.outcome import FileOutcome, FileStatus, Report
 from sensorium_client.bulk.walk import FoundFile, Selection, find_files
 from sensorium_client.connection import connected
+from sensorium_client.media import Labels
 from sensorium_client.render.bulk import BulkBar, outcome_json, print_report, report_json
 from sensorium_client.terminal import (
     CommandError,
     JsonOption,
+    MetadataOption,
     ServerOption,
     output,
+    parse_metadata,
     print_json,
     progress_output,
     run_command,
@@ -56,6 +59,11 @@ def ingest(
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     language: LanguageOption = "",
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="A word of yours to find the files by; can be repeated."),
+    ] = None,
+    meta: MetadataOption = None,
     streams: Annotated[
         int, typer.Option(min=1, max=16, help="Streams at once, 16 files on each.")
     ] = BulkOptions.stream_count,
@@ -77,13 +85,16 @@ def ingest(
 
       sensorium ingest holiday/ talk.ogg
 
+      sensorium ingest holiday/ --tag holiday --meta project=harbour
+
       sensorium ingest archive/ --include "*.jpg" --include "*.txt" --report report.json
 
       sensorium ingest archive/ --json > archive.jsonl
     """
     selection = Selection(tuple(include or ()), tuple(exclude or ()))
     files = list(find_files(paths, selection))
-    options = BulkOptions(language=language, stream_count=streams)
+    labels = Labels(tuple(tag or ()), parse_metadata(meta or ()))
+    options = BulkOptions(language=language, labels=labels, stream_count=streams)
     command = _Command(files, options, report, as_json)
     run_command(command.run(server), as_json=as_json)
 

@@ -6,7 +6,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from sensorium_client.events import Citation, Locator, SearchHit
+from sensorium_client.events import Citation, Locator
+from sensorium_client.findings import NearDuplicate, SearchMatch, SearchResult
 from sensorium_client.stored_files import Rendition
 
 _MODALITY_STYLES = {"text": "yellow", "image": "magenta", "video": "blue", "audio": "green"}
@@ -63,21 +64,63 @@ def citation_table(citations: Iterable[Citation]) -> Table:
     return table
 
 
-def hit_table(hits: Iterable[SearchHit]) -> Table:
-    """What a search found, best first."""
-    table = _table("hits")
-    table.add_column("score", justify="right", no_wrap=True)
+def result_table(results: Iterable[SearchResult]) -> Table:
+    """What a search found, best first, the places of each file below one another."""
+    table = _match_table("results")
+    for result in results:
+        for number, match in enumerate(result.matches):
+            _add_match(table, result, match, named=number == 0)
+    return table
+
+
+def flat_table(results: Iterable[SearchResult]) -> Table:
+    """The places that a search found, best first, whatever file they are in."""
+    table = _match_table("matches")
+    places = [(result, match) for result in results for match in result.matches]
+    # Equal scores stay in the order of the results.
+    for result, match in sorted(places, key=lambda place: -place[1].score):
+        _add_match(table, result, match, named=True)
+    return table
+
+
+def _match_table(title: str) -> Table:
+    table = _table(title)
+    table.add_column("relevance", justify="right", no_wrap=True)
     table.add_column("source", overflow="fold", max_width=24)
     table.add_column("where", no_wrap=True)
     table.add_column("how", no_wrap=True)
     table.add_column("preview", ratio=1, min_width=20)
-    for hit in hits:
+    return table
+
+
+def _add_match(table: Table, result: SearchResult, match: SearchMatch, *, named: bool) -> None:
+    name = result.asset_name or result.asset_id
+    table.add_row(
+        f"{match.relevance:.2f}",
+        Text(name if named else "", style=_MODALITY_STYLES.get(result.modality, "")),
+        place(match.locator),
+        match.origin or "likeness",
+        Text(match.preview_text),
+    )
+
+
+def duplicate_table(found: Iterable[NearDuplicate]) -> Table:
+    """What looks like a picture or video, nearest first."""
+    table = _table("look alike")
+    table.add_column("bits", justify="right", no_wrap=True)
+    table.add_column("source", overflow="fold", ratio=1)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("where", no_wrap=True)
+    for duplicate in found:
+        description = duplicate.asset.description
         table.add_row(
-            f"{hit.score:.3f}",
-            Text(hit.asset_name or hit.asset_id, style=_MODALITY_STYLES.get(hit.modality, "")),
-            place(hit.locator),
-            hit.origin or "likeness",
-            Text(hit.preview_text),
+            str(duplicate.hamming_distance),
+            Text(
+                description.name or duplicate.asset.asset_id,
+                style=_MODALITY_STYLES.get(description.modality, ""),
+            ),
+            file_size(duplicate.asset.size_bytes),
+            place(duplicate.look_alikes[0].locator),
         )
     return table
 

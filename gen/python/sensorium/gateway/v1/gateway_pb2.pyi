@@ -1446,10 +1446,71 @@ class TranscribeResponse(_message.Message):
 Global___TranscribeResponse: _TypeAlias = TranscribeResponse  # noqa: Y015
 
 @_typing.final
-class SearchRequest(_message.Message):
-    """A query across modalities."""
+class QueryPart(_message.Message):
+    """One of several things that a search looks for."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    MEDIA_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """Words."""
+    media: _builtins.bytes
+    """A picture, a recording or another file of a supported type. All media of a
+    search together is at most 3 MiB. For more upload first and set asset_id.
+    """
+    asset_id: _builtins.str
+    """What is like this stored asset."""
+    weight: _builtins.float
+    """How much it counts beside the others: finite, not negative. 0 leaves it out."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        media: _builtins.bytes = ...,
+        asset_id: _builtins.str = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "media", b"media", "part", b"part", "text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "media", b"media", "part", b"part", "text", b"text", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["text", "media", "asset_id"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___QueryPart: _TypeAlias = QueryPart  # noqa: Y015
+
+@_typing.final
+class SearchRequest(_message.Message):
+    """A search across modalities: a query, or several mixed by their weights. Each has
+    a vector, and the order is that of the weighed sum of the similarities to them;
+    words count a second time by full text, fused by reciprocal rank (see search.proto).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     TEXT_FIELD_NUMBER: _builtins.int
     MEDIA_FIELD_NUMBER: _builtins.int
@@ -1458,8 +1519,18 @@ class SearchRequest(_message.Message):
     TOP_K_FIELD_NUMBER: _builtins.int
     ASSET_IDS_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_MIN_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_MAX_FIELD_NUMBER: _builtins.int
+    AGE_MAX_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    RELEVANCE_MIN_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    MATCH_COUNT_MAX_FIELD_NUMBER: _builtins.int
+    THUMBNAILS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """Words."""
+    """Words, at most 8,000 characters."""
     media: _builtins.bytes
     """A picture, a recording or another file of a supported type; at most 3 MiB.
     For larger ones upload first and set asset_id.
@@ -1467,16 +1538,55 @@ class SearchRequest(_message.Message):
     asset_id: _builtins.str
     """What is like this stored asset."""
     top_k: _builtins.int
-    """At most this many hits; 0 means 10; at most 100."""
+    """At most this many assets; 0 means 10; at most 100. Fewer come where more would
+    not fit a message of 4 MiB: the next page then begins after those that came.
+    """
     user_id: _builtins.str
     """Only this user's; empty means all."""
+    relevance_min: _builtins.float
+    """Only matches of at least this relevance, 0 to 1."""
+    offset: _builtins.int
+    """So many of the best assets are left out; at most 900. The order is total, so the
+    pages of a store that does not change neither repeat nor omit any; what is
+    indexed or deleted meanwhile may shift them.
+    """
+    match_count_max: _builtins.int
+    """At most this many matches of each asset; 0 means 5; at most 50."""
+    thumbnails: _builtins.bool
+    """Whether each match of a picture or video comes with a small picture; top_k is
+    then at most 20, and only the first 5 matches of each asset have one.
+    """
     @_builtins.property
     def modalities(self) -> _containers.RepeatedScalarFieldContainer[_media_pb2.Modality.ValueType]:
         """Only these; empty means all."""
 
     @_builtins.property
     def asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only these assets; empty means all."""
+        """Only these assets; empty means all; at most 5000."""
+
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryPart]:
+        """More to look for, each with its weight; at most 8."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only what has all of these tags; at most 32."""
+
+    @_builtins.property
+    def create_time_min(self) -> _timestamp_pb2.Timestamp:
+        """Only what was stored at this time or later."""
+
+    @_builtins.property
+    def create_time_max(self) -> _timestamp_pb2.Timestamp:
+        """Only what was stored before this time."""
+
+    @_builtins.property
+    def age_max(self) -> _duration_pb2.Duration:
+        """Only what was stored so long ago at most, such as 30 days; 0 or unset means all."""
+
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only what has each of these keys with exactly this value; at most 32."""
 
     def __init__(
         self,
@@ -1488,10 +1598,20 @@ class SearchRequest(_message.Message):
         top_k: _builtins.int = ...,
         asset_ids: _abc.Iterable[_builtins.str] | None = ...,
         user_id: _builtins.str = ...,
+        parts: _abc.Iterable[Global___QueryPart] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        create_time_min: _timestamp_pb2.Timestamp | None = ...,
+        create_time_max: _timestamp_pb2.Timestamp | None = ...,
+        age_max: _duration_pb2.Duration | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        relevance_min: _builtins.float = ...,
+        offset: _builtins.int = ...,
+        match_count_max: _builtins.int = ...,
+        thumbnails: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "media", b"media", "query", b"query", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age_max", b"age_max", "asset_id", b"asset_id", "create_time_max", b"create_time_max", "create_time_min", b"create_time_min", "media", b"media", "query", b"query", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "asset_ids", b"asset_ids", "media", b"media", "modalities", b"modalities", "query", b"query", "text", b"text", "top_k", b"top_k", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_max", b"age_max", "asset_id", b"asset_id", "asset_ids", b"asset_ids", "create_time_max", b"create_time_max", "create_time_min", b"create_time_min", "match_count_max", b"match_count_max", "media", b"media", "metadata", b"metadata", "modalities", b"modalities", "offset", b"offset", "parts", b"parts", "query", b"query", "relevance_min", b"relevance_min", "tags", b"tags", "text", b"text", "thumbnails", b"thumbnails", "top_k", b"top_k", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["text", "media", "asset_id"]  # noqa: Y015
     _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
@@ -1500,66 +1620,97 @@ class SearchRequest(_message.Message):
 Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
 
 @_typing.final
-class SearchHit(_message.Message):
-    """Something found."""
+class SearchMatch(_message.Message):
+    """A moment, region or passage that matched."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    ASSET_ID_FIELD_NUMBER: _builtins.int
-    ASSET_NAME_FIELD_NUMBER: _builtins.int
-    ASSET_SHA256_FIELD_NUMBER: _builtins.int
-    MODALITY_FIELD_NUMBER: _builtins.int
     LOCATOR_FIELD_NUMBER: _builtins.int
     PREVIEW_TEXT_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
+    RELEVANCE_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
-    CREATE_TIME_FIELD_NUMBER: _builtins.int
-    asset_id: _builtins.str
-    """The asset it lies in."""
-    asset_name: _builtins.str
-    """Its name."""
-    asset_sha256: _builtins.str
-    """SHA-256 of the asset's bytes, lower-case hexadecimal."""
-    modality: _media_pb2.Modality.ValueType
-    """What the asset is."""
+    THUMBNAIL_JPEG_FIELD_NUMBER: _builtins.int
     preview_text: _builtins.str
-    """The words that matched or describe the place."""
+    """The words that matched or describe the place, at most 1,000 characters of them."""
     origin: _evidence_pb2.EvidenceOrigin.ValueType
     """How it was observed; unset for a match by vector alone."""
     similarity: _builtins.float
-    """Cosine of query and hit, -1 to 1."""
+    """Cosine of query and match, -1 to 1; of a mix the mean, weighed as its parts are.
+    It means something else for each kind of match: compare relevance instead.
+    """
+    relevance: _builtins.float
+    """How probable it is that a match of this kind and similarity is a right one, if
+    right and wrong ones were equally many: 0 to 1. It can be compared across
+    modalities.
+    """
     score: _builtins.float
-    """What hits are ordered by."""
+    """What matches are ordered by within one response."""
+    thumbnail_jpeg: _builtins.bytes
+    """A JPEG of at most 320 px, where thumbnails were asked for."""
     @_builtins.property
     def locator(self) -> _media_pb2.Locator:
         """The matched time, region or characters."""
 
-    @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the asset was stored."""
-
     def __init__(
         self,
         *,
-        asset_id: _builtins.str = ...,
-        asset_name: _builtins.str = ...,
-        asset_sha256: _builtins.str = ...,
-        modality: _media_pb2.Modality.ValueType = ...,
         locator: _media_pb2.Locator | None = ...,
         preview_text: _builtins.str = ...,
         origin: _evidence_pb2.EvidenceOrigin.ValueType = ...,
         similarity: _builtins.float = ...,
+        relevance: _builtins.float = ...,
         score: _builtins.float = ...,
-        create_time: _timestamp_pb2.Timestamp | None = ...,
+        thumbnail_jpeg: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "locator", b"locator"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["locator", b"locator"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "asset_name", b"asset_name", "asset_sha256", b"asset_sha256", "create_time", b"create_time", "locator", b"locator", "modality", b"modality", "origin", b"origin", "preview_text", b"preview_text", "score", b"score", "similarity", b"similarity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["locator", b"locator", "origin", b"origin", "preview_text", b"preview_text", "relevance", b"relevance", "score", b"score", "similarity", b"similarity", "thumbnail_jpeg", b"thumbnail_jpeg"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SearchHit: _TypeAlias = SearchHit  # noqa: Y015
+Global___SearchMatch: _TypeAlias = SearchMatch  # noqa: Y015
+
+@_typing.final
+class SearchResult(_message.Message):
+    """An asset that was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
+    RELEVANCE_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    relevance: _builtins.float
+    """Highest relevance of its matches."""
+    score: _builtins.float
+    """Score of its best match, which results are ordered by."""
+    @_builtins.property
+    def asset(self) -> _media_pb2.Asset:
+        """Its record: name, modality, duration, size, time, tags, metadata. Of equal
+        bytes stored several times it is the first that stands for all.
+        """
+
+    @_builtins.property
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchMatch]:
+        """Where it matched, best first; at least one."""
+
+    def __init__(
+        self,
+        *,
+        asset: _media_pb2.Asset | None = ...,
+        matches: _abc.Iterable[Global___SearchMatch] | None = ...,
+        relevance: _builtins.float = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "matches", b"matches", "relevance", b"relevance", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchResult: _TypeAlias = SearchResult  # noqa: Y015
 
 @_typing.final
 class SearchResponse(_message.Message):
@@ -1567,23 +1718,374 @@ class SearchResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    HITS_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchHit]:
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchResult]:
         """Best first."""
 
     def __init__(
         self,
         *,
-        hits: _abc.Iterable[Global___SearchHit] | None = ...,
+        results: _abc.Iterable[Global___SearchResult] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class SearchConfig(_message.Message):
+    """Options of a search stream: none yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchConfig: _TypeAlias = SearchConfig  # noqa: Y015
+
+@_typing.final
+class TaggedSearch(_message.Message):
+    """A search with the client's tag."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    query_id: _builtins.str
+    """Echoed with the answer."""
+    @_builtins.property
+    def request(self) -> Global___SearchRequest:
+        """The search."""
+
+    def __init__(
+        self,
+        *,
+        query_id: _builtins.str = ...,
+        request: Global___SearchRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["query_id", b"query_id", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaggedSearch: _TypeAlias = TaggedSearch  # noqa: Y015
+
+@_typing.final
+class StreamingSearchRequest(_message.Message):
+    """One message of a search stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFIG_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def config(self) -> Global___SearchConfig:
+        """First message, and only first."""
+
+    @_builtins.property
+    def search(self) -> Global___TaggedSearch:
+        """A search."""
+
+    def __init__(
+        self,
+        *,
+        config: Global___SearchConfig | None = ...,
+        search: Global___TaggedSearch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "message", b"message", "search", b"search"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "message", b"message", "search", b"search"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["config", "search"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___StreamingSearchRequest: _TypeAlias = StreamingSearchRequest  # noqa: Y015
+
+@_typing.final
+class SearchReady(_message.Message):
+    """A search stream is open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EFFECTIVE_CONFIG_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """W3C trace id of the stream, 32 hexadecimal digits."""
+    @_builtins.property
+    def effective_config(self) -> Global___SearchConfig:
+        """As the server understood it, defaults filled in."""
+
+    def __init__(
+        self,
+        *,
+        effective_config: Global___SearchConfig | None = ...,
+        trace_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_config", b"effective_config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_config", b"effective_config", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchReady: _TypeAlias = SearchReady  # noqa: Y015
+
+@_typing.final
+class TaggedResult(_message.Message):
+    """The answer to a tagged search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    query_id: _builtins.str
+    """The search's tag."""
+    @_builtins.property
+    def response(self) -> Global___SearchResponse:
+        """What was found."""
+
+    def __init__(
+        self,
+        *,
+        query_id: _builtins.str = ...,
+        response: Global___SearchResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["query_id", b"query_id", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaggedResult: _TypeAlias = TaggedResult  # noqa: Y015
+
+@_typing.final
+class SearchSummary(_message.Message):
+    """The last event of a search stream that ended well."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_COUNT_FIELD_NUMBER: _builtins.int
+    query_count: _builtins.int
+    """Searches answered."""
+    def __init__(
+        self,
+        *,
+        query_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["query_count", b"query_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchSummary: _TypeAlias = SearchSummary  # noqa: Y015
+
+@_typing.final
+class StreamingSearchResponse(_message.Message):
+    """One event of a search stream. A worked sequence:
+      1. ready
+      2. result (tag "b"), item_error (tag "a"), result (tag "c")
+      3. after the client's half-close: summary
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READY_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    ITEM_ERROR_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    GO_AWAY_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ready(self) -> Global___SearchReady:
+        """The stream is open."""
+
+    @_builtins.property
+    def result(self) -> Global___TaggedResult:
+        """The answer to a search."""
+
+    @_builtins.property
+    def item_error(self) -> _stream_pb2.ItemError:
+        """A search failed; its item_id is the tag."""
+
+    @_builtins.property
+    def error(self) -> _stream_pb2.StreamError:
+        """The stream failed."""
+
+    @_builtins.property
+    def go_away(self) -> _stream_pb2.GoAway:
+        """The server shuts down."""
+
+    @_builtins.property
+    def summary(self) -> Global___SearchSummary:
+        """Last event."""
+
+    def __init__(
+        self,
+        *,
+        ready: Global___SearchReady | None = ...,
+        result: Global___TaggedResult | None = ...,
+        item_error: _stream_pb2.ItemError | None = ...,
+        error: _stream_pb2.StreamError | None = ...,
+        go_away: _stream_pb2.GoAway | None = ...,
+        summary: Global___SearchSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "ready", b"ready", "result", b"result", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "ready", b"ready", "result", b"result", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "result", "item_error", "error", "go_away", "summary"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___StreamingSearchResponse: _TypeAlias = StreamingSearchResponse  # noqa: Y015
+
+@_typing.final
+class FindNearDuplicatesRequest(_message.Message):
+    """What to find the like of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    HAMMING_DISTANCE_MAX_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    media: _builtins.bytes
+    """A picture or video; at most 3 MiB. For larger ones upload first."""
+    asset_id: _builtins.str
+    """A stored picture or video, which is not found itself."""
+    hamming_distance_max: _builtins.int
+    """At most so many of the 64 bits of two perceptual hashes differ; unset means 8;
+    at most 16. 0 finds what was only re-encoded; unrelated pictures differ in 32
+    or so.
+    """
+    top_k: _builtins.int
+    """At most this many assets; 0 means 10; at most 100."""
+    def __init__(
+        self,
+        *,
+        media: _builtins.bytes = ...,
+        asset_id: _builtins.str = ...,
+        hamming_distance_max: _builtins.int | None = ...,
+        top_k: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hamming_distance_max", b"_hamming_distance_max", "asset_id", b"asset_id", "hamming_distance_max", b"hamming_distance_max", "media", b"media", "query", b"query"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hamming_distance_max", b"_hamming_distance_max", "asset_id", b"asset_id", "hamming_distance_max", b"hamming_distance_max", "media", b"media", "query", b"query", "top_k", b"top_k"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__hamming_distance_max: _TypeAlias = _typing.Literal["hamming_distance_max"]  # noqa: Y015
+    _WhichOneofArgType__hamming_distance_max: _TypeAlias = _typing.Literal["_hamming_distance_max", b"_hamming_distance_max"]  # noqa: Y015
+    _WhichOneofReturnType_query: _TypeAlias = _typing.Literal["media", "asset_id"]  # noqa: Y015
+    _WhichOneofArgType_query: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hamming_distance_max) -> _WhichOneofReturnType__hamming_distance_max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_query) -> _WhichOneofReturnType_query | None: ...
+
+Global___FindNearDuplicatesRequest: _TypeAlias = FindNearDuplicatesRequest  # noqa: Y015
+
+@_typing.final
+class LookAlike(_message.Message):
+    """A place that looks like one of the query."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATOR_FIELD_NUMBER: _builtins.int
+    QUERY_LOCATOR_FIELD_NUMBER: _builtins.int
+    HAMMING_DISTANCE_FIELD_NUMBER: _builtins.int
+    hamming_distance: _builtins.int
+    """In how many of 64 bits the two differ."""
+    @_builtins.property
+    def locator(self) -> _media_pb2.Locator:
+        """Where in the asset found."""
+
+    @_builtins.property
+    def query_locator(self) -> _media_pb2.Locator:
+        """Where in the picture or video that was asked for."""
+
+    def __init__(
+        self,
+        *,
+        locator: _media_pb2.Locator | None = ...,
+        query_locator: _media_pb2.Locator | None = ...,
+        hamming_distance: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["locator", b"locator", "query_locator", b"query_locator"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hamming_distance", b"hamming_distance", "locator", b"locator", "query_locator", b"query_locator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookAlike: _TypeAlias = LookAlike  # noqa: Y015
+
+@_typing.final
+class NearDuplicate(_message.Message):
+    """An asset that holds something alike."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_FIELD_NUMBER: _builtins.int
+    LOOK_ALIKES_FIELD_NUMBER: _builtins.int
+    HAMMING_DISTANCE_FIELD_NUMBER: _builtins.int
+    hamming_distance: _builtins.int
+    """Distance of the nearest."""
+    @_builtins.property
+    def asset(self) -> _media_pb2.Asset:
+        """Its record."""
+
+    @_builtins.property
+    def look_alikes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LookAlike]:
+        """The pictures or frames that look alike, nearest first; at most 50."""
+
+    def __init__(
+        self,
+        *,
+        asset: _media_pb2.Asset | None = ...,
+        look_alikes: _abc.Iterable[Global___LookAlike] | None = ...,
+        hamming_distance: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "hamming_distance", b"hamming_distance", "look_alikes", b"look_alikes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NearDuplicate: _TypeAlias = NearDuplicate  # noqa: Y015
+
+@_typing.final
+class FindNearDuplicatesResponse(_message.Message):
+    """What looks alike."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEAR_DUPLICATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def near_duplicates(self) -> _containers.RepeatedCompositeFieldContainer[Global___NearDuplicate]:
+        """The nearest first."""
+
+    def __init__(
+        self,
+        *,
+        near_duplicates: _abc.Iterable[Global___NearDuplicate] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["near_duplicates", b"near_duplicates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindNearDuplicatesResponse: _TypeAlias = FindNearDuplicatesResponse  # noqa: Y015
 
 @_typing.final
 class FindAssetsRequest(_message.Message):

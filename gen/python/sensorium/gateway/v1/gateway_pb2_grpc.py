@@ -65,6 +65,16 @@ class GatewayServiceStub:
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.SearchRequest.SerializeToString,
                 response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.StreamingSearch = channel.stream_stream(
+                '/sensorium.gateway.v1.GatewayService/StreamingSearch',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.StreamingSearchRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.StreamingSearchResponse.FromString,
+                _registered_method=True)
+        self.FindNearDuplicates = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/FindNearDuplicates',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindNearDuplicatesRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindNearDuplicatesResponse.FromString,
+                _registered_method=True)
         self.FindAssets = channel.unary_unary(
                 '/sensorium.gateway.v1.GatewayService/FindAssets',
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindAssetsRequest.SerializeToString,
@@ -157,6 +167,24 @@ class GatewayServiceServicer:
 
     def Search(self, request, context):
         """Finds moments, regions and passages across modalities.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamingSearch(self, request_iterator, context):
+        """Answers any number of tagged searches on one stream, in any order. A bad
+        search gives item_error only.
+        Fails with INVALID_ARGUMENT when the first message is not a config.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindNearDuplicates(self, request, context):
+        """Finds stored pictures and videos that look like another: the same in another
+        size, format or light. Fails with INVALID_ARGUMENT for sound and text
+        (NO_PICTURE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -257,6 +285,16 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.SearchRequest.FromString,
                     response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.SearchResponse.SerializeToString,
+            ),
+            'StreamingSearch': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamingSearch,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.StreamingSearchRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.StreamingSearchResponse.SerializeToString,
+            ),
+            'FindNearDuplicates': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindNearDuplicates,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindNearDuplicatesRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindNearDuplicatesResponse.SerializeToString,
             ),
             'FindAssets': grpc.unary_unary_rpc_method_handler(
                     servicer.FindAssets,
@@ -462,6 +500,60 @@ class GatewayService:
             '/sensorium.gateway.v1.GatewayService/Search',
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.SearchRequest.SerializeToString,
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamingSearch(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/sensorium.gateway.v1.GatewayService/StreamingSearch',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.StreamingSearchRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.StreamingSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindNearDuplicates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/FindNearDuplicates',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindNearDuplicatesRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindNearDuplicatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,16 @@ class GatewayServiceStub:
     """Writes out the speech of a stored asset, in order of time."""
     Search: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]
     """Finds moments, regions and passages across modalities."""
+    StreamingSearch: _grpc.StreamStreamMultiCallable[_gateway_pb2.StreamingSearchRequest, _gateway_pb2.StreamingSearchResponse]
+    """Answers any number of tagged searches on one stream, in any order. A bad
+    search gives item_error only.
+    Fails with INVALID_ARGUMENT when the first message is not a config.
+    """
+    FindNearDuplicates: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.FindNearDuplicatesRequest, _gateway_pb2.FindNearDuplicatesResponse]
+    """Finds stored pictures and videos that look like another: the same in another
+    size, format or light. Fails with INVALID_ARGUMENT for sound and text
+    (NO_PICTURE).
+    """
     FindAssets: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.FindAssetsRequest, _gateway_pb2.FindAssetsResponse]
     """Finds stored assets by the hash of their bytes ("you need not send it")."""
     GetAsset: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetAssetRequest, _gateway_pb2.GetAssetResponse]
@@ -112,6 +122,16 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Writes out the speech of a stored asset, in order of time."""
     Search: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]  # type: ignore[assignment]
     """Finds moments, regions and passages across modalities."""
+    StreamingSearch: _aio.StreamStreamMultiCallable[_gateway_pb2.StreamingSearchRequest, _gateway_pb2.StreamingSearchResponse]  # type: ignore[assignment]
+    """Answers any number of tagged searches on one stream, in any order. A bad
+    search gives item_error only.
+    Fails with INVALID_ARGUMENT when the first message is not a config.
+    """
+    FindNearDuplicates: _aio.UnaryUnaryMultiCallable[_gateway_pb2.FindNearDuplicatesRequest, _gateway_pb2.FindNearDuplicatesResponse]  # type: ignore[assignment]
+    """Finds stored pictures and videos that look like another: the same in another
+    size, format or light. Fails with INVALID_ARGUMENT for sound and text
+    (NO_PICTURE).
+    """
     FindAssets: _aio.UnaryUnaryMultiCallable[_gateway_pb2.FindAssetsRequest, _gateway_pb2.FindAssetsResponse]  # type: ignore[assignment]
     """Finds stored assets by the hash of their bytes ("you need not send it")."""
     GetAsset: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetAssetRequest, _gateway_pb2.GetAssetResponse]  # type: ignore[assignment]
@@ -201,6 +221,28 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.SearchResponse, _abc.Awaitable[_gateway_pb2.SearchResponse]]:
         """Finds moments, regions and passages across modalities."""
+
+    @_abc_1.abstractmethod
+    def StreamingSearch(
+        self,
+        request_iterator: _MaybeAsyncIterator[_gateway_pb2.StreamingSearchRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_pb2.StreamingSearchResponse], _abc.AsyncIterator[_gateway_pb2.StreamingSearchResponse]]:
+        """Answers any number of tagged searches on one stream, in any order. A bad
+        search gives item_error only.
+        Fails with INVALID_ARGUMENT when the first message is not a config.
+        """
+
+    @_abc_1.abstractmethod
+    def FindNearDuplicates(
+        self,
+        request: _gateway_pb2.FindNearDuplicatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.FindNearDuplicatesResponse, _abc.Awaitable[_gateway_pb2.FindNearDuplicatesResponse]]:
+        """Finds stored pictures and videos that look like another: the same in another
+        size, format or light. Fails with INVALID_ARGUMENT for sound and text
+        (NO_PICTURE).
+        """
 
     @_abc_1.abstractmethod
     def FindAssets(

@@ -1,0 +1,134 @@
+"""Pictures and videos that look like another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sensorium.gateway.v1 import gateway_pb2
+from sensorium.media.v1 import media_pb2
+from sensorium.search.v1 import search_pb2
+
+from services.gateway.catalogue import (
+    canonical_id,
+    find_assets_by_id,
+    get_asset,
+    list_documents,
+)
+from services.gateway.ledger import PICTURES
+from services.gateway.search_query import QUERY_MEDIA_BYTES_MAX, ephemeral_segments
+from services.gateway.stages import Stages
+from services.runtime.calls import CallScope, call_unary
+from services.runtime.errors import InvalidInput, LimitExceeded
+
+HAMMING_DISTANCE_DEFAULT = 8
+HAMMING_DISTANCE_MAX = 16
+TOP_K_DEFAULT = 10
+TOP_K_MAX = 100
+LOOK_ALIKES_MAX = 50
+HASHES_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A picture or a frame that is asked about."""
+
+    perceptual_hash: int
+    locator: media_pb2.Locator
+
+
+async def find_near_duplicates(
+    stages: Stages, scope: CallScope, request: gateway_pb2.FindNearDuplicatesRequest
+) -> gateway_pb2.FindNearDuplicatesResponse:
+    """The stored assets that look like a file or a stored one. Raises SensoriumError."""
+    distance_max = HAMMING_DISTANCE_DEFAULT
+    if request.HasField("hamming_distance_max"):
+        distance_max = request.hamming_distance_max
+    top_k = request.top_k or TOP_K_DEFAULT
+    for name, value, limit in (
+        ("hamming_distance_max", distance_max, HAMMING_DISTANCE_MAX),
+        ("top_k", top_k, TOP_K_MAX),
+    ):
+        if value > limit:
+            reason = f"{name.upper()}_TOO_LARGE"
+            raise InvalidInput(reason, f"{name} is at most {limit}.", subject=name)
+    example, looks = await _looks(stages, scope, request)
+    if not looks:
+        return gateway_pb2.FindNearDuplicatesResponse()
+    inner = search_pb2.FindNearDuplicatesRequest(
+        perceptual_hashes=[look.perceptual_hash for look in looks],
+        hamming_distance_max=distance_max,
+        excluded_asset_ids=[example] if example else [],
+    )
+    found = await call_unary(stages.search.FindNearDuplicates, inner, scope)
+    return gateway_pb2.FindNearDuplicatesResponse(
+        near_duplicates=await _grouped(stages, scope, found.near_duplicates, looks, top_k)
+    )
+
+
+async def _looks(
+    stages: Stages, scope: CallScope, request: gateway_pb2.FindNearDuplicatesRequest
+) -> tuple[str, list[_Look]]:
+    """The stored asset that is asked about, if it is one, and its pictures."""
+    if request.asset_id:
+        asset = await get_asset(stages, scope, request.asset_id)
+        _check_shown(asset.info, "asset_id")
+        documents = await list_documents(stages, scope, canonical_id(asset))
+        looks = [
+            _Look(document.perceptual_hash, document.evidence.locator)
+            for document in documents
+            if document.HasField("perceptual_hash")
+        ]
+        return canonical_id(asset), looks[:HASHES_MAX]
+    if not request.media:
+        raise InvalidInput("QUERY_MISSING", "Set media or asset_id.", subject="query")
+    if len(request.media) > QUERY_MEDIA_BYTES_MAX:
+        raise LimitExceeded(
+            "QUERY_MEDIA_TOO_LARGE",
+            f"media is at most {QUERY_MEDIA_BYTES_MAX >> 20} MiB; "
+            "upload the file and set asset_id instead.",
+            subject="media",
+        )
+    looks = []
+    async for event in ephemeral_segments(stages, scope, request.media):
+        if event.WhichOneof("event") == "asset_info":
+            _check_shown(event.asset_info, "media")
+        elif event.segment.kind in PICTURES and event.segment.HasField("perceptual_hash"):
+            looks.append(_Look(event.segment.perceptual_hash, event.segment.locator))
+    return "", looks[:HASHES_MAX]
+
+
+def _check_shown(info: media_pb2.AssetInfo, subject: str) -> None:
+    if info.modality not in (media_pb2.MODALITY_IMAGE, media_pb2.MODALITY_VIDEO):
+        raise InvalidInput("NO_PICTURE", "Sound and text look like nothing.", subject=subject)
+
+
+async def _grouped(
+    stages: Stages,
+    scope: CallScope,
+    found: Sequence[search_pb2.NearDuplicate],
+    looks: Sequence[_Look],
+    top_k: int,
+) -> list[gateway_pb2.NearDuplicate]:
+    """By asset, the nearest first. One that was deleted meanwhile is left out."""
+    by_asset: dict[str, list[search_pb2.NearDuplicate]] = {}
+    for each in found:
+        by_asset.setdefault(each.asset_id, []).append(each)
+    nearest = list(by_asset)[:top_k]
+    if not nearest:
+        return []
+    assets = await find_assets_by_id(stages, scope, nearest)
+    return [
+        gateway_pb2.NearDuplicate(
+            asset=assets[asset_id],
+            hamming_distance=by_asset[asset_id][0].hamming_distance,
+            look_alikes=[
+                gateway_pb2.LookAlike(
+                    locator=each.locator,
+                    query_locator=looks[each.query_index].locator,
+                    hamming_distance=each.hamming_distance,
+                )
+                for each in by_asset[asset_id][:LOOK_ALIKES_MAX]
+            ],
+        )
+        for asset_id in nearest
+        if asset_id in assets
+    ]

@@ -1,0 +1,47 @@
+"""Transcription: the words of a stored asset without an answer."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from sensorium.encode.v1 import encode_pb2
+from sensorium.gateway.v1 import gateway_pb2
+from sensorium.media.v1 import media_pb2
+
+from services.gateway.catalogue import canonical_id, get_asset
+from services.gateway.hearing import TranscriptOrder
+from services.gateway.ledger import Ledger
+from services.gateway.perception import encode_config, encode_segments, segment_stored
+from services.gateway.stages import Stages
+from services.runtime.calls import CallScope
+from services.runtime.errors import InvalidInput
+from services.runtime.status import from_item_error
+
+
+async def transcribe(
+    stages: Stages, scope: CallScope, request: gateway_pb2.TranscribeRequest
+) -> AsyncGenerator[gateway_pb2.TranscribeResponse, None]:
+    """The speech of a stored asset in order of time."""
+    ledger = Ledger(reading=True)
+    asset = await get_asset(stages, scope, request.asset_id)
+    if not asset.info.has_audio:
+        raise InvalidInput("NO_SOUND", "The asset has no sound.", subject="asset_id")
+
+    async def windows() -> AsyncIterator[media_pb2.MediaSegment]:
+        async for event in segment_stored(stages, scope, canonical_id(asset)):
+            ledger.note_ingest(event)
+            if (
+                event.WhichOneof("event") == "segment"
+                and event.segment.kind == media_pb2.SEGMENT_KIND_AUDIO_WINDOW
+            ):
+                yield event.segment
+
+    config = encode_config(
+        (encode_pb2.ENCODE_TASK_TRANSCRIBE,), request.language, word_times=request.word_times
+    )
+    order = TranscriptOrder()
+    async for event in encode_segments(stages, scope, config, windows()):
+        if event.WhichOneof("event") == "item_error":
+            raise from_item_error(event.item_error)
+        for observation in order.take(event):
+            yield gateway_pb2.TranscribeResponse(
+                span=observation.locator.span, transcript=observation.transcript
+            )
