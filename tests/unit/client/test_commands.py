@@ -184,6 +184,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name: str) -> None:
     from sensorium_client.cli import app
     from typer.testing import CliRunner
