@@ -48,6 +48,14 @@ async def find_assets_by_id(
     return {asset.asset_id: asset for asset in response.assets}
 
 
+async def canonical_ids(stages: Stages, scope: CallScope, asset_ids: Sequence[str]) -> list[str]:
+    """The ids by which the index knows assets; one that is unknown stays as it is."""
+    if not asset_ids:
+        return []
+    known = await find_assets_by_id(stages, scope, asset_ids)
+    return [canonical_id(known[each]) if each in known else each for each in asset_ids]
+
+
 async def list_assets(stages: Stages, scope: CallScope) -> AsyncIterator[media_pb2.Asset]:
     """All committed assets of a tenant, newest first."""
     page_token = ""

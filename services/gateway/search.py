@@ -7,6 +7,7 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import evidence_pb2
 from sensorium.search.v1 import search_pb2
 
+from services.gateway.catalogue import canonical_ids
 from services.gateway.recall import search_one
 from services.gateway.relevance import Found, Sought, relevance
 from services.gateway.search_query import resolve, stage_query
@@ -56,6 +57,7 @@ async def search(
     parts = await resolve(stages, scope, request)
     measure = _Measure([(part.kind, part.weight) for part in parts], request.relevance_min)
     query = stage_query(request, parts)
+    query.asset_ids.extend(await canonical_ids(stages, scope, request.asset_ids))
     found = await _find_assets(stages, scope, query, measure, page.offset + page.top_k)
     results = await results_of(stages, scope, found, page)
     await preview(stages, scope, results)

@@ -66,11 +66,10 @@ async def resolve(
 def stage_query(
     request: gateway_pb2.SearchRequest, parts: Sequence[SoughtPart]
 ) -> search_pb2.SearchQuery:
-    """The search as the index takes it, without its extent."""
+    """The search as the index takes it, without its extent and the assets it is about."""
     query = search_pb2.SearchQuery(
         query_id="query",
         modalities=request.modalities,
-        asset_ids=request.asset_ids,
         user_id=request.user_id,
         tags=request.tags,
         metadata=request.metadata,

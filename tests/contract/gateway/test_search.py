@@ -29,19 +29,19 @@ class World:
 
     stages: Stages
 
-    async def store(self, *asset_ids: str) -> None:
-        """Store an asset for each id."""
+    async def store(self, *asset_ids: str, content: bytes = b"") -> None:
+        """Store an asset for each id, of bytes of its own unless they are given."""
         request = ingest_pb2.StreamingIngestRequest
 
         async def upload() -> AsyncIterator[ingest_pb2.StreamingIngestRequest]:
             yield request(config=ingest_pb2.IngestConfig(store_only=True))
             for asset_id in asset_ids:
-                content = f"text of {asset_id}".encode()
+                data = content or f"text of {asset_id}".encode()
                 name = f"{asset_id}.txt"
                 yield request(asset_start=upload_pb2.AssetStart(asset_id=asset_id, name=name))
-                yield request(chunk=upload_pb2.MediaChunk(asset_id=asset_id, data=content))
+                yield request(chunk=upload_pb2.MediaChunk(asset_id=asset_id, data=data))
                 yield request(
-                    asset_finish=upload_pb2.AssetFinish(asset_id=asset_id, size_bytes=len(content))
+                    asset_finish=upload_pb2.AssetFinish(asset_id=asset_id, size_bytes=len(data))
                 )
 
         events = exchange(self.stages.ingest.StreamingIngest, SCOPE, upload())
@@ -182,6 +182,14 @@ async def test_what_a_place_shows_and_the_words_for_it_are_one_match(world: Worl
         relevance(0.5, Found.LABEL, [(Sought.WORDS, 1.0)]),
     )
     assert film.relevance == film.matches[0].relevance == pytest.approx(best, abs=1e-3)
+
+
+async def test_an_asset_is_found_by_the_id_of_a_repetition(world: World) -> None:
+    await world.store("first", "other")
+    await world.store("again", content=b"text of first")
+    await world.index([document("first", 1, 0.5), document("other", 2, 0.6)])
+    assert ids(await world.find(asset_ids=["again"])) == ["first"]
+    assert await world.find(asset_ids=["unknown"]) == []
 
 
 async def test_what_is_indexed_and_not_stored_is_not_told(world: World) -> None:

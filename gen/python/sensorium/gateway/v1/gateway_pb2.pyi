@@ -1562,7 +1562,7 @@ class SearchRequest(_message.Message):
 
     @_builtins.property
     def asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Only these assets; empty means all; at most 5000."""
+        """Only these assets; empty means all; at most 1000."""
 
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueryPart]:
