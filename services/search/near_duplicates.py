@@ -21,8 +21,8 @@ LOOK_ALIKES_MAX = 1000
 
 # Of more equal pictures than this, which are returned is left to the database.
 _ROWS_MAX = 16 * LOOK_ALIKES_MAX
-# Bounds the memory of the distances: rows times hashes of one step.
-_ROWS_A_STEP = 1 << 16
+# Rows times hashes that are compared at once: bounds the memory, 9 bytes each.
+_DISTANCES_A_STEP = 1 << 20
 
 _SPAN = ("span_start_ms", "span_end_ms")
 _REGION = ("region_left_px", "region_top_px", "region_width_px", "region_height_px")
@@ -65,20 +65,23 @@ async def find_look_alikes(
 def _near(rows: pa.Table, hashes: Sequence[int], distance_max: int) -> dict[int, tuple[int, int]]:
     """The hashes among the rows that are near enough, the nearest ``LOOK_ALIKES_MAX``
     at most, each with its distance and the index of the one that it is near to."""
-    stored: Hashes = np.unique(
-        rows.column(PERCEPTUAL_HASH).to_numpy().astype(np.int64).view(np.uint64)
-    )
+    stored: Hashes = rows.column(PERCEPTUAL_HASH).to_numpy().astype(np.int64).view(np.uint64)
     wanted: Hashes = np.array(hashes, dtype=np.uint64)
-    found: list[tuple[int, int, int]] = []
-    for start in range(0, len(stored), max(1, _ROWS_A_STEP // len(wanted))):
-        step = stored[start : start + max(1, _ROWS_A_STEP // len(wanted))]
-        distances = np.bitwise_count(step[:, None] ^ wanted[None, :])
-        nearest = distances.argmin(axis=1)
-        least = distances[np.arange(len(step)), nearest]
-        for index in np.flatnonzero(least <= distance_max):
-            found.append((int(least[index]), int(step[index]), int(nearest[index])))
-    found.sort()
-    return {value: (distance, index) for distance, value, index in found[:LOOK_ALIKES_MAX]}
+    step = max(1, _DISTANCES_A_STEP // len(wanted))
+    parts = [stored[start : start + step] for start in range(0, len(stored), step)]
+    near = [part[_distances(part, wanted).min(axis=1) <= distance_max] for part in parts]
+    values = np.unique(np.concatenate([stored[:0], *near]))
+    distances = _distances(values, wanted)
+    order = np.argsort(distances.min(axis=1), kind="stable")[:LOOK_ALIKES_MAX]
+    return {int(values[i]): (int(distances[i].min()), int(distances[i].argmin())) for i in order}
+
+
+def _distances(stored: Hashes, wanted: Hashes) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Of each to each, shape (stored, wanted)."""
+    distances: np.ndarray[Any, np.dtype[np.uint8]] = np.bitwise_count(
+        stored[:, None] ^ wanted[None, :]
+    )
+    return distances
 
 
 def _look_alike(row: dict[str, Any], near: dict[int, tuple[int, int]]) -> LookAlike:
