@@ -1,6 +1,6 @@
 """Protobuf to segments, outcomes to protobuf."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sensorium.encode.v1 import encode_pb2
 from sensorium.media.v1 import media_pb2, moderation_pb2, stream_pb2
@@ -14,6 +14,7 @@ from services.encode.segments import (
     SegmentKind,
     Task,
     TaskResult,
+    Utterance,
     place,
 )
 from services.runtime.durations import to_duration, to_seconds
@@ -77,6 +78,33 @@ def to_segment(message: media_pb2.MediaSegment) -> Segment:
         sample_rate_hz=message.audio.sample_rate_hz,
         same_as=message.same_as_segment_id,
     )
+
+
+def to_preview(message: media_pb2.AudioPreview) -> Segment:
+    """The window so far as the domain sees it. Raises as :func:`to_segment`."""
+    return to_segment(
+        media_pb2.MediaSegment(
+            segment_id=message.segment_id,
+            asset_id=message.asset_id,
+            kind=media_pb2.SEGMENT_KIND_AUDIO_WINDOW,
+            locator=media_pb2.Locator(span=message.span),
+            audio=message.audio,
+        )
+    )
+
+
+def to_partial(heard: Sequence[Utterance], preview: Segment) -> Event:
+    """The event that tells what is heard in a preview."""
+    transcript = media_pb2.Transcript(
+        text=" ".join(said.text for said in heard), language=heard[0].language if heard else ""
+    )
+    partial = encode_pb2.PartialTranscript(
+        segment_id=preview.segment_id, asset_id=preview.asset_id, transcript=transcript
+    )
+    start_s, end_s = (heard[0].start_s, heard[-1].end_s) if heard else (0.0, 0.0)
+    partial.span.start.CopyFrom(to_duration(preview.start_s + start_s))
+    partial.span.end.CopyFrom(to_duration(preview.start_s + end_s))
+    return Event(partial_transcript=partial)
 
 
 def to_events(outcome: Outcome, message: media_pb2.MediaSegment, space: str) -> Iterator[Event]:

@@ -19,14 +19,13 @@ from services.encode.segments import (
     Speech,
     Task,
     TaskResult,
+    check_sample_rate,
     tasks_for,
 )
 from services.encode.spoken import SpokenLanguages
 from services.runtime.batching import Meter
 from services.runtime.cache import TTL_S, ResultCache, cache_key
-from services.runtime.errors import InvalidInput, SensoriumError
-
-_SAMPLE_RATE_HZ = 16_000
+from services.runtime.errors import SensoriumError
 
 
 @dataclass(slots=True)
@@ -182,12 +181,7 @@ class Encoder:
     async def _transcript(
         self, segment: Segment, options: EncodeOptions, state: StreamState
     ) -> tuple[TaskResult, bool]:
-        if segment.sample_rate_hz != _SAMPLE_RATE_HZ:
-            raise InvalidInput(
-                "SAMPLE_RATE_UNSUPPORTED",
-                "Sound must have 16000 samples a second.",
-                subject="audio.sample_rate_hz",
-            )
+        check_sample_rate(segment)
         if options.language != AUTO:
             return await self._utterances(segment, options, state, options.language)
         spoken = state.languages.of(segment.asset_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal
 
+from services.runtime.errors import InvalidInput
 from services.runtime.moderation import CATEGORIES
 
 Modality = Literal["text", "image", "video", "audio"]
@@ -55,6 +56,8 @@ MODALITY_OF_KIND: dict[SegmentKind, Modality] = {
     SegmentKind.TEXT_PASSAGE: "text",
 }
 
+
+SAMPLE_RATE_HZ = 16_000
 
 # A voice that shares less than this with a word is that of its neighbour.
 _TOUCH_S = 0.05
@@ -184,18 +187,30 @@ class EncodeOptions:
 class Speech:
     """Sound to transcribe. ``samples`` is signed 16-bit little-endian mono PCM at 16 kHz.
 
-    Whoever waits sets ``cancelled`` when it stops waiting; the worker then stops.
+    ``draft`` asks for a fast guess rather than a good one. Whoever waits sets ``cancelled``
+    when it stops waiting; the worker then stops.
     """
 
     samples: bytes
     language: str
     word_times: bool
+    draft: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 def tasks_for(kind: SegmentKind, wanted: frozenset[Task]) -> tuple[Task, ...]:
     """The wanted tasks that fit a segment, in the order of work."""
     return tuple(task for task in TASKS_OF_KIND[kind] if task in (wanted or PERCEIVING_TASKS))
+
+
+def check_sample_rate(segment: Segment) -> None:
+    """Raises InvalidInput SAMPLE_RATE_UNSUPPORTED for sound that no model here can hear."""
+    if segment.sample_rate_hz != SAMPLE_RATE_HZ:
+        raise InvalidInput(
+            "SAMPLE_RATE_UNSUPPORTED",
+            "Sound must have 16000 samples a second.",
+            subject="audio.sample_rate_hz",
+        )
 
 
 def within_voice(word: SpokenWord, voiced: Iterable[tuple[float, float]]) -> SpokenWord:

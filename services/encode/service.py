@@ -16,13 +16,16 @@ from services.encode.convert import (
     Event,
     item_error,
     to_events,
+    to_partial,
+    to_preview,
     to_segment,
     to_summary,
 )
 from services.encode.encoder import Encoder, Outcome, StreamState
 from services.encode.engines import Engines
 from services.encode.languages import AUTO, LANGUAGES
-from services.encode.segments import PERCEIVING_TASKS, EncodeOptions, Task
+from services.encode.previews import Heard, PreviewListener, Previews
+from services.encode.segments import PERCEIVING_TASKS, EncodeOptions, Segment, Task
 from services.encode.similar import SimilarFrames
 from services.runtime.calls import tenant_id
 from services.runtime.errors import InvalidInput, LimitExceeded, SensoriumError, Unavailable
@@ -47,6 +50,7 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
         self._space = default_space
         self._engines: Engines | None = None
         self._encoder: Encoder | None = None
+        self._listener: PreviewListener | None = None
 
     def open(self, engines: Engines, encoder: Encoder) -> None:
         """Starts serving with loaded engines.
@@ -57,6 +61,7 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
         _check_space(self._space, engines)
         self._engines = engines
         self._encoder = encoder
+        self._listener = PreviewListener(engines)
 
     async def StreamingEncode(
         self, requests: AsyncIterator[encode_pb2.StreamingEncodeRequest], context: Context
@@ -73,13 +78,20 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
             budget = ByteBudget(STREAM_BYTES)
             similar = SimilarFrames()
             async with asyncio.TaskGroup() as group:
+                previews = self._previews(options, state, emit, group)
                 async for message in messages:
+                    if message.WhichOneof("message") == "preview":
+                        await _offer(previews, message.preview, emit)
+                        continue
                     segment_count += 1
+                    if message.segment.WhichOneof("payload") == "audio":
+                        previews.overtake(message.segment.asset_id)
                     size_bytes = max(message.ByteSize(), _SEGMENT_BYTES_MIN)
                     await budget.acquire(size_bytes)
                     encoding = self._encode(message.segment, options, state, emit, similar)
                     task = group.create_task(encoding)
                     task.add_done_callback(lambda _, size=size_bytes: budget.release(size))  # type: ignore[misc]
+                previews.close()
 
         async with contextlib.aclosing(duplex(body)) as events:
             async for event in events:
@@ -163,6 +175,24 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
         done = encode_pb2.SegmentComplete(segment_id=message.segment_id)
         await emit(Event(segment_complete=done))
 
+    def _previews(
+        self,
+        options: EncodeOptions,
+        state: StreamState,
+        emit: Emit[Event],
+        group: asyncio.TaskGroup,
+    ) -> Previews:
+        listener = self._listener
+        assert listener is not None
+
+        async def listen(preview: Segment) -> Heard | None:
+            return await listener.hear(preview, options, state.languages, state.meter)
+
+        async def tell(preview: Segment, heard: Heard) -> None:
+            await emit(to_partial(heard, preview))
+
+        return Previews(listener.turn, listen, tell, group)
+
     def _options(self, config: encode_pb2.EncodeConfig, context: Context) -> EncodeOptions:
         engines, _ = self._opened()
         _check_space(config.space or self._space, engines)
@@ -210,6 +240,13 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
         if self._engines is None or self._encoder is None:
             raise Unavailable("NOT_READY", "The models are not loaded yet.", retry_after_s=1.0)
         return self._engines, self._encoder
+
+
+async def _offer(previews: Previews, message: media_pb2.AudioPreview, emit: Emit[Event]) -> None:
+    try:
+        previews.offer(to_preview(message))
+    except SensoriumError as error:
+        await emit(item_error(message.segment_id, error))
 
 
 def _check_space(space: str, engines: Engines) -> None:

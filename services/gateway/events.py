@@ -38,6 +38,13 @@ def progress(entry: AssetEntry) -> gateway_pb2.Progress:
     )
 
 
+def partial_transcript(guess: encode_pb2.PartialTranscript) -> gateway_pb2.PartialTranscript:
+    """Words that are just being said."""
+    return gateway_pb2.PartialTranscript(
+        asset_id=guess.asset_id, span=guess.span, transcript=guess.transcript
+    )
+
+
 def transcript(observation: media_pb2.Observation) -> gateway_pb2.TranscriptChunk:
     """Words heard."""
     return gateway_pb2.TranscriptChunk(
@@ -69,6 +76,8 @@ class PerceptionEvents:
         shown: list[dict[str, object]] = [
             {"transcript": transcript(observation)} for observation in self._order.take(event)
         ]
+        if guess := self._order.take_guess(event):
+            shown.append({"partial_transcript": partial_transcript(guess)})
         if kind == "segment_complete":
             entry = self._ledger.of_segment(event.segment_complete.segment_id)
             shown.append({"progress": progress(entry)})

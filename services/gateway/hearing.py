@@ -15,6 +15,14 @@ class _Track:
     """The first window that is not over."""
     over: set[int] = field(default_factory=set)
     heard: dict[int, list[media_pb2.Observation]] = field(default_factory=dict)
+    guess: encode_pb2.PartialTranscript | None = None
+    """What was last told of the words of that window, unless it was replaced or taken back."""
+
+    def tell(self) -> Iterator[media_pb2.Observation]:
+        """What was heard in that window, in the place of any guess."""
+        if words := self.heard.pop(self.position, []):
+            self.guess = None
+        yield from words
 
 
 class TranscriptOrder:
@@ -37,11 +45,36 @@ class TranscriptOrder:
             track.over.add(index)
         else:
             return
-        yield from track.heard.pop(track.position, [])
+        yield from track.tell()
         while track.position in track.over:
             track.over.remove(track.position)
             track.position += 1
-            yield from track.heard.pop(track.position, [])
+            yield from track.tell()
+
+    def take_guess(
+        self, event: encode_pb2.StreamingEncodeResponse
+    ) -> encode_pb2.PartialTranscript | None:
+        """The guess to be told of an event that ``take`` has had; one without text takes back
+        words that came to nothing. Of windows after the first that is not over, nothing is."""
+        kind = event.WhichOneof("event")
+        if kind == "partial_transcript":
+            told = event.partial_transcript
+            track, index = self._place(told.segment_id)
+            if index != track.position or not (told.transcript.text or track.guess):
+                return None
+        elif kind == "segment_complete":
+            track, _ = self._place(event.segment_complete.segment_id)
+            if track.guess is None or track.guess.segment_id != event.segment_complete.segment_id:
+                return None
+            told = encode_pb2.PartialTranscript(
+                segment_id=track.guess.segment_id,
+                asset_id=track.guess.asset_id,
+                span=track.guess.span,
+            )
+        else:
+            return None
+        track.guess = told if told.transcript.text else None
+        return told
 
     def _place(self, segment_id: str) -> tuple[_Track, int]:
         # Segments of other kinds have tracks of their own, where nothing is heard.

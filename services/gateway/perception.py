@@ -86,8 +86,15 @@ class Perception:
         async with asyncio.TaskGroup() as group:
             group.create_task(read_encode())
             async for event in self._ingest:
+                kind = event.WhichOneof("event")
+                if kind == "audio_preview":
+                    # For the client alone; neither ledger nor evidence get to know of it.
+                    await self._encode.send(
+                        encode_pb2.StreamingEncodeRequest(preview=event.audio_preview)
+                    )
+                    continue
                 await on_ingest(event)
-                if event.WhichOneof("event") == "segment" and not defers(event.segment):
+                if kind == "segment" and not defers(event.segment):
                     await self._encode.send(
                         encode_pb2.StreamingEncodeRequest(segment=event.segment)
                     )
@@ -125,7 +132,11 @@ def ingest_config(
     options: gateway_pb2.PerceptionOptions, scope: CallScope
 ) -> ingest_pb2.IngestConfig:
     """Options of an ingest call."""
-    return ingest_pb2.IngestConfig(frame_sampling=options.frame_sampling, user_id=scope.user_id)
+    return ingest_pb2.IngestConfig(
+        frame_sampling=options.frame_sampling,
+        user_id=scope.user_id,
+        audio_previews=options.partial_transcripts,
+    )
 
 
 def encode_segments(

@@ -10,8 +10,9 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 
 from services.ingest.failures import DamageCount
-from services.ingest.model import Segment, SegmentKind, Sound, Span
+from services.ingest.model import Segment, SegmentKind, Sound, SoundPreview, Span
 from services.ingest.options import CutOptions
+from services.ingest.previews import PreviewPace
 from services.ingest.windows import SAMPLE_RATE_HZ, PauseCutter, Samples
 
 _GAP_S = 0.1
@@ -19,7 +20,7 @@ _GAP_S = 0.1
 
 
 class SoundTrack:
-    """Takes the packets of one sound track and gives windows.
+    """Takes the packets of one sound track and gives windows, and previews if asked for.
 
     ``origin_s`` is the time stamp that counts as the start of the asset.
     """
@@ -35,6 +36,7 @@ class SoundTrack:
         self._cutter = PauseCutter(
             options.audio_window_min_s, options.audio_window_max_s, options.audio_window_first_s
         )
+        self._previews = PreviewPace() if options.audio_previews else None
         self._start_s: float | None = None
         self._emitted = 0
         self._index = 0
@@ -49,8 +51,8 @@ class SoundTrack:
         """Whether nothing could be decoded."""
         return self._cutter.sample_count == 0
 
-    def push(self, packet: "Packet[AudioStream]") -> Iterator[Segment]:
-        """The windows that a packet completes."""
+    def push(self, packet: "Packet[AudioStream]") -> Iterator[Segment | SoundPreview]:
+        """The windows that a packet completes; then what is open, if it is time to show it."""
         try:
             frames = self._context.decode(packet)
         except av.FFmpegError:
@@ -58,6 +60,10 @@ class SoundTrack:
             return
         for frame in frames:
             yield from self._take(frame)
+        if self._previews and self._previews.is_due(
+            self._cutter.sample_count, self._cutter.open_count
+        ):
+            yield self._preview()
 
     def flush(self) -> Iterator[Segment]:
         """The last windows."""
@@ -103,15 +109,21 @@ class SoundTrack:
 
     def _segments(self, windows: Iterator[Samples]) -> Iterator[Segment]:
         for window in windows:
-            start = self._emitted
+            span = self._next_span(len(window))
+            yield Segment(SegmentKind.AUDIO_WINDOW, self._index, _sound(window), span)
             self._emitted += len(window)
-            start_s = self._start_s or 0.0
-            yield Segment(
-                kind=SegmentKind.AUDIO_WINDOW,
-                index=self._index,
-                payload=Sound(window.astype("<i2").tobytes(), SAMPLE_RATE_HZ),
-                span=Span(
-                    start_s + start / SAMPLE_RATE_HZ, start_s + self._emitted / SAMPLE_RATE_HZ
-                ),
-            )
             self._index += 1
+
+    def _preview(self) -> SoundPreview:
+        window = self._cutter.open_window()
+        return SoundPreview(self._index, _sound(window), self._next_span(len(window)))
+
+    def _next_span(self, sample_count: int) -> Span:
+        """When so many samples are heard after the last window."""
+        start_s = self._start_s or 0.0
+        end = self._emitted + sample_count
+        return Span(start_s + self._emitted / SAMPLE_RATE_HZ, start_s + end / SAMPLE_RATE_HZ)
+
+
+def _sound(samples: Samples) -> Sound:
+    return Sound(samples.astype("<i2").tobytes(), SAMPLE_RATE_HZ)

@@ -28,7 +28,7 @@ from services.ingest.headers import (
     require_whole_mp4,
 )
 from services.ingest.keyframes import KeyframeTrack
-from services.ingest.model import MediaInfo, Modality, Segment
+from services.ingest.model import CutItem, MediaInfo, Modality
 from services.ingest.options import (
     DURATION_TOLERANCE_S,
     CutOptions,
@@ -83,7 +83,7 @@ class TimedMedia:
 
 def cut_timed(
     file: GrowingFile, found: MediaType, options: CutOptions, limits: Limits
-) -> Iterator[MediaInfo | Segment]:
+) -> Iterator[CutItem]:
     """The info as soon as the header is there, then frames and windows as they can be decoded.
 
     One pass over the container feeds both tracks.

@@ -15,6 +15,7 @@ from services.ingest.events import (
     InfoFound,
     SegmentCut,
     SegmentsComplete,
+    SoundHeard,
     UploadOpened,
 )
 from services.ingest.model import (
@@ -25,6 +26,8 @@ from services.ingest.model import (
     Segment,
     SegmentKind,
     Sound,
+    SoundPreview,
+    Span,
 )
 from services.ingest.options import FrameSampling, SamplingMethod
 from services.ingest.store import AssetRecord
@@ -180,14 +183,14 @@ def write_content(content: Content) -> download_pb2.ContentInfo:
 def write_segment(asset_id: str, segment: Segment) -> media_pb2.MediaSegment:
     """A piece of an asset."""
     message = media_pb2.MediaSegment(
-        segment_id=f"{asset_id}/{segment.kind.value}/{segment.index}",
+        segment_id=_segment_id(asset_id, segment.kind, segment.index),
         asset_id=asset_id,
         kind=_KINDS[segment.kind],
         index=segment.index,
         locator=_locator(segment),
     )
     if segment.same_as is not None:
-        message.same_as_segment_id = f"{asset_id}/{segment.kind.value}/{segment.same_as}"
+        message.same_as_segment_id = _segment_id(asset_id, segment.kind, segment.same_as)
     if segment.perceptual_hash is not None:
         message.perceptual_hash = segment.perceptual_hash
     payload = segment.payload
@@ -197,18 +200,37 @@ def write_segment(asset_id: str, segment: Segment) -> media_pb2.MediaSegment:
         message.image.width_px = payload.width_px
         message.image.height_px = payload.height_px
     elif isinstance(payload, Sound):
-        message.audio.samples = payload.samples
-        message.audio.sample_rate_hz = payload.sample_rate_hz
+        message.audio.CopyFrom(_audio(payload))
     else:
         message.text = payload
     return message
 
 
+def _write_preview(asset_id: str, preview: SoundPreview) -> media_pb2.AudioPreview:
+    return media_pb2.AudioPreview(
+        segment_id=_segment_id(asset_id, SegmentKind.AUDIO_WINDOW, preview.window_index),
+        asset_id=asset_id,
+        span=_span(preview.span),
+        audio=_audio(preview.sound),
+    )
+
+
+def _segment_id(asset_id: str, kind: SegmentKind, index: int) -> str:
+    return f"{asset_id}/{kind.value}/{index}"
+
+
+def _audio(sound: Sound) -> media_pb2.PcmAudio:
+    return media_pb2.PcmAudio(samples=sound.samples, sample_rate_hz=sound.sample_rate_hz)
+
+
+def _span(span: Span) -> media_pb2.TimeSpan:
+    return media_pb2.TimeSpan(start=to_duration(span.start_s), end=to_duration(span.end_s))
+
+
 def _locator(segment: Segment) -> media_pb2.Locator:
     locator = media_pb2.Locator()
     if segment.span is not None:
-        locator.span.start.CopyFrom(to_duration(segment.span.start_s))
-        locator.span.end.CopyFrom(to_duration(segment.span.end_s))
+        locator.span.CopyFrom(_span(segment.span))
     if segment.region is not None:
         locator.region.left_px = segment.region.left_px
         locator.region.top_px = segment.region.top_px
@@ -236,6 +258,8 @@ def write_event(event: Event) -> ingest_pb2.StreamingIngestResponse:
             return response(chunk_ack=ack)
         case SegmentCut(asset_id, segment):
             return response(segment=write_segment(asset_id, segment))
+        case SoundHeard(asset_id, preview):
+            return response(audio_preview=_write_preview(asset_id, preview))
         case SegmentsComplete(asset_id, segment_count):
             complete = upload_pb2.SegmentsComplete(asset_id=asset_id, segment_count=segment_count)
             return response(segments_complete=complete)

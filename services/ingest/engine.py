@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from services.ingest.growing import Cancellation, Growth
 from services.ingest.links import Links
-from services.ingest.model import MadeRendition, MediaInfo, Modality, Segment
+from services.ingest.model import CutItem, MadeRendition, Modality
 from services.ingest.options import CutOptions, Limits, RenditionOptions
 from services.ingest.rendering import HAVE_PICTURES, Renderer
 from services.ingest.rendition_store import RenditionStore
@@ -133,7 +133,7 @@ class IngestEngine:
     @contextlib.asynccontextmanager
     async def cutting(
         self, path: Path, growth: Growth, name: str, options: CutOptions, *, info_only: bool = False
-    ) -> AsyncIterator[AsyncIterator[MediaInfo | Segment]]:
+    ) -> AsyncIterator[AsyncIterator[CutItem]]:
         """Cut a file in a thread that is free again when the block ends.
 
         Yields what :meth:`Segmenter.cut` yields.
@@ -151,7 +151,7 @@ class IngestEngine:
 
     async def recut(
         self, tenant: str, asset_id: str, options: CutOptions
-    ) -> AsyncGenerator[tuple[AssetRecord, MediaInfo | Segment], None]:
+    ) -> AsyncGenerator[tuple[AssetRecord, CutItem], None]:
         """Cut a committed asset again: its record with the info, then with each segment.
 
         Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from services.ingest.model import MediaInfo, Segment
+from services.ingest.model import MediaInfo, Segment, SoundPreview
 from services.ingest.options import CutOptions
 from services.ingest.store import AssetRecord
 from services.runtime.errors import SensoriumError
@@ -66,6 +66,14 @@ class SegmentCut:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundHeard:
+    """Sound of an asset that no segment holds yet."""
+
+    asset_id: str
+    preview: SoundPreview
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentsComplete:
     """The asset is cut to its end."""
 
@@ -93,6 +101,7 @@ Event = (
     | InfoFound
     | ChunkAck
     | SegmentCut
+    | SoundHeard
     | SegmentsComplete
     | AssetCommitted
     | AssetFailed

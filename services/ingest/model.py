@@ -95,6 +95,15 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundPreview:
+    """The sound so far of the window of that index, which is not cut yet."""
+
+    window_index: int
+    sound: Sound
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class MediaInfo:
     """What the bytes turned out to be. ``duration_s`` is None where it is not stated."""
 
@@ -106,6 +115,10 @@ class MediaInfo:
     width_px: int = 0
     height_px: int = 0
     streamable: bool = True
+
+
+CutItem = MediaInfo | Segment | SoundPreview
+"""What cutting gives: the info first, then the segments, and previews between them if asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,12 +41,16 @@ class FrameSampling:
 
 @dataclass(frozen=True, slots=True)
 class CutOptions:
-    """How an asset is cut into segments. The same options give the same segments."""
+    """How an asset is cut into segments. The same options give the same segments.
+
+    ``audio_previews`` lets sound be shown before its window is cut; it changes no segment.
+    """
 
     frame_sampling: FrameSampling = FrameSampling()
     audio_window_first_s: float = 4.0
     audio_window_min_s: float = 6.0
     audio_window_max_s: float = 14.0
+    audio_previews: bool = False
     thread_count: int = 1
     """Threads of one video decoder."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from services.ingest.container import cut_timed, inspect_timed
 from services.ingest.growing import Cancellation, Cancelled, GrowingFile, Growth
 from services.ingest.image import ImageCutter
-from services.ingest.model import MadeRendition, MediaInfo, Modality, Segment
+from services.ingest.model import CutItem, MadeRendition, MediaInfo, Modality
 from services.ingest.moments import video_frame
 from services.ingest.options import CutOptions, Limits
 from services.ingest.reencoding import reencode
@@ -44,7 +44,7 @@ class Segmenter:
 
     def cut(
         self, path: Path, growth: Growth, cancel: Cancellation, name: str, options: CutOptions
-    ) -> Iterator[MediaInfo | Segment]:
+    ) -> Iterator[CutItem]:
         """What the asset is, first, then its segments. Ends early, quietly, when cancelled.
 
         ``name`` is the client's name of the asset, only held against the type.
@@ -69,7 +69,7 @@ class Segmenter:
 
     def inspect(
         self, path: Path, growth: Growth, cancel: Cancellation, name: str, options: CutOptions
-    ) -> Iterator[MediaInfo | Segment]:
+    ) -> Iterator[CutItem]:
         """Only what the asset is, judged from its header. Raises as :meth:`cut`."""
         with self._reading(path, growth, cancel) as file:
             found = sniff(file.read_exactly(SNIFF_BYTES))

@@ -12,7 +12,7 @@ from sensorium.media.v1 import media_pb2, upload_pb2
 from services.ingest import convert
 from services.ingest.engine import IngestEngine
 from services.ingest.events import Event, StreamScope
-from services.ingest.model import MediaInfo, Rendition
+from services.ingest.model import MediaInfo, Rendition, Segment
 from services.ingest.options import CutOptions
 from services.ingest.reading import find_content, read_content
 from services.ingest.session import IngestSession
@@ -49,7 +49,10 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             raise InvalidInput(
                 "CONFIG_CONFLICT", "store_only and ephemeral exclude each other.", subject="config"
             )
-        options = self._cut_options(config.frame_sampling, "config.frame_sampling")
+        options = dataclasses.replace(
+            self._cut_options(config.frame_sampling, "config.frame_sampling"),
+            audio_previews=config.audio_previews,
+        )
         scope = StreamScope(
             tenant=tenant_id(context),
             user_id=config.user_id or user_id(context),
@@ -62,6 +65,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             ephemeral=config.ephemeral,
             frame_sampling=convert.write_sampling(options.frame_sampling),
             user_id=scope.user_id,
+            audio_previews=options.audio_previews,
         )
         yield Response(ready=ingest_pb2.StreamReady(effective_config=effective))
 
@@ -99,7 +103,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
                 if isinstance(item, MediaInfo):
                     info = convert.write_info(record.asset_id, record.name, item)
                     yield SegmentResponse(asset_info=info)
-                else:
+                elif isinstance(item, Segment):
                     segment_count += 1
                     yield SegmentResponse(segment=convert.write_segment(record.asset_id, item))
         complete = upload_pb2.SegmentsComplete(

@@ -17,12 +17,13 @@ from services.ingest.events import (
     InfoFound,
     SegmentCut,
     SegmentsComplete,
+    SoundHeard,
     StreamScope,
     UploadOpened,
 )
 from services.ingest.growing import Growth
 from services.ingest.intake import Chunk, Finish, Intake
-from services.ingest.model import MediaInfo
+from services.ingest.model import MediaInfo, SoundPreview
 from services.ingest.spool import SYNC_INTERVAL_S, Part
 from services.ingest.store import AssetRecord, require_same_bytes
 from services.runtime.errors import (
@@ -173,6 +174,8 @@ class AssetUpload:
                     if isinstance(item, MediaInfo):
                         info = item
                         await self._emit(InfoFound(asset_id, self._asset.name, item))
+                    elif isinstance(item, SoundPreview):
+                        await self._emit(SoundHeard(asset_id, item))
                     else:
                         segment_count += 1
                         await self._emit(SegmentCut(asset_id, item))

@@ -62,6 +62,15 @@ class PauseCutter:
         # Not at every frame: looking costs a pass over the window.
         self._look_at = len(signal) + _PAUSE_SAMPLES
 
+    @property
+    def open_count(self) -> int:
+        """Samples of the window that is not cut yet."""
+        return self._held_count
+
+    def open_window(self) -> Samples:
+        """A copy of the window that is not cut yet; some of it may go to the one after it."""
+        return np.concatenate(self._held)
+
     def flush(self) -> Iterator[Samples]:
         """The last window, if anything is left."""
         if self._held_count:

@@ -256,6 +256,18 @@ def _progress(message: gateway_pb2.Progress, turn_id: str) -> events.Progress:
     )
 
 
+def _partial_transcript(
+    message: gateway_pb2.PartialTranscript, turn_id: str
+) -> events.PartialTranscript:
+    return events.PartialTranscript(
+        turn_id=turn_id,
+        asset_id=message.asset_id,
+        span=_span(message.span),
+        text=message.transcript.text,
+        language=message.transcript.language,
+    )
+
+
 def _asset_stored(message: media_pb2.Asset, turn_id: str) -> events.AssetStored:
     return events.AssetStored(turn_id=turn_id, asset=asset(message))
 
@@ -337,6 +349,7 @@ _DECODERS: dict[type[Message], Callable[[Any, str], events.Event]] = {
     media_pb2.AssetInfo: _asset_info,
     gateway_pb2.Progress: _progress,
     gateway_pb2.TranscriptChunk: transcript,
+    gateway_pb2.PartialTranscript: _partial_transcript,
     media_pb2.Asset: _asset_stored,
     gateway_pb2.EvidenceWeights: _evidence_weights,
     gateway_pb2.TokenChunk: _token,

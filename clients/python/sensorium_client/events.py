@@ -2,9 +2,9 @@
 
 Every event has a ``type``, the word that ``sensorium --json`` prints:
 
-    ready upload_opened chunk_ack asset_info progress transcript asset evidence
-    token citation moderation turn_complete asset_indexed item_error go_away
-    summary upload_summary                           told by the server
+    ready upload_opened chunk_ack asset_info progress partial_transcript transcript
+    asset evidence token citation moderation turn_complete asset_indexed
+    item_error go_away summary upload_summary        told by the server
     already_stored                                   told by this client
 """
 
@@ -254,6 +254,18 @@ class Transcript(Event):
     text: str
     language: str
     words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartialTranscript(Event):
+    """A guess at words being said, until the next one or a transcript of the asset replaces it."""
+
+    type: ClassVar[str] = "partial_transcript"
+    asset_id: str
+    span: TimeSpan
+    text: str
+    """Empty takes back what was guessed before."""
+    language: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,8 @@ class AskOptions:
     """Most frames a second, at most 30; 0 leaves it to the way of sampling."""
     word_times: bool = False
     """Whether transcripts carry the time of every word."""
+    partial_transcripts: bool = False
+    """Whether ``partial_transcript`` events tell of words while they are being said."""
     reuse_stored: bool = True
     """Whether files that the server already has are named instead of sent."""
 
@@ -77,6 +79,7 @@ class AskOptions:
         return gateway_pb2.PerceptionOptions(
             language=self.language,
             word_times=self.word_times,
+            partial_transcripts=self.partial_transcripts,
             frame_sampling=media_pb2.FrameSampling(
                 method=_METHODS[self.frame_sampling],
                 frame_count_max=self.frame_count_max,

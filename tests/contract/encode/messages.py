@@ -59,3 +59,16 @@ async def requests(
     yield encode_pb2.StreamingEncodeRequest(config=config or encode_pb2.EncodeConfig())
     for segment in segments:
         yield encode_pb2.StreamingEncodeRequest(segment=segment)
+
+
+def preview(
+    window: int, samples: bytes = bytes(32), start_s: float = 0.0
+) -> media_pb2.AudioPreview:
+    """Of the talk that :func:`audio_segment` is cut from."""
+    span = media_pb2.TimeSpan(start=seconds(start_s), end=seconds(start_s + 2))
+    return media_pb2.AudioPreview(
+        segment_id=f"talk/audio/{window}",
+        asset_id="talk",
+        span=span,
+        audio=media_pb2.PcmAudio(samples=samples, sample_rate_hz=16_000),
+    )

@@ -20,7 +20,9 @@ from tests.contract.encode.messages import (
     Event,
     audio_segment,
     image_segment,
+    preview,
     requests,
+    seconds,
     text_segment,
 )
 from tests.fakes import FakeEncoder, fake_vector
@@ -415,3 +417,43 @@ async def test_a_batch_is_judged_in_its_order(stub: Stub) -> None:
         ("doc/text/1", False),
     ]
     assert not response.embeddings
+
+
+async def test_a_preview_is_heard_and_its_window_after_it(stub: Stub, fake: FakeEncoder) -> None:
+    call = stub.StreamingEncode()
+    for message in (
+        encode_pb2.StreamingEncodeRequest(config=encode_pb2.EncodeConfig()),
+        encode_pb2.StreamingEncodeRequest(preview=preview(0, start_s=10.0)),
+    ):
+        await call.write(message)
+    assert (await read(call)).WhichOneof("event") == "ready"
+    partial = (await read(call)).partial_transcript
+    assert (partial.segment_id, partial.asset_id) == ("talk/audio/0", "talk")
+    assert (partial.transcript.text, partial.transcript.language) == ("hello", "en")
+    assert (partial.span.start, partial.span.end) == (seconds(10.5), seconds(11.5))
+    segment = audio_segment(10, 12, samples=bytes(64))
+    await call.write(encode_pb2.StreamingEncodeRequest(segment=segment))
+    await call.done_writing()
+    events = [await read(call) for _ in range(4)]
+    assert not only(events, "partial_transcript")
+    (heard,) = only(events, "observation")
+    assert heard.observation.transcript.text == "hello"
+    assert events[-1].summary.segment_count == 1
+    assert [speech.draft for (speech,) in fake.speech.batches] == [True, False]
+
+
+async def test_a_bad_preview_leaves_the_stream_alone(stub: Stub) -> None:
+    call = stub.StreamingEncode()
+    for message in (
+        encode_pb2.StreamingEncodeRequest(config=encode_pb2.EncodeConfig()),
+        encode_pb2.StreamingEncodeRequest(preview=preview(0, samples=bytes((1 << 20) + 2))),
+        encode_pb2.StreamingEncodeRequest(segment=audio_segment(0, 2)),
+    ):
+        await call.write(message)
+    await call.done_writing()
+    events = [event async for event in call]
+    assert [
+        (event.item_error.item_id, event.item_error.error.reason)
+        for event in only(events, "item_error")
+    ] == [("talk/audio/0", "SEGMENT_TOO_LARGE")]
+    assert only(events, "observation")

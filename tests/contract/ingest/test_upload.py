@@ -276,3 +276,21 @@ async def test_senseless_sampling_is_refused(
     error = await ingest.failing([], frame_sampling=sampling)
     assert error.reason == reason
     assert error.subject.startswith("config.frame_sampling.")
+
+
+async def test_open_sound_is_shown_where_asked_for_and_changes_no_segment(ingest: Ingest) -> None:
+    sound = media.endless_wav(media.speech_like(9.0))
+    shown = await ingest.send(whole("a", sound), audio_previews=True)
+    plain = await ingest.send(whole("b", sound))
+    assert not plain.of("audio_preview")
+    assert [s.audio for s in shown.segments] == [s.audio for s in plain.segments]
+    kinds = [response.WhichOneof("event") for response in shown.responses]
+    first = shown.of("audio_preview")[0]
+    assert kinds.index("audio_preview") < kinds.index("segment")
+    assert (first.segment_id, first.asset_id) == ("a/audio/0", "a")
+    # All of the window so far, from its start.
+    heard = first.audio.samples
+    assert len(heard) >= 2 * media.SAMPLE_RATE_HZ
+    assert shown.segments[0].audio.samples.startswith(heard)
+    assert first.span.start == shown.segments[0].locator.span.start
+    assert first.span.end.ToMicroseconds() == len(heard) / 2 / media.SAMPLE_RATE_HZ * 1e6

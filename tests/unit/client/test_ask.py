@@ -18,6 +18,7 @@ from tests.unit.client.fake_gateway import (
     ConverseResponses,
     FakeGateway,
     abort,
+    locator,
     turn_complete,
 )
 
@@ -62,6 +63,29 @@ async def test_files_travel_whole_in_small_chunks_beside_the_question(
     config = gateway.configs[0]
     assert (config.answer.max_tokens, config.answer.seed, config.answer.recall) == (7, 3, True)
     assert config.perception.language == "de"
+
+
+async def test_words_being_said_are_asked_for_and_told(
+    client: Client, gateway: FakeGateway
+) -> None:
+    async def guess(
+        gateway: FakeGateway, requests: ConverseRequests, context: Context
+    ) -> ConverseResponses:
+        gateway.configs.append((await anext(requests)).config)
+        turn_id = (await anext(requests)).turn_id
+        span = locator(1.0, 2.5).span
+        for text, language in (("The lighthouse", "en"), ("", "")):
+            words = media_pb2.Transcript(text=text, language=language)
+            partial = pb.PartialTranscript(asset_id="a", span=span, transcript=words)
+            yield pb.StreamingConverseResponse(turn_id=turn_id, partial_transcript=partial)
+        yield pb.StreamingConverseResponse(turn_id=turn_id, turn_complete=turn_complete())
+
+    gateway.converse = guess
+    stream = client.ask("?", options=AskOptions(partial_transcripts=True))
+    told = [event async for event in stream if isinstance(event, events.PartialTranscript)]
+    assert gateway.configs[0].perception.partial_transcripts
+    assert [(event.text, event.language) for event in told] == [("The lighthouse", "en"), ("", "")]
+    assert told[0].span == events.TimeSpan(1.0, 2.5)
 
 
 async def test_known_bytes_are_named_and_not_sent(

@@ -1,10 +1,14 @@
-"""Transcripts are told in order of time, in whatever order windows are done."""
+"""Transcripts are told in order of time, in whatever order windows are done, guesses or not."""
 
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from sensorium.encode.v1.encode_pb2 import SegmentComplete, StreamingEncodeResponse
+from sensorium.encode.v1.encode_pb2 import (
+    PartialTranscript,
+    SegmentComplete,
+    StreamingEncodeResponse,
+)
 from sensorium.media.v1 import media_pb2
 
 from services.gateway.hearing import TranscriptOrder
@@ -20,6 +24,21 @@ def over(segment_id: str) -> StreamingEncodeResponse:
     return StreamingEncodeResponse(segment_complete=SegmentComplete(segment_id=segment_id))
 
 
+def guess(segment_id: str, text: str) -> StreamingEncodeResponse:
+    partial = PartialTranscript(segment_id=segment_id, transcript=media_pb2.Transcript(text=text))
+    return StreamingEncodeResponse(partial_transcript=partial)
+
+
+def told(order: TranscriptOrder, *events: StreamingEncodeResponse) -> list[str]:
+    """The words that pass; guesses end in dots."""
+    texts: list[str] = []
+    for event in events:
+        texts += [observation.transcript.text for observation in order.take(event)]
+        if (partial := order.take_guess(event)) is not None:
+            texts.append(f"{partial.transcript.text}...")
+    return texts
+
+
 @given(
     st.lists(st.lists(st.integers(0, 3), max_size=8), min_size=1, max_size=3),
     st.randoms(use_true_random=False),
@@ -33,23 +52,42 @@ def test_words_are_told_in_order_of_time_and_none_is_lost(
         for asset, windows in enumerate(assets)
         for window, count in enumerate(windows)
     }
-    order, told = TranscriptOrder(), []
+    order, heard = TranscriptOrder(), list[str]()
     while pending:
         segment_id = random.choice(sorted(pending))
+        told(order, guess(random.choice(sorted(pending)), "guess"))
         texts = pending[segment_id]
         event = said(segment_id, texts.pop(0)) if texts else over(segment_id)
         if event.WhichOneof("event") == "segment_complete":
             del pending[segment_id]
-        told += [observation.transcript.text for observation in order.take(event)]
+        heard += told(order, event)
     for asset, windows in enumerate(assets):
         expected = [
             f"{asset}/{window}/{n}" for window, count in enumerate(windows) for n in range(count)
         ]
-        assert [text for text in told if text.startswith(f"{asset}/")] == expected
+        assert [text for text in heard if text.startswith(f"{asset}/")] == expected
 
 
 def test_the_first_words_do_not_wait_for_the_end_of_their_window() -> None:
     order = TranscriptOrder()
-    assert [o.transcript.text for o in order.take(said("a/audio_window/0", "Yes."))] == ["Yes."]
-    assert list(order.take(said("a/audio_window/1", "No."))) == []
-    assert [o.transcript.text for o in order.take(over("a/audio_window/0"))] == ["No."]
+    assert told(order, said("a/audio_window/0", "Yes.")) == ["Yes."]
+    assert told(order, said("a/audio_window/1", "No.")) == []
+    assert told(order, over("a/audio_window/0")) == ["No."]
+
+
+def test_a_guess_passes_until_its_window_is_over_and_not_before_its_turn() -> None:
+    first, second = "a/audio_window/0", "a/audio_window/1"
+    order = TranscriptOrder()
+    assert told(order, guess(first, "Y"), guess(first, "Ye")) == ["Y...", "Ye..."]
+    assert told(order, guess(second, "N")) == []
+    assert told(order, said(first, "Yes."), over(first)) == ["Yes."]
+    assert told(order, guess(first, "Yet"), guess(second, "No")) == ["No..."]
+
+
+def test_a_guess_that_nothing_replaces_is_taken_back() -> None:
+    first, second = "a/audio_window/0", "a/audio_window/1"
+    order = TranscriptOrder()
+    assert told(order, guess(first, "")) == []
+    assert told(order, guess(first, "Mm"), guess(first, ""), guess(first, "")) == ["Mm...", "..."]
+    assert told(order, guess(first, "Hm"), over(first)) == ["Hm...", "..."]
+    assert told(order, over(second)) == []

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.options import FrameSampling, SamplingMethod
+from services.ingest.previews import INTERVAL_S, PreviewPace
 from services.ingest.sampling import FILLED_COUNT, Budget, sampling_bins
 from services.ingest.tiles import TILE_COUNT_MAX, tile_regions
 from services.ingest.windows import SAMPLE_RATE_HZ, PauseCutter
@@ -123,3 +124,21 @@ def test_tiles_cover_any_picture_and_stay_inside(width_px: int, height_px: int) 
     assert len(corners) == len(regions)
     if regions:
         assert sum(r.width_px * r.height_px for r in regions) >= width_px * height_px
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.integers(0, 40_000), st.booleans()), max_size=60))
+def test_previews_are_a_second_apart_and_bring_a_second_of_new_sound(
+    pieces: list[tuple[float, int, bool]],
+) -> None:
+    now_s, total, open_count = 0.0, 0, 0
+    pace = PreviewPace(lambda: now_s)
+    shown_at_s, shown_total = -INTERVAL_S, 0
+    for wait_s, sample_count, cut in pieces:
+        now_s += wait_s
+        total += sample_count
+        open_count = sample_count if cut else open_count + sample_count
+        new_count = min(open_count, total - shown_total)
+        due = now_s - shown_at_s >= INTERVAL_S and new_count >= INTERVAL_S * SAMPLE_RATE_HZ
+        assert pace.is_due(total, open_count) == due
+        if due:
+            shown_at_s, shown_total = now_s, total

@@ -85,6 +85,9 @@ def ask(
         bool,
         typer.Option("--word-times", help="Transcripts in --json have the time of every word."),
     ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Show words while they are said; see --pace realtime.")
+    ] = False,
     pace: Annotated[
         Pace, typer.Option(help='"realtime" sends sound and film as if just being recorded.')
     ] = Pace.FULL,
@@ -109,6 +112,8 @@ def ask(
 
       sensorium ask "When does the dog appear?" film.mp4 --pace realtime --trace
 
+      sensorium ask "What is said?" talk.ogg --pace realtime --partial
+
       sensorium ask "What happens?" film.mp4 --frames scene --max-frames 64
 
       sensorium ask "Where did I see a lighthouse?" --recall --json | jq .type
@@ -126,6 +131,7 @@ def ask(
         frame_count_max=max_frames,
         frame_rate_hz=frame_rate,
         word_times=word_times,
+        partial_transcripts=partial,
         reuse_stored=not (resend or sampled) and pace is Pace.FULL,
     )
     command = AskCommand(question, tuple(files or ()), options, pace, as_json, trace, server)

@@ -66,6 +66,9 @@ class AnswerView:
                 self.transcripts.append(event)
                 self._heard = event.text
                 self._show_progress()
+            case events.PartialTranscript():
+                self._heard = event.text
+                self._show_progress()
             case events.ItemFailed():
                 self._note(f"{event.item_id}: {event.message}")
             case events.EvidenceWeights():

@@ -28,43 +28,45 @@ from sensorium.media.v1 import moderation_pb2 as sensorium_dot_media_dot_v1_dot_
 from sensorium.media.v1 import stream_pb2 as sensorium_dot_media_dot_v1_dot_stream__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sensorium/encode/v1/encode.proto\x12\x13sensorium.encode.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1esensorium/media/v1/media.proto\x1a#sensorium/media/v1/moderation.proto\x1a\x1fsensorium/media/v1/stream.proto\"\xa0\x01\n\x0c\x45ncodeConfig\x12\r\n\x05space\x18\x01 \x01(\t\x12.\n\x05tasks\x18\x02 \x03(\x0e\x32\x1f.sensorium.encode.v1.EncodeTask\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x12\n\nword_times\x18\x04 \x01(\x08\x12\x0c\n\x04\x62ulk\x18\x05 \x01(\x08\x12\x1d\n\x15moderation_categories\x18\x06 \x03(\t\"\x8d\x01\n\x16StreamingEncodeRequest\x12\x33\n\x06\x63onfig\x18\x01 \x01(\x0b\x32!.sensorium.encode.v1.EncodeConfigH\x00\x12\x33\n\x07segment\x18\x02 \x01(\x0b\x32 .sensorium.media.v1.MediaSegmentH\x00\x42\t\n\x07message\"J\n\x0bStreamReady\x12;\n\x10\x65\x66\x66\x65\x63tive_config\x18\x01 \x01(\x0b\x32!.sensorium.encode.v1.EncodeConfig\"X\n\x10SegmentEmbedding\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x30\n\tembedding\x18\x02 \x01(\x0b\x32\x1d.sensorium.media.v1.Embedding\"]\n\x11SegmentModeration\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x34\n\x06result\x18\x02 \x01(\x0b\x32$.sensorium.media.v1.ModerationResult\"a\n\x0cTaskComplete\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12-\n\x04task\x18\x02 \x01(\x0e\x32\x1f.sensorium.encode.v1.EncodeTask\x12\x0e\n\x06\x63\x61\x63hed\x18\x03 \x01(\x08\"%\n\x0fSegmentComplete\x12\x12\n\nsegment_id\x18\x01 \x01(\t\"\x8a\x01\n\rEncodeSummary\x12\x15\n\rsegment_count\x18\x01 \x01(\r\x12\x17\n\x0f\x63\x61\x63he_hit_count\x18\x02 \x01(\r\x12\x18\n\x10\x63\x61\x63he_miss_count\x18\x03 \x01(\r\x12/\n\x0c\x63ompute_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd2\x04\n\x17StreamingEncodeResponse\x12\x31\n\x05ready\x18\x01 \x01(\x0b\x32 .sensorium.encode.v1.StreamReadyH\x00\x12:\n\tembedding\x18\x02 \x01(\x0b\x32%.sensorium.encode.v1.SegmentEmbeddingH\x00\x12\x36\n\x0bobservation\x18\x03 \x01(\x0b\x32\x1f.sensorium.media.v1.ObservationH\x00\x12:\n\rtask_complete\x18\x04 \x01(\x0b\x32!.sensorium.encode.v1.TaskCompleteH\x00\x12\x33\n\nitem_error\x18\x05 \x01(\x0b\x32\x1d.sensorium.media.v1.ItemErrorH\x00\x12\x30\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x1f.sensorium.media.v1.StreamErrorH\x00\x12-\n\x07go_away\x18\x07 \x01(\x0b\x32\x1a.sensorium.media.v1.GoAwayH\x00\x12\x35\n\x07summary\x18\x08 \x01(\x0b\x32\".sensorium.encode.v1.EncodeSummaryH\x00\x12@\n\x10segment_complete\x18\t \x01(\x0b\x32$.sensorium.encode.v1.SegmentCompleteH\x00\x12<\n\nmoderation\x18\n \x01(\x0b\x32&.sensorium.encode.v1.SegmentModerationH\x00\x42\x07\n\x05\x65vent\"v\n\rEncodeRequest\x12\x31\n\x06\x63onfig\x18\x01 \x01(\x0b\x32!.sensorium.encode.v1.EncodeConfig\x12\x32\n\x08segments\x18\x02 \x03(\x0b\x32 .sensorium.media.v1.MediaSegment\"\xf3\x01\n\x0e\x45ncodeResponse\x12\x39\n\nembeddings\x18\x01 \x03(\x0b\x32%.sensorium.encode.v1.SegmentEmbedding\x12\x35\n\x0cobservations\x18\x02 \x03(\x0b\x32\x1f.sensorium.media.v1.Observation\x12\x32\n\x0bitem_errors\x18\x03 \x03(\x0b\x32\x1d.sensorium.media.v1.ItemError\x12;\n\x0bmoderations\x18\x04 \x03(\x0b\x32&.sensorium.encode.v1.SegmentModeration\"\x13\n\x11ListModelsRequest\"@\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.sensorium.encode.v1.Model\"\x85\x01\n\x05Model\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12-\n\x04task\x18\x02 \x01(\x0e\x32\x1f.sensorium.encode.v1.EncodeTask\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\r\n\x05space\x18\x05 \x01(\t\x12\x11\n\tdimension\x18\x06 \x01(\r*\xa2\x01\n\nEncodeTask\x12\x1b\n\x17\x45NCODE_TASK_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NCODE_TASK_EMBED\x10\x01\x12\x15\n\x11\x45NCODE_TASK_LABEL\x10\x02\x12\x13\n\x0f\x45NCODE_TASK_OCR\x10\x03\x12\x1a\n\x16\x45NCODE_TASK_TRANSCRIBE\x10\x04\x12\x18\n\x14\x45NCODE_TASK_MODERATE\x10\x05\x32\xb3\x02\n\rEncodeService\x12p\n\x0fStreamingEncode\x12+.sensorium.encode.v1.StreamingEncodeRequest\x1a,.sensorium.encode.v1.StreamingEncodeResponse(\x01\x30\x01\x12Q\n\x06\x45ncode\x12\".sensorium.encode.v1.EncodeRequest\x1a#.sensorium.encode.v1.EncodeResponse\x12]\n\nListModels\x12&.sensorium.encode.v1.ListModelsRequest\x1a\'.sensorium.encode.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sensorium/encode/v1/encode.proto\x12\x13sensorium.encode.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1esensorium/media/v1/media.proto\x1a#sensorium/media/v1/moderation.proto\x1a\x1fsensorium/media/v1/stream.proto\"\xa0\x01\n\x0c\x45ncodeConfig\x12\r\n\x05space\x18\x01 \x01(\t\x12.\n\x05tasks\x18\x02 \x03(\x0e\x32\x1f.sensorium.encode.v1.EncodeTask\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x12\n\nword_times\x18\x04 \x01(\x08\x12\x0c\n\x04\x62ulk\x18\x05 \x01(\x08\x12\x1d\n\x15moderation_categories\x18\x06 \x03(\t\"\xc2\x01\n\x16StreamingEncodeRequest\x12\x33\n\x06\x63onfig\x18\x01 \x01(\x0b\x32!.sensorium.encode.v1.EncodeConfigH\x00\x12\x33\n\x07segment\x18\x02 \x01(\x0b\x32 .sensorium.media.v1.MediaSegmentH\x00\x12\x33\n\x07preview\x18\x03 \x01(\x0b\x32 .sensorium.media.v1.AudioPreviewH\x00\x42\t\n\x07message\"J\n\x0bStreamReady\x12;\n\x10\x65\x66\x66\x65\x63tive_config\x18\x01 \x01(\x0b\x32!.sensorium.encode.v1.EncodeConfig\"X\n\x10SegmentEmbedding\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x30\n\tembedding\x18\x02 \x01(\x0b\x32\x1d.sensorium.media.v1.Embedding\"]\n\x11SegmentModeration\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x34\n\x06result\x18\x02 \x01(\x0b\x32$.sensorium.media.v1.ModerationResult\"\x99\x01\n\x11PartialTranscript\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\x12*\n\x04span\x18\x03 \x01(\x0b\x32\x1c.sensorium.media.v1.TimeSpan\x12\x32\n\ntranscript\x18\x04 \x01(\x0b\x32\x1e.sensorium.media.v1.Transcript\"a\n\x0cTaskComplete\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12-\n\x04task\x18\x02 \x01(\x0e\x32\x1f.sensorium.encode.v1.EncodeTask\x12\x0e\n\x06\x63\x61\x63hed\x18\x03 \x01(\x08\"%\n\x0fSegmentComplete\x12\x12\n\nsegment_id\x18\x01 \x01(\t\"\x8a\x01\n\rEncodeSummary\x12\x15\n\rsegment_count\x18\x01 \x01(\r\x12\x17\n\x0f\x63\x61\x63he_hit_count\x18\x02 \x01(\r\x12\x18\n\x10\x63\x61\x63he_miss_count\x18\x03 \x01(\r\x12/\n\x0c\x63ompute_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x98\x05\n\x17StreamingEncodeResponse\x12\x31\n\x05ready\x18\x01 \x01(\x0b\x32 .sensorium.encode.v1.StreamReadyH\x00\x12:\n\tembedding\x18\x02 \x01(\x0b\x32%.sensorium.encode.v1.SegmentEmbeddingH\x00\x12\x36\n\x0bobservation\x18\x03 \x01(\x0b\x32\x1f.sensorium.media.v1.ObservationH\x00\x12:\n\rtask_complete\x18\x04 \x01(\x0b\x32!.sensorium.encode.v1.TaskCompleteH\x00\x12\x33\n\nitem_error\x18\x05 \x01(\x0b\x32\x1d.sensorium.media.v1.ItemErrorH\x00\x12\x30\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x1f.sensorium.media.v1.StreamErrorH\x00\x12-\n\x07go_away\x18\x07 \x01(\x0b\x32\x1a.sensorium.media.v1.GoAwayH\x00\x12\x35\n\x07summary\x18\x08 \x01(\x0b\x32\".sensorium.encode.v1.EncodeSummaryH\x00\x12@\n\x10segment_complete\x18\t \x01(\x0b\x32$.sensorium.encode.v1.SegmentCompleteH\x00\x12<\n\nmoderation\x18\n \x01(\x0b\x32&.sensorium.encode.v1.SegmentModerationH\x00\x12\x44\n\x12partial_transcript\x18\x0b \x01(\x0b\x32&.sensorium.encode.v1.PartialTranscriptH\x00\x42\x07\n\x05\x65vent\"v\n\rEncodeRequest\x12\x31\n\x06\x63onfig\x18\x01 \x01(\x0b\x32!.sensorium.encode.v1.EncodeConfig\x12\x32\n\x08segments\x18\x02 \x03(\x0b\x32 .sensorium.media.v1.MediaSegment\"\xf3\x01\n\x0e\x45ncodeResponse\x12\x39\n\nembeddings\x18\x01 \x03(\x0b\x32%.sensorium.encode.v1.SegmentEmbedding\x12\x35\n\x0cobservations\x18\x02 \x03(\x0b\x32\x1f.sensorium.media.v1.Observation\x12\x32\n\x0bitem_errors\x18\x03 \x03(\x0b\x32\x1d.sensorium.media.v1.ItemError\x12;\n\x0bmoderations\x18\x04 \x03(\x0b\x32&.sensorium.encode.v1.SegmentModeration\"\x13\n\x11ListModelsRequest\"@\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.sensorium.encode.v1.Model\"\x85\x01\n\x05Model\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12-\n\x04task\x18\x02 \x01(\x0e\x32\x1f.sensorium.encode.v1.EncodeTask\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\r\n\x05space\x18\x05 \x01(\t\x12\x11\n\tdimension\x18\x06 \x01(\r*\xa2\x01\n\nEncodeTask\x12\x1b\n\x17\x45NCODE_TASK_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NCODE_TASK_EMBED\x10\x01\x12\x15\n\x11\x45NCODE_TASK_LABEL\x10\x02\x12\x13\n\x0f\x45NCODE_TASK_OCR\x10\x03\x12\x1a\n\x16\x45NCODE_TASK_TRANSCRIBE\x10\x04\x12\x18\n\x14\x45NCODE_TASK_MODERATE\x10\x05\x32\xb3\x02\n\rEncodeService\x12p\n\x0fStreamingEncode\x12+.sensorium.encode.v1.StreamingEncodeRequest\x1a,.sensorium.encode.v1.StreamingEncodeResponse(\x01\x30\x01\x12Q\n\x06\x45ncode\x12\".sensorium.encode.v1.EncodeRequest\x1a#.sensorium.encode.v1.EncodeResponse\x12]\n\nListModels\x12&.sensorium.encode.v1.ListModelsRequest\x1a\'.sensorium.encode.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sensorium.encode.v1.encode_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENCODETASK']._serialized_start=2225
-  _globals['_ENCODETASK']._serialized_end=2387
+  _globals['_ENCODETASK']._serialized_start=2504
+  _globals['_ENCODETASK']._serialized_end=2666
   _globals['_ENCODECONFIG']._serialized_start=192
   _globals['_ENCODECONFIG']._serialized_end=352
   _globals['_STREAMINGENCODEREQUEST']._serialized_start=355
-  _globals['_STREAMINGENCODEREQUEST']._serialized_end=496
-  _globals['_STREAMREADY']._serialized_start=498
-  _globals['_STREAMREADY']._serialized_end=572
-  _globals['_SEGMENTEMBEDDING']._serialized_start=574
-  _globals['_SEGMENTEMBEDDING']._serialized_end=662
-  _globals['_SEGMENTMODERATION']._serialized_start=664
-  _globals['_SEGMENTMODERATION']._serialized_end=757
-  _globals['_TASKCOMPLETE']._serialized_start=759
-  _globals['_TASKCOMPLETE']._serialized_end=856
-  _globals['_SEGMENTCOMPLETE']._serialized_start=858
-  _globals['_SEGMENTCOMPLETE']._serialized_end=895
-  _globals['_ENCODESUMMARY']._serialized_start=898
-  _globals['_ENCODESUMMARY']._serialized_end=1036
-  _globals['_STREAMINGENCODERESPONSE']._serialized_start=1039
-  _globals['_STREAMINGENCODERESPONSE']._serialized_end=1633
-  _globals['_ENCODEREQUEST']._serialized_start=1635
-  _globals['_ENCODEREQUEST']._serialized_end=1753
-  _globals['_ENCODERESPONSE']._serialized_start=1756
-  _globals['_ENCODERESPONSE']._serialized_end=1999
-  _globals['_LISTMODELSREQUEST']._serialized_start=2001
-  _globals['_LISTMODELSREQUEST']._serialized_end=2020
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2022
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2086
-  _globals['_MODEL']._serialized_start=2089
-  _globals['_MODEL']._serialized_end=2222
-  _globals['_ENCODESERVICE']._serialized_start=2390
-  _globals['_ENCODESERVICE']._serialized_end=2697
+  _globals['_STREAMINGENCODEREQUEST']._serialized_end=549
+  _globals['_STREAMREADY']._serialized_start=551
+  _globals['_STREAMREADY']._serialized_end=625
+  _globals['_SEGMENTEMBEDDING']._serialized_start=627
+  _globals['_SEGMENTEMBEDDING']._serialized_end=715
+  _globals['_SEGMENTMODERATION']._serialized_start=717
+  _globals['_SEGMENTMODERATION']._serialized_end=810
+  _globals['_PARTIALTRANSCRIPT']._serialized_start=813
+  _globals['_PARTIALTRANSCRIPT']._serialized_end=966
+  _globals['_TASKCOMPLETE']._serialized_start=968
+  _globals['_TASKCOMPLETE']._serialized_end=1065
+  _globals['_SEGMENTCOMPLETE']._serialized_start=1067
+  _globals['_SEGMENTCOMPLETE']._serialized_end=1104
+  _globals['_ENCODESUMMARY']._serialized_start=1107
+  _globals['_ENCODESUMMARY']._serialized_end=1245
+  _globals['_STREAMINGENCODERESPONSE']._serialized_start=1248
+  _globals['_STREAMINGENCODERESPONSE']._serialized_end=1912
+  _globals['_ENCODEREQUEST']._serialized_start=1914
+  _globals['_ENCODEREQUEST']._serialized_end=2032
+  _globals['_ENCODERESPONSE']._serialized_start=2035
+  _globals['_ENCODERESPONSE']._serialized_end=2278
+  _globals['_LISTMODELSREQUEST']._serialized_start=2280
+  _globals['_LISTMODELSREQUEST']._serialized_end=2299
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2301
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2365
+  _globals['_MODEL']._serialized_start=2368
+  _globals['_MODEL']._serialized_end=2501
+  _globals['_ENCODESERVICE']._serialized_start=2669
+  _globals['_ENCODESERVICE']._serialized_end=2976
 # @@protoc_insertion_point(module_scope)

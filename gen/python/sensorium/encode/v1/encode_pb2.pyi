@@ -123,6 +123,7 @@ class StreamingEncodeRequest(_message.Message):
 
     CONFIG_FIELD_NUMBER: _builtins.int
     SEGMENT_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def config(self) -> Global___EncodeConfig:
         """First message, and only first."""
@@ -131,17 +132,24 @@ class StreamingEncodeRequest(_message.Message):
     def segment(self) -> _media_pb2.MediaSegment:
         """A segment to encode."""
 
+    @_builtins.property
+    def preview(self) -> _media_pb2.AudioPreview:
+        """Sound to listen to while its window is open, if nothing else is to be heard:
+        only the newest preview of an asset is, and none once its segment has come.
+        """
+
     def __init__(
         self,
         *,
         config: Global___EncodeConfig | None = ...,
         segment: _media_pb2.MediaSegment | None = ...,
+        preview: _media_pb2.AudioPreview | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "message", b"message", "segment", b"segment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "message", b"message", "preview", b"preview", "segment", b"segment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "message", b"message", "segment", b"segment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "message", b"message", "preview", b"preview", "segment", b"segment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["config", "segment"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["config", "segment", "preview"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -226,6 +234,46 @@ class SegmentModeration(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SegmentModeration: _TypeAlias = SegmentModeration  # noqa: Y015
+
+@_typing.final
+class PartialTranscript(_message.Message):
+    """What is heard so far in a window that is not cut yet: a guess, soon to be
+    replaced by another or by the observations of the window.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENT_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    SPAN_FIELD_NUMBER: _builtins.int
+    TRANSCRIPT_FIELD_NUMBER: _builtins.int
+    segment_id: _builtins.str
+    """As in the preview."""
+    asset_id: _builtins.str
+    """As in the preview."""
+    @_builtins.property
+    def span(self) -> _media_pb2.TimeSpan:
+        """When the words are said, from the start of the asset."""
+
+    @_builtins.property
+    def transcript(self) -> _media_pb2.Transcript:
+        """The words, without word times; no words where none are heard."""
+
+    def __init__(
+        self,
+        *,
+        segment_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        span: _media_pb2.TimeSpan | None = ...,
+        transcript: _media_pb2.Transcript | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["span", b"span", "transcript", b"transcript"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "segment_id", b"segment_id", "span", b"span", "transcript", b"transcript"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartialTranscript: _TypeAlias = PartialTranscript  # noqa: Y015
 
 @_typing.final
 class TaskComplete(_message.Message):
@@ -338,6 +386,7 @@ class StreamingEncodeResponse(_message.Message):
     SUMMARY_FIELD_NUMBER: _builtins.int
     SEGMENT_COMPLETE_FIELD_NUMBER: _builtins.int
     MODERATION_FIELD_NUMBER: _builtins.int
+    PARTIAL_TRANSCRIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ready(self) -> Global___StreamReady:
         """The configuration is accepted."""
@@ -378,6 +427,10 @@ class StreamingEncodeResponse(_message.Message):
     def moderation(self) -> Global___SegmentModeration:
         """How far a segment is unwanted; the last result of its segment."""
 
+    @_builtins.property
+    def partial_transcript(self) -> Global___PartialTranscript:
+        """What is heard in a preview. Many previews have none: they are overtaken."""
+
     def __init__(
         self,
         *,
@@ -391,12 +444,13 @@ class StreamingEncodeResponse(_message.Message):
         summary: Global___EncodeSummary | None = ...,
         segment_complete: Global___SegmentComplete | None = ...,
         moderation: Global___SegmentModeration | None = ...,
+        partial_transcript: Global___PartialTranscript | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "observation", b"observation", "ready", b"ready", "segment_complete", b"segment_complete", "summary", b"summary", "task_complete", b"task_complete"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "observation", b"observation", "partial_transcript", b"partial_transcript", "ready", b"ready", "segment_complete", b"segment_complete", "summary", b"summary", "task_complete", b"task_complete"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "observation", b"observation", "ready", b"ready", "segment_complete", b"segment_complete", "summary", b"summary", "task_complete", b"task_complete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "observation", b"observation", "partial_transcript", b"partial_transcript", "ready", b"ready", "segment_complete", b"segment_complete", "summary", b"summary", "task_complete", b"task_complete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "embedding", "observation", "task_complete", "item_error", "error", "go_away", "summary", "segment_complete", "moderation"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "embedding", "observation", "task_complete", "item_error", "error", "go_away", "summary", "segment_complete", "moderation", "partial_transcript"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

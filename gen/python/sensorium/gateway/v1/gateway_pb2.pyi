@@ -234,6 +234,7 @@ class PerceptionOptions(_message.Message):
     LANGUAGE_FIELD_NUMBER: _builtins.int
     FRAME_SAMPLING_FIELD_NUMBER: _builtins.int
     WORD_TIMES_FIELD_NUMBER: _builtins.int
+    PARTIAL_TRANSCRIPTS_FIELD_NUMBER: _builtins.int
     language: _builtins.str
     """ISO 639-1 code of the speech; "auto" detects it, once for each
     asset, from the first words, and each transcript tells it; empty means "en".
@@ -242,6 +243,8 @@ class PerceptionOptions(_message.Message):
     """Whether transcripts carry the time of every word; each window of speech then
     takes about a tenth of a second more.
     """
+    partial_transcripts: _builtins.bool
+    """Whether partial_transcript events tell of words while they are being said."""
     @_builtins.property
     def frame_sampling(self) -> _media_pb2.FrameSampling:
         """Which frames of a video are looked at."""
@@ -252,10 +255,11 @@ class PerceptionOptions(_message.Message):
         language: _builtins.str = ...,
         frame_sampling: _media_pb2.FrameSampling | None = ...,
         word_times: _builtins.bool = ...,
+        partial_transcripts: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling", "language", b"language", "word_times", b"word_times"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling", "language", b"language", "partial_transcripts", b"partial_transcripts", "word_times", b"word_times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -523,6 +527,43 @@ class TranscriptChunk(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TranscriptChunk: _TypeAlias = TranscriptChunk  # noqa: Y015
+
+@_typing.final
+class PartialTranscript(_message.Message):
+    """Words that are just being said, heard before their sentence is over: a guess
+    to show meanwhile, which no answer rests on. It replaces the one before it of
+    the same asset, and the next transcript of the asset replaces it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    SPAN_FIELD_NUMBER: _builtins.int
+    TRANSCRIPT_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """The asset."""
+    @_builtins.property
+    def span(self) -> _media_pb2.TimeSpan:
+        """When they are said, as far as is known."""
+
+    @_builtins.property
+    def transcript(self) -> _media_pb2.Transcript:
+        """The words, without word times. No text takes back what was guessed before."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        span: _media_pb2.TimeSpan | None = ...,
+        transcript: _media_pb2.Transcript | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["span", b"span", "transcript", b"transcript"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "span", b"span", "transcript", b"transcript"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartialTranscript: _TypeAlias = PartialTranscript  # noqa: Y015
 
 @_typing.final
 class TokenChunk(_message.Message):
@@ -917,6 +958,7 @@ class StreamingConverseResponse(_message.Message):
     GO_AWAY_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     MODERATION_FIELD_NUMBER: _builtins.int
+    PARTIAL_TRANSCRIPT_FIELD_NUMBER: _builtins.int
     turn_id: _builtins.str
     """The turn it belongs to; empty for ready, go_away and summary."""
     @_builtins.property
@@ -987,6 +1029,10 @@ class StreamingConverseResponse(_message.Message):
     def moderation(self) -> Global___Moderation:
         """Something is unwanted, by the tenant's policy."""
 
+    @_builtins.property
+    def partial_transcript(self) -> Global___PartialTranscript:
+        """Words that are just being said, where the config asks for them."""
+
     def __init__(
         self,
         *,
@@ -1008,12 +1054,13 @@ class StreamingConverseResponse(_message.Message):
         go_away: _stream_pb2.GoAway | None = ...,
         summary: Global___ConverseSummary | None = ...,
         moderation: Global___Moderation | None = ...,
+        partial_transcript: Global___PartialTranscript | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "citation", b"citation", "error", b"error", "event", b"event", "evidence", b"evidence", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "progress", b"progress", "ready", b"ready", "summary", b"summary", "token", b"token", "transcript", b"transcript", "turn_complete", b"turn_complete", "upload_opened", b"upload_opened"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "citation", b"citation", "error", b"error", "event", b"event", "evidence", b"evidence", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "partial_transcript", b"partial_transcript", "progress", b"progress", "ready", b"ready", "summary", b"summary", "token", b"token", "transcript", b"transcript", "turn_complete", b"turn_complete", "upload_opened", b"upload_opened"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "citation", b"citation", "error", b"error", "event", b"event", "evidence", b"evidence", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "progress", b"progress", "ready", b"ready", "summary", b"summary", "token", b"token", "transcript", b"transcript", "turn_complete", b"turn_complete", "turn_id", b"turn_id", "upload_opened", b"upload_opened"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "citation", b"citation", "error", b"error", "event", b"event", "evidence", b"evidence", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "partial_transcript", b"partial_transcript", "progress", b"progress", "ready", b"ready", "summary", b"summary", "token", b"token", "transcript", b"transcript", "turn_complete", b"turn_complete", "turn_id", b"turn_id", "upload_opened", b"upload_opened"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "upload_opened", "chunk_ack", "asset_info", "progress", "transcript", "asset", "evidence", "token", "citation", "turn_complete", "asset_indexed", "item_error", "error", "go_away", "summary", "moderation"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "upload_opened", "chunk_ack", "asset_info", "progress", "transcript", "asset", "evidence", "token", "citation", "turn_complete", "asset_indexed", "item_error", "error", "go_away", "summary", "moderation", "partial_transcript"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -1166,6 +1213,7 @@ class StreamingUploadResponse(_message.Message):
     GO_AWAY_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     MODERATION_FIELD_NUMBER: _builtins.int
+    PARTIAL_TRANSCRIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ready(self) -> Global___UploadReady:
         """The upload is open."""
@@ -1220,6 +1268,10 @@ class StreamingUploadResponse(_message.Message):
         gives item_error CONTENT_BLOCKED and is not indexed.
         """
 
+    @_builtins.property
+    def partial_transcript(self) -> Global___PartialTranscript:
+        """Words that are just being said, where the config asks for them."""
+
     def __init__(
         self,
         *,
@@ -1236,12 +1288,13 @@ class StreamingUploadResponse(_message.Message):
         go_away: _stream_pb2.GoAway | None = ...,
         summary: Global___UploadSummary | None = ...,
         moderation: Global___Moderation | None = ...,
+        partial_transcript: Global___PartialTranscript | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "progress", b"progress", "ready", b"ready", "summary", b"summary", "transcript", b"transcript", "upload_opened", b"upload_opened"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "partial_transcript", b"partial_transcript", "progress", b"progress", "ready", b"ready", "summary", b"summary", "transcript", b"transcript", "upload_opened", b"upload_opened"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "progress", b"progress", "ready", b"ready", "summary", b"summary", "transcript", b"transcript", "upload_opened", b"upload_opened"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_indexed", b"asset_indexed", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "moderation", b"moderation", "partial_transcript", b"partial_transcript", "progress", b"progress", "ready", b"ready", "summary", b"summary", "transcript", b"transcript", "upload_opened", b"upload_opened"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "upload_opened", "chunk_ack", "asset_info", "progress", "transcript", "asset", "asset_indexed", "item_error", "error", "go_away", "summary", "moderation"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "upload_opened", "chunk_ack", "asset_info", "progress", "transcript", "asset", "asset_indexed", "item_error", "error", "go_away", "summary", "moderation", "partial_transcript"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

@@ -34,6 +34,7 @@ class IngestConfig(_message.Message):
     EPHEMERAL_FIELD_NUMBER: _builtins.int
     FRAME_SAMPLING_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
+    AUDIO_PREVIEWS_FIELD_NUMBER: _builtins.int
     store_only: _builtins.bool
     """Store only: no segments are cut."""
     ephemeral: _builtins.bool
@@ -42,6 +43,8 @@ class IngestConfig(_message.Message):
     """
     user_id: _builtins.str
     """The user that committed assets belong to; may be empty."""
+    audio_previews: _builtins.bool
+    """Whether audio_preview events tell of sound before its window is cut."""
     @_builtins.property
     def frame_sampling(self) -> _media_pb2.FrameSampling:
         """Which frames of a video are sent as segments."""
@@ -53,10 +56,11 @@ class IngestConfig(_message.Message):
         ephemeral: _builtins.bool = ...,
         frame_sampling: _media_pb2.FrameSampling | None = ...,
         user_id: _builtins.str = ...,
+        audio_previews: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ephemeral", b"ephemeral", "frame_sampling", b"frame_sampling", "store_only", b"store_only", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_previews", b"audio_previews", "ephemeral", b"ephemeral", "frame_sampling", b"frame_sampling", "store_only", b"store_only", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -185,6 +189,7 @@ class StreamingIngestResponse(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     GO_AWAY_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    AUDIO_PREVIEW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ready(self) -> Global___StreamReady:
         """The configuration is accepted."""
@@ -229,6 +234,13 @@ class StreamingIngestResponse(_message.Message):
     def summary(self) -> Global___IngestSummary:
         """Last event."""
 
+    @_builtins.property
+    def audio_preview(self) -> _media_pb2.AudioPreview:
+        """The sound of the window that is being heard, where the config asks for it:
+        at most once a second, and once for each second of new sound. Never after
+        the segment of that window.
+        """
+
     def __init__(
         self,
         *,
@@ -243,12 +255,13 @@ class StreamingIngestResponse(_message.Message):
         error: _stream_pb2.StreamError | None = ...,
         go_away: _stream_pb2.GoAway | None = ...,
         summary: Global___IngestSummary | None = ...,
+        audio_preview: _media_pb2.AudioPreview | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "ready", b"ready", "segment", b"segment", "segments_complete", b"segments_complete", "summary", b"summary", "upload_opened", b"upload_opened"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_info", b"asset_info", "audio_preview", b"audio_preview", "chunk_ack", b"chunk_ack", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "ready", b"ready", "segment", b"segment", "segments_complete", b"segments_complete", "summary", b"summary", "upload_opened", b"upload_opened"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_info", b"asset_info", "chunk_ack", b"chunk_ack", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "ready", b"ready", "segment", b"segment", "segments_complete", b"segments_complete", "summary", b"summary", "upload_opened", b"upload_opened"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "asset_info", b"asset_info", "audio_preview", b"audio_preview", "chunk_ack", b"chunk_ack", "error", b"error", "event", b"event", "go_away", b"go_away", "item_error", b"item_error", "ready", b"ready", "segment", b"segment", "segments_complete", b"segments_complete", "summary", b"summary", "upload_opened", b"upload_opened"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "upload_opened", "asset_info", "chunk_ack", "segment", "segments_complete", "asset", "item_error", "error", "go_away", "summary"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "upload_opened", "asset_info", "chunk_ack", "segment", "segments_complete", "asset", "item_error", "error", "go_away", "summary", "audio_preview"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

@@ -442,6 +442,46 @@ class MediaSegment(_message.Message):
 Global___MediaSegment: _TypeAlias = MediaSegment  # noqa: Y015
 
 @_typing.final
+class AudioPreview(_message.Message):
+    """Sound that still comes: all that a window holds so far which is not cut yet.
+    For words to be shown while they are said; no part of the asset's segments.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENT_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    SPAN_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
+    segment_id: _builtins.str
+    """The segment_id that the window will have."""
+    asset_id: _builtins.str
+    """The asset that is being sent."""
+    @_builtins.property
+    def span(self) -> Global___TimeSpan:
+        """When in the asset it is heard."""
+
+    @_builtins.property
+    def audio(self) -> Global___PcmAudio:
+        """The sound; at most 1 MiB."""
+
+    def __init__(
+        self,
+        *,
+        segment_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        span: Global___TimeSpan | None = ...,
+        audio: Global___PcmAudio | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "span", b"span"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "audio", b"audio", "segment_id", b"segment_id", "span", b"span"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AudioPreview: _TypeAlias = AudioPreview  # noqa: Y015
+
+@_typing.final
 class AssetInfo(_message.Message):
     """What was learned of an asset as soon as its first bytes could be read."""
 

@@ -1,0 +1,119 @@
+"""Words shown while they are being said: before their sentence ends, and in nothing's way.
+
+By its name after test_walk, as test_words_heard is and for the same reason.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import numpy as np
+import pytest
+from sensorium_client import Client, events
+from sensorium_client.media import LiveMedia
+from sensorium_client.options import AskOptions
+
+from tests import media
+from tests.bench.benchmarks.speech import words
+from tests.media import SAMPLE_RATE_HZ
+from tests.pipeline.platform import Platform
+from tests.unit.encode.real import spoken_samples
+
+PIECE_S = 0.1
+# The second sentence of the sample, which has no pause that would cut it in its first seconds.
+SENTENCE = np.frombuffer(spoken_samples(), "<i2")[round(4.6 * SAMPLE_RATE_HZ) :]
+
+
+class Microphone:
+    """Records a sentence at the pace at which it is said."""
+
+    def __init__(self, *, pace: float = 1.0) -> None:
+        self.recorded_s = 0.0
+        self.ended = False
+        self._pace = pace
+
+    def media(self) -> LiveMedia:
+        """What is recorded, as it comes."""
+        return LiveMedia("microphone.wav", self._pieces())
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        recording = media.endless_wav(SENTENCE)
+        piece_bytes = round(PIECE_S * SAMPLE_RATE_HZ) * 2
+        for start in range(0, len(recording), piece_bytes):
+            await asyncio.sleep(PIECE_S * self._pace)
+            yield recording[start : start + piece_bytes]
+            self.recorded_s += PIECE_S
+        self.ended = True
+
+
+async def asked(client: Client, microphone: Microphone, options: AskOptions) -> list[events.Event]:
+    stream = client.ask("What is said?", [microphone.media()], options=options)
+    async with aclosing(stream):
+        return [event async for event in stream]
+
+
+def of(told: list[events.Event], kind: type[events.Event]) -> list[events.Event]:
+    return [event for event in told if isinstance(event, kind)]
+
+
+def said(told: list[events.Event]) -> list[str]:
+    return [event.text for event in told if isinstance(event, events.Transcript)]
+
+
+async def test_a_sentence_is_shown_while_it_is_said(client: Client) -> None:
+    microphone = Microphone()
+    options = AskOptions(max_tokens=4, partial_transcripts=True)
+    early: list[events.PartialTranscript] = []
+    told: list[events.Event] = []
+    stream = client.ask("What is said?", [microphone.media()], options=options)
+    async with aclosing(stream):
+        async for event in stream:
+            told.append(event)
+            if isinstance(event, events.PartialTranscript) and not microphone.ended:
+                assert event.span.end_s <= microphone.recorded_s
+                early.append(event)
+    assert len(early) >= 2
+    # Each knows more than the one before it, and the whole sentence is near the last.
+    lengths = [len(words(event.text)) for event in early]
+    assert lengths == sorted(lengths)
+    assert words(early[0].text)[0] == words(said(told)[0])[0]
+    # A guess replaces a guess, the words replace both: nothing is guessed after them.
+    kinds = [event.type for event in told if event.type.endswith("transcript")]
+    assert kinds == sorted(kinds)
+    # Neither evidence nor index know of guesses.
+    (evidence,) = of(told, events.EvidenceWeights)
+    assert isinstance(evidence, events.EvidenceWeights)
+    assert [piece.text for piece in evidence.evidence] == said(told)
+    (indexed,) = of(told, events.AssetIndexed)
+    assert isinstance(indexed, events.AssetIndexed)
+    assert indexed.document_count == len(said(told))
+
+    # Word times keep the second time from being told from the cache.
+    unasked = AskOptions(max_tokens=4, word_times=True, reuse_stored=False)
+    again = await asked(client, Microphone(pace=0.0), unasked)
+    assert said(again) == said(told)
+    assert not of(again, events.PartialTranscript)
+
+
+@pytest.mark.parametrize("how", ["turn", "call"])
+async def test_a_cancel_ends_the_guessing(platform: Platform, client: Client, how: str) -> None:
+    await platform.at_rest(60.0)
+    options = AskOptions(partial_transcripts=True)
+    told: list[events.Event] = []
+    async with client.converse(options) as conversation:
+        turn = conversation.begin_turn()
+        sending = asyncio.create_task(turn.send_media(Microphone().media()))
+        async for event in conversation.events():
+            told.append(event)
+            if isinstance(event, events.PartialTranscript):
+                break
+        if how == "turn":
+            await turn.cancel()
+            await conversation.finish()
+            told += [event async for event in conversation.events()]
+            kinds = [event.type for event in told]
+            assert "partial_transcript" not in kinds[kinds.index("turn_complete") :]
+        else:
+            sending.cancel()
+    await platform.at_rest(10.0)
+    await asyncio.gather(sending, return_exceptions=True)
