@@ -7,8 +7,10 @@ import threading
 
 import numpy as np
 import pytest
+from faster_whisper.transcribe import Segment as WhisperSegment
 from PIL import Image
 
+from services.encode.backends.whisper import is_invented
 from services.encode.encoder import Encoder, Outcome, StreamState, TaskDone, TaskFailed
 from services.encode.engines import Engines
 from services.encode.segments import EncodeOptions, Segment, SegmentKind, Speech, Task
@@ -219,6 +221,18 @@ async def test_german_is_told_and_written_down(engines: Engines) -> None:
 async def test_what_is_no_speech_says_nothing(engines: Engines, sound: str, language: str) -> None:
     payload = SOUNDS[sound].astype("<i2").tobytes()
     assert await texts(engines, payload, Task.TRANSCRIBE, language=language) == []
+
+
+def test_more_than_can_be_said_was_not_said() -> None:
+    def heard(text: str, end_s: float) -> WhisperSegment:
+        return WhisperSegment(0, 0, 0.0, end_s, text, [], -0.19, 1.0, 0.68, None, 0.0)
+
+    # As heard in the last 0.34 s of a breath.
+    loop = " Thank you so much for watching and I'll" + " see you in the next video," * 30
+    assert is_invented(heard(loop, 0.34))
+    # Whisper's ends are rough: a short sentence may seem to take no time at all.
+    assert not is_invented(heard(" Children visit the museum every summer.", 0.1))
+    assert not is_invented(heard(" I sell, I sell, sold to the gentleman over there." * 6, 9.0))
 
 
 async def test_cancelled_speech_is_not_transcribed(engines: Engines) -> None:
