@@ -8,6 +8,7 @@ lies to the anchor of its own asset. What is seen stays until the next frame
 shows something else; what is heard lasts as long as it is said.
 """
 
+import bisect
 import math
 import re
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ ANCHOR_SCORE_MIN = 0.45
 """Share of the anchor's words found in a line, plus its cosine: below it nothing is the anchor."""
 ANCHOR_MARGIN = 0.15
 """Lines that fit about as well as the best one are anchors too: a thing may appear twice."""
+ANCHOR_COUNT_MAX = 32
+"""What is named all the time is looked around where it fits best, the earlier of equals first."""
 NEAR_S = 2.0
 """Over this time the score of what comes next or before falls to 1/e."""
 HOLD_S = 5.0
@@ -110,6 +113,8 @@ def align(lines: Sequence[Line], focus: Focus) -> Alignment | None:
     if target is Track.ANY and anchors.any():
         target = _track_of(lines[int(anchors.argmax())])
     extents = _extents(lines)
+    best_first = np.argsort(-anchors, kind="stable")[:ANCHOR_COUNT_MAX].tolist()
+    foremost = {index for index in best_first if anchors[index]}
     aligned = np.zeros(len(lines))
     for asset_id in {line.asset.asset_id for line in lines if line.modality.timed}:
         mine = [i for i, line in enumerate(lines) if line.asset.asset_id == asset_id]
@@ -117,7 +122,7 @@ def align(lines: Sequence[Line], focus: Focus) -> Alignment | None:
         if focus.relation in (Relation.FIRST, Relation.LAST):
             _score_ends(focus.relation, wanted, extents, aligned)
             continue
-        for anchor in (i for i in mine if anchors[i]):
+        for anchor in (i for i in mine if i in foremost):
             for index in wanted:
                 score = _score(focus.relation, extents[index], extents[anchor])
                 aligned[index] = max(aligned[index], score * anchors[anchor])
@@ -161,12 +166,15 @@ def _extents(lines: Sequence[Line]) -> list[tuple[float, float]]:
     for line in lines:
         if Track.SEEN.has(line):
             looks.setdefault(line.asset.asset_id, []).append(_seconds(line)[0])
+    for starts in looks.values():
+        starts.sort()
     extents = []
     for line in lines:
         start, end = _seconds(line)
         if Track.SEEN.has(line):
-            later = (look for look in looks[line.asset.asset_id] if look > end)
-            end = min(min(later, default=math.inf), end + HOLD_S)
+            starts = looks[line.asset.asset_id]
+            later = bisect.bisect_right(starts, end)
+            end = min([*starts[later : later + 1], end + HOLD_S])
         extents.append((start, end))
     return extents
 

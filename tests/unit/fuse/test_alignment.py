@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.fuse.alignment import ANCHOR_SCORE_MIN, Focus, Relation, Track, align
+from services.fuse.alignment import (
+    ANCHOR_COUNT_MAX,
+    ANCHOR_SCORE_MIN,
+    Focus,
+    Relation,
+    Track,
+    align,
+)
 from services.fuse.lines import Line
 from services.fuse.model import Origin
 from services.fuse.session import FuseOptions, FusionSession
@@ -75,6 +82,21 @@ def test_a_thing_may_appear_twice() -> None:
     alignment = align(lines, Focus(Relation.AT, "the tower"))
     assert alignment is not None
     assert alignment.lines == {0, 2}
+
+
+def test_what_is_named_all_the_time_is_looked_around_where_it_fits_best() -> None:
+    count = 30 * ANCHOR_COUNT_MAX
+    lines: list[Line] = []
+    for index in range(count):
+        at_s = 3.0 * index
+        text = "the harbour of the island" if index == count - 1 else "the harbour"
+        lines.append(seen(index, at_s, at_s + 2, f"page{index}"))
+        lines.append(heard(index, at_s, at_s + 1, text))
+    focus = Focus(Relation.DURING, "harbour of the island", None, Track.HEARD, Track.SEEN)
+    assert words_of(lines, focus) == {f"page{count - 1}"}
+    focus = Focus(Relation.DURING, "harbour", None, Track.HEARD, Track.SEEN)
+    # As well as the others, so the earlier ones are taken.
+    assert words_of(lines, focus) == {f"page{index}" for index in range(ANCHOR_COUNT_MAX)}
 
 
 @pytest.mark.parametrize("relation", [Relation.AT, Relation.DURING, Relation.AFTER])
