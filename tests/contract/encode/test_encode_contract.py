@@ -442,6 +442,21 @@ async def test_a_preview_is_heard_and_its_window_after_it(stub: Stub, fake: Fake
     assert [speech.draft for (speech,) in fake.speech.batches] == [True, False]
 
 
+async def test_a_cancelled_call_stops_listening_to_its_preview(
+    stub: Stub, fake: FakeEncoder
+) -> None:
+    fake.speech.gate.clear()
+    call = stub.StreamingEncode()
+    await call.write(encode_pb2.StreamingEncodeRequest(config=encode_pb2.EncodeConfig()))
+    await call.write(encode_pb2.StreamingEncodeRequest(preview=preview(0)))
+    await fake.speech.wait_entered()
+    call.cancel()
+    ((speech,),) = fake.speech.batches
+    cancelled = await asyncio.to_thread(speech.cancelled.wait, 10)
+    fake.speech.gate.set()
+    assert cancelled
+
+
 async def test_a_bad_preview_leaves_the_stream_alone(stub: Stub) -> None:
     call = stub.StreamingEncode()
     for message in (
