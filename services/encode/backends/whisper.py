@@ -123,12 +123,10 @@ class Whisper:
         voiced = _voiced(item.samples) if request.word_times else ()
         utterances = []
         # The model runs as this is iterated.
-        for segment in segments:
-            if request.cancelled.is_set():
-                break
-            if is_invented(segment):
-                continue
-            utterances.append(_utterance(segment, info.language, voiced))
+        said = iter(segments)
+        while not request.cancelled.is_set() and (segment := next(said, None)):
+            if not is_invented(segment):
+                utterances.append(_utterance(segment, info.language, voiced))
         return utterances
 
     def _warm_up(self) -> None:
