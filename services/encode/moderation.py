@@ -1,14 +1,16 @@
 """How far pictures and texts are unwanted, by the classifiers that know the categories."""
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from services.encode.engines import Engines
 from services.encode.keys import payload_key
+from services.encode.moderators import ModerationEngine
 from services.encode.segments import (
     PICTURES,
     EncodeOptions,
     Finding,
+    Modality,
     Scores,
     Segment,
     SegmentKind,
@@ -16,11 +18,10 @@ from services.encode.segments import (
 )
 from services.runtime.batching import Meter
 from services.runtime.cache import TTL_S, ResultCache
-from services.runtime.moderation import PICTURE_CATEGORIES, TEXT_CATEGORIES
 
 
 class Moderator:
-    """Judges segments. A classifier is loaded when something is first judged by it."""
+    """Judges segments. Only classifiers of a wanted category run."""
 
     def __init__(self, engines: Engines, cache: ResultCache) -> None:
         self._engines = engines
@@ -32,50 +33,40 @@ class Moderator:
         """The scores of a segment, and of the words ``found`` in it, in the wanted categories;
         and whether all were cached. Raises SensoriumError as a back end does.
         """
-        wanted = options.moderation_categories
-        judged: list[tuple[Scores, bool]] = []
-        if segment.kind in PICTURES and wanted.intersection(PICTURE_CATEGORIES):
-            judged.append(await self._picture(segment, options, meter))
-        words = _words(segment, found)
-        if words.strip() and wanted.intersection(TEXT_CATEGORIES):
-            judged.append(await self._text(words, options, meter))
-        scores = {
-            category: score
-            for of_one, _ in judged
-            for category, score in sorted(of_one.items())
-            if category in wanted
-        }
-        return scores, all(cached for _, cached in judged)
+        moderators = self._engines.moderators
+        due: list[tuple[ModerationEngine, bytes | str, Modality]] = []
+        if segment.kind in PICTURES:
+            due += [(each, segment.payload, segment.modality) for each in moderators.pictures]
+        if words := _words(segment, found).strip():
+            due += [(each, words, "text") for each in moderators.texts]
+        scores: dict[str, float] = {}
+        all_cached = True
+        for moderator, raw, modality in due:
+            if asked := options.moderation_categories & moderator.categories:
+                of_all, cached = await self._scores(moderator, raw, modality, options, meter)
+                scores |= {category: of_all[category] for category in asked}
+                all_cached = all_cached and cached
+        return dict(sorted(scores.items())), all_cached
 
-    async def _picture(
-        self, segment: Segment, options: EncodeOptions, meter: Meter
+    async def _scores(
+        self,
+        moderator: ModerationEngine,
+        raw: bytes | str,
+        modality: Modality,
+        options: EncodeOptions,
+        meter: Meter,
     ) -> tuple[Scores, bool]:
-        engine = await self._engines.picture_moderator.get()
+        """All that a classifier says of a picture or a text, and whether it was cached."""
+        engine = await moderator.engine.get()
 
-        async def compute() -> Scores:
-            return await engine.run(segment.payload, bulk=options.bulk, meter=meter)
+        async def compute() -> bytes:
+            computed = await engine.run(raw, bulk=options.bulk, meter=meter)
+            return json.dumps(dict(computed)).encode()
 
+        payload = raw.encode() if isinstance(raw, str) else raw
         transform = ("moderate-1", engine.description.identity)
-        key = await payload_key(options.tenant, segment.payload, transform)
-        return await self._cached(key, compute, TTL_S[segment.modality])
-
-    async def _text(self, words: str, options: EncodeOptions, meter: Meter) -> tuple[Scores, bool]:
-        engine = await self._engines.text_moderator.get()
-
-        async def compute() -> Scores:
-            return await engine.run(words, bulk=options.bulk, meter=meter)
-
-        transform = ("moderate-1", engine.description.identity)
-        key = await payload_key(options.tenant, words.encode(), transform)
-        return await self._cached(key, compute, TTL_S["text"])
-
-    async def _cached(
-        self, key: str, compute: Callable[[], Awaitable[Scores]], ttl_s: int
-    ) -> tuple[Scores, bool]:
-        async def packed() -> bytes:
-            return json.dumps(dict(await compute())).encode()
-
-        data, cached = await self._cache.get_or_compute(key, packed, ttl_s)
+        key = await payload_key(options.tenant, payload, transform)
+        data, cached = await self._cache.get_or_compute(key, compute, TTL_S[modality])
         scores: Scores = json.loads(data)
         return scores, cached
 

@@ -29,7 +29,6 @@ from services.encode.segments import PERCEIVING_TASKS, EncodeOptions, Segment, T
 from services.encode.similar import SimilarFrames
 from services.runtime.calls import tenant_id
 from services.runtime.errors import InvalidInput, LimitExceeded, SensoriumError, Unavailable
-from services.runtime.moderation import CATEGORIES
 from services.runtime.streams import Emit, duplex, open_stream
 
 STREAM_BYTES = 16 << 20
@@ -208,10 +207,12 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
                 'The language is an ISO 639-1 code such as "en", or "auto".',
                 subject="config.language",
             )
-        if unknown := sorted(set(config.moderation_categories) - set(CATEGORIES)):
+        moderated = engines.moderators.categories
+        if unknown := sorted(set(config.moderation_categories) - moderated):
             raise InvalidInput(
                 "CATEGORY_UNKNOWN",
-                f"The classifiers know {', '.join(CATEGORIES)}, not {unknown[0]}.",
+                f"No classifier here scores {unknown[0]}, only {', '.join(sorted(moderated))}; "
+                "SENSORIUM_MODERATION_MODELS_FILE adds others.",
                 subject="config.moderation_categories",
             )
         return EncodeOptions(
@@ -220,7 +221,7 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
             language=language,
             word_times=config.word_times,
             bulk=config.bulk,
-            moderation_categories=frozenset(config.moderation_categories or CATEGORIES),
+            moderation_categories=frozenset(config.moderation_categories) or moderated,
         )
 
     def _echo(self, options: EncodeOptions) -> encode_pb2.EncodeConfig:

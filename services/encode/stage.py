@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from sensorium.encode.v1 import encode_pb2, encode_pb2_grpc
 
 from services.encode.encoder import Encoder
-from services.encode.engines import Engines, load_engines
+from services.encode.engines import Engines, ModelChoice, load_engines
+from services.encode.hub_moderators import load_hub_moderators
 from services.encode.service import EncodeServicer
 from services.runtime.cache import RedisTier, ResultCache
 from services.runtime.server import Stage
@@ -21,7 +22,8 @@ LoadEngines = Callable[[Settings], Awaitable[Engines]]
 
 
 async def _load(settings: Settings) -> Engines:
-    return await load_engines(settings.cache_dir, settings.cpu_threads)
+    choice = ModelChoice(hub_moderators=load_hub_moderators(settings.moderation_models_file))
+    return await load_engines(settings.cache_dir, settings.cpu_threads, choice)
 
 
 def build(settings: Settings, load: LoadEngines = _load) -> Stage:

@@ -1,14 +1,14 @@
 """What a tenant wants done about unwanted content: allow, flag or block, by category."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import field
 from enum import Enum
 from pathlib import Path
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
-from services.runtime.errors import InvalidInput
+from services.runtime.json_files import read_json_file
 from services.runtime.moderation import CATEGORIES
 
 _STRICT = ConfigDict(extra="forbid")
@@ -67,15 +67,22 @@ class Policies:
         """The policy of a tenant."""
         return self.tenants.get(tenant_id, self.default)
 
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The categories about which any tenant wants something done, in alphabetical order."""
+        policies = (self.default, *self.tenants.values())
+        rules = [rules for policy in policies for rules in (policy.input, policy.output)]
+        return tuple(sorted({category for each in rules for category in watched(each)}))
+
 
 def watched(rules: Mapping[str, Rule]) -> tuple[str, ...]:
     """The categories about which something would be done, in alphabetical order."""
     return tuple(sorted(name for name, rule in rules.items() if rule.action is not Action.ALLOW))
 
 
-def blocks(rules: Mapping[str, Rule]) -> bool:
-    """Whether any rule blocks."""
-    return any(rule.action is Action.BLOCK for rule in rules.values())
+def blocks(rules: Mapping[str, Rule], categories: Collection[str] = CATEGORIES) -> bool:
+    """Whether any rule about one of the categories blocks."""
+    return any(rule.action is Action.BLOCK for name, rule in rules.items() if name in categories)
 
 
 def judge(rules: Mapping[str, Rule], scores: Mapping[str, float]) -> list[Verdict]:
@@ -96,19 +103,4 @@ def load_policies(path: Path | None) -> Policies:
     """
     if path is None:
         return Policies()
-    try:
-        return TypeAdapter(Policies).validate_json(path.read_bytes())
-    except OSError as error:
-        raise _invalid(error.strerror or "cannot be read") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise _invalid(f"{place}: {first['msg']}" if place else first["msg"]) from None
-
-
-def _invalid(problem: str) -> InvalidInput:
-    return InvalidInput(
-        "MODERATION_FILE_INVALID",
-        f"The file of SENSORIUM_MODERATION_FILE is not right: {problem}.",
-        subject="SENSORIUM_MODERATION_FILE",
-    )
+    return read_json_file(Policies, path, "moderation_file")

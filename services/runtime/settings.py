@@ -114,6 +114,8 @@ class Settings(BaseSettings):
     # --- Moderation ---------------------------------------------------------------
     moderation_file: Path | None = None
     """JSON file of what each tenant wants blocked or flagged; unset: nothing is moderated."""
+    moderation_models_file: Path | None = None
+    """JSON file of classifiers of a hub, added to those of the kit."""
 
     # --- Streams ------------------------------------------------------------------
     connection_window_bytes: int = Field(1 << 20, ge=1 << 16)

@@ -7,6 +7,7 @@ from services.encode.backends.contract import LoadOptions
 
 if TYPE_CHECKING:
     from services.encode.backends.efficientnet import EfficientNetLite
+    from services.encode.backends.hub import HubPictureClassifier, HubTextClassifier
     from services.encode.backends.minilm import MiniLm
     from services.encode.backends.nsfw import OpenNsfw
     from services.encode.backends.ocr import PaddleOcr
@@ -48,6 +49,24 @@ def _toxicity(ref: str, options: LoadOptions) -> "ToxicComments":
     from services.encode.backends.toxicity import ToxicComments
 
     return ToxicComments.load(ref, options)
+
+
+def hub_picture_moderator(
+    ref: str, options: LoadOptions, labels: Mapping[str, str]
+) -> "HubPictureClassifier":
+    """A classifier of pictures by any reference to a hub."""
+    from services.encode.backends.hub import HubPictureClassifier
+
+    return HubPictureClassifier.load(ref, options, labels)
+
+
+def hub_text_moderator(
+    ref: str, options: LoadOptions, labels: Mapping[str, str]
+) -> "HubTextClassifier":
+    """A classifier of texts by any reference to a hub."""
+    from services.encode.backends.hub import HubTextClassifier
+
+    return HubTextClassifier.load(ref, options, labels)
 
 
 TEXT_EMBEDDERS: Mapping[str, Callable[[str, LoadOptions], "MiniLm"]] = {

@@ -223,6 +223,8 @@ async def test_a_segment_past_the_limits_fails_alone(stub: Stub) -> None:
         (encode_pb2.EncodeConfig(space="clip-vit-l-14"), "SPACE_UNKNOWN"),
         (encode_pb2.EncodeConfig(language="klingon"), "LANGUAGE_UNKNOWN"),
         (encode_pb2.EncodeConfig(moderation_categories=["rude"]), "CATEGORY_UNKNOWN"),
+        # The kit has no classifier of it.
+        (encode_pb2.EncodeConfig(moderation_categories=["violence"]), "CATEGORY_UNKNOWN"),
         (encode_pb2.EncodeConfig(tasks=[encode_pb2.ENCODE_TASK_UNSPECIFIED]), "TASK_UNKNOWN"),
         (encode_pb2.EncodeConfig(tasks=[99]), "TASK_UNKNOWN"),  # type: ignore[list-item]
     ],
@@ -388,15 +390,15 @@ async def test_only_classifiers_of_the_wanted_categories_are_loaded(
 ) -> None:
     await events_of(stub, text_segment(0, "rude"), image_segment(0))
     assert fake.loaded
-    assert not fake.loaded.text_moderator.loaded
-    assert not fake.loaded.picture_moderator.loaded
+    assert not fake.loaded.moderators.texts[0].engine.loaded
+    assert not fake.loaded.moderators.pictures[0].engine.loaded
     segments = text_segment(0, "rude"), image_segment(0)
     events = await events_of(stub, *segments, config=moderate("toxic"))
     assert list(events[0].ready.effective_config.moderation_categories) == ["toxic"]
     judged = {event.moderation.segment_id: scores_of(event) for event in only(events, "moderation")}
     assert judged == {"doc/text/0": pytest.approx({"toxic": 0.9}), "film/frame/0": {}}
-    assert fake.loaded.text_moderator.loaded
-    assert not fake.loaded.picture_moderator.loaded
+    assert fake.loaded.moderators.texts[0].engine.loaded
+    assert not fake.loaded.moderators.pictures[0].engine.loaded
 
 
 async def test_a_judgement_that_fails_is_an_item_error_and_no_score(

@@ -94,7 +94,8 @@ class EncodeConfig(_message.Message):
     @_builtins.property
     def moderation_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Categories that ENCODE_TASK_MODERATE looks for, as in ModerationScore; empty
-        means all. Only classifiers that know one of them run.
+        means all that a classifier of this server scores. Only classifiers of the
+        wanted ones run.
         """
 
     def __init__(

@@ -28,7 +28,8 @@ class ModerationScore(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     category: _builtins.str
     """Of text "toxic", "severe_toxic", "obscene", "threat", "insult" or
-    "identity_hate"; of pictures "sexual".
+    "identity_hate"; of pictures "sexual" or, where the server has a classifier
+    for it, "violence".
     """
     score: _builtins.float
     """0 to 1; scores of different categories do not add up to anything."""
