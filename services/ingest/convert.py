@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sensorium.ingest.v1 import ingest_pb2
-from sensorium.media.v1 import download_pb2, media_pb2, upload_pb2
+from sensorium.media.v1 import download_pb2, media_pb2, moderation_pb2, upload_pb2
 
 from services.ingest.content import Content
 from services.ingest.events import (
@@ -19,9 +19,12 @@ from services.ingest.events import (
     UploadOpened,
 )
 from services.ingest.model import (
+    Characters,
     MediaInfo,
     Modality,
+    ModerationFinding,
     Picture,
+    Region,
     Rendition,
     Segment,
     SegmentKind,
@@ -31,7 +34,7 @@ from services.ingest.model import (
 )
 from services.ingest.options import FrameSampling, SamplingMethod
 from services.ingest.store import AssetRecord
-from services.runtime.durations import to_duration
+from services.runtime.durations import to_duration, to_seconds
 from services.runtime.errors import InvalidInput
 from services.runtime.status import item_error
 
@@ -165,6 +168,31 @@ def write_asset(record: AssetRecord, renditions: Iterable[Rendition] = ()) -> me
         user_id=record.user_id,
         tags=record.tags,
         metadata=record.metadata,
+        moderation_findings=map(_write_finding, record.findings),
+    )
+
+
+def _write_finding(found: ModerationFinding) -> media_pb2.ModerationFinding:
+    return media_pb2.ModerationFinding(
+        score=moderation_pb2.ModerationScore(category=found.category, score=found.score),
+        locator=_locator(found),
+        blocked=found.blocked,
+    )
+
+
+def read_finding(message: media_pb2.ModerationFinding) -> ModerationFinding:
+    """What moderation found."""
+    place = message.locator
+    span, region, chars = place.span, place.region, place.chars
+    return ModerationFinding(
+        category=message.score.category,
+        score=message.score.score,
+        blocked=message.blocked,
+        span=Span(to_seconds(span.start), to_seconds(span.end)) if place.HasField("span") else None,
+        region=Region(region.left_px, region.top_px, region.width_px, region.height_px)
+        if place.HasField("region")
+        else None,
+        characters=Characters(chars.start, chars.end) if place.HasField("chars") else None,
     )
 
 
@@ -227,18 +255,18 @@ def _span(span: Span) -> media_pb2.TimeSpan:
     return media_pb2.TimeSpan(start=to_duration(span.start_s), end=to_duration(span.end_s))
 
 
-def _locator(segment: Segment) -> media_pb2.Locator:
+def _locator(placed: Segment | ModerationFinding) -> media_pb2.Locator:
     locator = media_pb2.Locator()
-    if segment.span is not None:
-        locator.span.CopyFrom(_span(segment.span))
-    if segment.region is not None:
-        locator.region.left_px = segment.region.left_px
-        locator.region.top_px = segment.region.top_px
-        locator.region.width_px = segment.region.width_px
-        locator.region.height_px = segment.region.height_px
-    if segment.characters is not None:
-        locator.chars.start = segment.characters.start
-        locator.chars.end = segment.characters.end
+    if placed.span is not None:
+        locator.span.CopyFrom(_span(placed.span))
+    if placed.region is not None:
+        locator.region.left_px = placed.region.left_px
+        locator.region.top_px = placed.region.top_px
+        locator.region.width_px = placed.region.width_px
+        locator.region.height_px = placed.region.height_px
+    if placed.characters is not None:
+        locator.chars.start = placed.characters.start
+        locator.chars.end = placed.characters.end
     return locator
 
 

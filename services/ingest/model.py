@@ -54,6 +54,19 @@ class Characters:
 
 
 @dataclass(frozen=True, slots=True)
+class ModerationFinding:
+    """What a moderation policy found in an asset: a category and, where it scores highest in
+    it (0 to 1), the place. ``blocked`` tells that the policy does not let it be used."""
+
+    category: str
+    score: float
+    blocked: bool
+    span: Span | None = None
+    region: Region | None = None
+    characters: Characters | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """An encoded picture: ``data`` is a JPEG (quality 90 or better) or PNG file."""
 

@@ -227,6 +227,20 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         )
         return ingest_pb2.MarkIndexedResponse()
 
+    async def RecordModeration(
+        self,
+        request: ingest_pb2.RecordModerationRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.RecordModerationRequest, ingest_pb2.RecordModerationResponse
+        ],
+    ) -> ingest_pb2.RecordModerationResponse:
+        """Keep what moderation found in an asset."""
+        findings = [convert.read_finding(found) for found in request.findings]
+        await self._engine.on_disk(
+            self._engine.store.record_findings, tenant_id(context), request.asset_id, findings
+        )
+        return ingest_pb2.RecordModerationResponse()
+
     async def ListAssets(
         self,
         request: ingest_pb2.ListAssetsRequest,

@@ -8,6 +8,7 @@ Layout below the root, all inside one tenant::
     tenants/<tenant>/by-time/<order>-<asset id>  one empty file for each asset, newest first
     tenants/<tenant>/assets/<asset id>.json      the record; an asset exists when this does
     tenants/<tenant>/indexed/<asset id>          an empty file, once the index holds all of it
+    tenants/<tenant>/moderation/<asset id>.json  what moderation found in it, if anything
 
 A commit writes them in this order, so a crash in between leaves nothing
 visible, and the same commit tried again completes it. Reads go through obstore;
@@ -19,7 +20,7 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from typing import Any
 from obstore.store import LocalStore
 
 from services.ingest.durable import link_file, make_folder, write_file
-from services.ingest.model import MediaInfo, Modality
+from services.ingest.findings import findings_from_json, findings_to_json
+from services.ingest.model import MediaInfo, Modality, ModerationFinding
 from services.ingest.names import is_asset_id, is_sha256
 from services.runtime.errors import AlreadyExists, InvalidInput, NotFound
 
@@ -52,6 +54,8 @@ class AssetRecord:
     metadata: Mapping[str, str] = field(default_factory=dict)
     indexed: bool = False
     """Read from its mark, never from the record."""
+    findings: tuple[ModerationFinding, ...] = ()
+    """Read from a file of their own, never from the record."""
 
 
 class MediaStore:
@@ -114,13 +118,27 @@ class MediaStore:
         if found is None:
             return None
         record = _from_json(found)
-        mark = self._root / _mark_key(tenant, record.duplicate_of or asset_id)
-        return dataclasses.replace(record, indexed=mark.exists())
+        content_id = record.duplicate_of or asset_id
+        mark = self._root / _mark_key(tenant, content_id)
+        findings = self._root / _findings_key(tenant, content_id)
+        return dataclasses.replace(
+            record,
+            indexed=mark.exists(),
+            findings=findings_from_json(findings.read_bytes()) if findings.exists() else (),
+        )
 
     def mark_indexed(self, tenant: str, asset_id: str) -> None:
         """Note, durably, that the index holds all of an asset. Raises as ``get``."""
         if not self.get(tenant, asset_id).indexed:
             write_file(self._root / _mark_key(tenant, asset_id), b"")
+
+    def record_findings(
+        self, tenant: str, asset_id: str, findings: Sequence[ModerationFinding]
+    ) -> None:
+        """Keep, durably, what moderation found in an asset, in place of what was kept before.
+        Raises as ``get``."""
+        self.get(tenant, asset_id)
+        write_file(self._root / _findings_key(tenant, asset_id), findings_to_json(findings))
 
     def get(self, tenant: str, asset_id: str) -> AssetRecord:
         """An asset's record. Raises NotFound ``ASSET_NOT_FOUND``."""
@@ -228,6 +246,10 @@ def _mark_key(tenant: str, asset_id: str) -> str:
     return f"tenants/{tenant}/indexed/{asset_id}"
 
 
+def _findings_key(tenant: str, asset_id: str) -> str:
+    return f"tenants/{tenant}/moderation/{asset_id}.json"
+
+
 def _order(record: AssetRecord) -> str:
     """Sorts the newest first."""
     return f"{_ORDER_BASE - record.create_time_us:0{_ORDER_DIGITS}d}"
@@ -236,7 +258,7 @@ def _order(record: AssetRecord) -> str:
 def _to_json(record: AssetRecord) -> dict[str, Any]:
     fields = dataclasses.asdict(record)
     fields["info"]["modality"] = record.info.modality.value
-    del fields["indexed"]
+    del fields["indexed"], fields["findings"]
     return fields
 
 

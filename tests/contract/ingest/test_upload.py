@@ -6,7 +6,7 @@ import hashlib
 import grpc
 import pytest
 from sensorium.ingest.v1 import ingest_pb2
-from sensorium.media.v1 import media_pb2
+from sensorium.media.v1 import media_pb2, moderation_pb2
 
 from tests import media
 from tests.contract.ingest.conftest import Ingest, Response, chunks, config, finish, start, whole
@@ -239,6 +239,42 @@ async def test_an_asset_is_marked_as_indexed_for_good_and_only_one_that_is_there
                 metadata=(("sensorium-tenant", tenant),),
             )
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_what_moderation_found_is_kept_with_the_bytes_and_can_be_replaced(
+    ingest: Ingest,
+) -> None:
+    for asset_id in ("a", "again"):
+        await ingest.send(whole(asset_id, JPEG))
+    place = media_pb2.Locator(region=media_pb2.PixelRegion(left_px=8, width_px=16, height_px=24))
+    place.span.start.FromMilliseconds(1500)
+    place.span.end.FromMilliseconds(1750)
+    found = media_pb2.ModerationFinding(
+        score=moderation_pb2.ModerationScore(category="sexual", score=0.75),
+        locator=place,
+        blocked=True,
+    )
+    words = media_pb2.ModerationFinding(
+        score=moderation_pb2.ModerationScore(category="toxic", score=0.5),
+        locator=media_pb2.Locator(chars=media_pb2.CharRange(start=3, end=9)),
+    )
+
+    async def kept(asset_id: str) -> list[media_pb2.ModerationFinding]:
+        asked = ingest_pb2.GetAssetRequest(asset_id=asset_id)
+        response = await ingest.stub.GetAsset(asked, metadata=TENANT)
+        return list(response.asset.moderation_findings)
+
+    assert await kept("a") == []
+    for findings in ([found, words], [words], []):
+        record = ingest_pb2.RecordModerationRequest(asset_id="a", findings=findings)
+        await ingest.stub.RecordModeration(record, metadata=TENANT)
+        # The same bytes under another id are the same thing.
+        assert await kept("a") == await kept("again") == findings
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        record = ingest_pb2.RecordModerationRequest(asset_id="a", findings=[found])
+        await ingest.stub.RecordModeration(record, metadata=(("sensorium-tenant", "other"),))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert await kept("a") == []
 
 
 async def test_frames_are_chosen_as_the_config_says(ingest: Ingest) -> None:

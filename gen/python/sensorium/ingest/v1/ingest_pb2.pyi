@@ -673,6 +673,51 @@ class MarkIndexedResponse(_message.Message):
 Global___MarkIndexedResponse: _TypeAlias = MarkIndexedResponse  # noqa: Y015
 
 @_typing.final
+class RecordModerationRequest(_message.Message):
+    """What was found in which asset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """A committed asset that is no duplicate."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.ModerationFinding]:
+        """At most one for each category; none where nothing is found any more."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        findings: _abc.Iterable[_media_pb2.ModerationFinding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "findings", b"findings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordModerationRequest: _TypeAlias = RecordModerationRequest  # noqa: Y015
+
+@_typing.final
+class RecordModerationResponse(_message.Message):
+    """Kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordModerationResponse: _TypeAlias = RecordModerationResponse  # noqa: Y015
+
+@_typing.final
 class GetThumbnailRequest(_message.Message):
     """Which picture."""
 

@@ -77,6 +77,11 @@ class IngestServiceStub:
                 request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ReadAssetRequest.SerializeToString,
                 response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ReadAssetResponse.FromString,
                 _registered_method=True)
+        self.RecordModeration = channel.unary_unary(
+                '/sensorium.ingest.v1.IngestService/RecordModeration',
+                request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.RecordModerationRequest.SerializeToString,
+                response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.RecordModerationResponse.FromString,
+                _registered_method=True)
         self.GetThumbnail = channel.unary_unary(
                 '/sensorium.ingest.v1.IngestService/GetThumbnail',
                 request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.GetThumbnailRequest.SerializeToString,
@@ -165,6 +170,14 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordModeration(self, request, context):
+        """Keeps durably what the tenant's moderation policy found in an asset, in place
+        of what was kept before. Fails with NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetThumbnail(self, request, context):
         """The thumbnail of a committed asset, made at once where the background has not made
         it yet; or that of a moment of a video, which is not kept. Fails with NOT_FOUND, and
@@ -224,6 +237,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.ReadAsset,
                     request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ReadAssetRequest.FromString,
                     response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ReadAssetResponse.SerializeToString,
+            ),
+            'RecordModeration': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordModeration,
+                    request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.RecordModerationRequest.FromString,
+                    response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.RecordModerationResponse.SerializeToString,
             ),
             'GetThumbnail': grpc.unary_unary_rpc_method_handler(
                     servicer.GetThumbnail,
@@ -455,6 +473,33 @@ class IngestService:
             '/sensorium.ingest.v1.IngestService/ReadAsset',
             sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ReadAssetRequest.SerializeToString,
             sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ReadAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordModeration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.ingest.v1.IngestService/RecordModeration',
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.RecordModerationRequest.SerializeToString,
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.RecordModerationResponse.FromString,
             options,
             channel_credentials,
             insecure,

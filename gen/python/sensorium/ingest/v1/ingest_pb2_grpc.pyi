@@ -73,6 +73,10 @@ class IngestServiceStub:
     Fails with NOT_FOUND and with OUT_OF_RANGE (RANGE_PAST_END) for an offset past
     the end.
     """
+    RecordModeration: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.RecordModerationRequest, _ingest_pb2.RecordModerationResponse]
+    """Keeps durably what the tenant's moderation policy found in an asset, in place
+    of what was kept before. Fails with NOT_FOUND.
+    """
     GetThumbnail: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetThumbnailRequest, _ingest_pb2.GetThumbnailResponse]
     """The thumbnail of a committed asset, made at once where the background has not made
     it yet; or that of a moment of a video, which is not kept. Fails with NOT_FOUND, and
@@ -126,6 +130,10 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """Sends the bytes of a committed asset, or of a rendition of it: all or a range.
     Fails with NOT_FOUND and with OUT_OF_RANGE (RANGE_PAST_END) for an offset past
     the end.
+    """
+    RecordModeration: _aio.UnaryUnaryMultiCallable[_ingest_pb2.RecordModerationRequest, _ingest_pb2.RecordModerationResponse]  # type: ignore[assignment]
+    """Keeps durably what the tenant's moderation policy found in an asset, in place
+    of what was kept before. Fails with NOT_FOUND.
     """
     GetThumbnail: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetThumbnailRequest, _ingest_pb2.GetThumbnailResponse]  # type: ignore[assignment]
     """The thumbnail of a committed asset, made at once where the background has not made
@@ -225,6 +233,16 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends the bytes of a committed asset, or of a rendition of it: all or a range.
         Fails with NOT_FOUND and with OUT_OF_RANGE (RANGE_PAST_END) for an offset past
         the end.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordModeration(
+        self,
+        request: _ingest_pb2.RecordModerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.RecordModerationResponse, _abc.Awaitable[_ingest_pb2.RecordModerationResponse]]:
+        """Keeps durably what the tenant's moderation policy found in an asset, in place
+        of what was kept before. Fails with NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -12,6 +12,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from sensorium.media.v1 import moderation_pb2 as _moderation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -596,6 +597,42 @@ class Rendition(_message.Message):
 Global___Rendition: _TypeAlias = Rendition  # noqa: Y015
 
 @_typing.final
+class ModerationFinding(_message.Message):
+    """What the tenant's moderation policy found in an asset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    LOCATOR_FIELD_NUMBER: _builtins.int
+    BLOCKED_FIELD_NUMBER: _builtins.int
+    blocked: _builtins.bool
+    """Whether the policy blocked it, rather than flag it: the asset is not indexed,
+    and whoever names it gets CONTENT_BLOCKED for as long as the policy says so.
+    """
+    @_builtins.property
+    def score(self) -> _moderation_pb2.ModerationScore:
+        """The category, and the highest score that any part of the asset has in it."""
+
+    @_builtins.property
+    def locator(self) -> Global___Locator:
+        """The part that has it."""
+
+    def __init__(
+        self,
+        *,
+        score: _moderation_pb2.ModerationScore | None = ...,
+        locator: Global___Locator | None = ...,
+        blocked: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["locator", b"locator", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "locator", b"locator", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModerationFinding: _TypeAlias = ModerationFinding  # noqa: Y015
+
+@_typing.final
 class Asset(_message.Message):
     """A committed asset: its bytes are durable."""
 
@@ -632,6 +669,7 @@ class Asset(_message.Message):
     INDEXED_FIELD_NUMBER: _builtins.int
     RENDITIONS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    MODERATION_FINDINGS_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Chosen by the client; unique within the tenant."""
     sha256: _builtins.str
@@ -668,6 +706,12 @@ class Asset(_message.Message):
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """As the client gave it in AssetStart."""
 
+    @_builtins.property
+    def moderation_findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModerationFinding]:
+        """What moderation found in these bytes: at most one for each category, in
+        alphabetical order. Empty where nothing reached a threshold.
+        """
+
     def __init__(
         self,
         *,
@@ -682,10 +726,11 @@ class Asset(_message.Message):
         indexed: _builtins.bool = ...,
         renditions: _abc.Iterable[Global___Rendition] | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        moderation_findings: _abc.Iterable[Global___ModerationFinding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "duplicate_of", b"duplicate_of", "indexed", b"indexed", "info", b"info", "metadata", b"metadata", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "duplicate_of", b"duplicate_of", "indexed", b"indexed", "info", b"info", "metadata", b"metadata", "moderation_findings", b"moderation_findings", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
