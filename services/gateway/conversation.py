@@ -184,12 +184,12 @@ class Conversation:
             complete = result.complete
             self._remember(result, turn)
         finally:
-            committed = [entry for entry in turn.ledger.assets.values() if entry.indexable]
+            committed = [entry for entry in turn.ledger.assets.values() if entry.asset]
             if not samples_as_usual(self._config.perception):
                 # One question's choice of frames is not what later ones rest on.
                 for entry in committed:
                     entry.forget_pictures()
-            # What is committed and not blocked gets indexed, whatever became of the turn.
+            # What is committed gets indexed, or marked as blocked, whatever became of the turn.
             language = self._config.perception.language
             jobs = [
                 (entry, self._walk.indexer.submit(entry, self._scope, language))

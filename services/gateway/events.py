@@ -10,7 +10,7 @@ from sensorium.generate.v1 import generate_pb2
 from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2
 
-from services.gateway.hearing import TranscriptOrder
+from services.gateway.hearing import JudgedWords, TranscriptOrder
 from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.timings import TurnClock
 from services.runtime.durations import to_duration
@@ -55,10 +55,14 @@ def transcript(observation: media_pb2.Observation) -> gateway_pb2.TranscriptChun
 
 
 class PerceptionEvents:
-    """What a client sees of ingest and encode, in the order in which it should."""
+    """What a client sees of ingest and encode, in the order in which it should.
 
-    def __init__(self, ledger: Ledger) -> None:
+    ``hold_words`` until they are judged; those of an asset that is blocked are not shown.
+    """
+
+    def __init__(self, ledger: Ledger, *, hold_words: bool = False) -> None:
         self._ledger = ledger
+        self._judged = JudgedWords(hold=hold_words)
         self._order = TranscriptOrder()
 
     def of(
@@ -74,7 +78,10 @@ class PerceptionEvents:
         if not isinstance(event, encode_pb2.StreamingEncodeResponse):
             return []
         shown: list[dict[str, object]] = [
-            {"transcript": transcript(observation)} for observation in self._order.take(event)
+            {"transcript": transcript(observation)}
+            for judged in self._judged.take(event)
+            for observation in self._order.take(judged)
+            if not self._ledger.of_segment(observation.segment_id).blocked
         ]
         if guess := self._order.take_guess(event):
             shown.append({"partial_transcript": partial_transcript(guess)})

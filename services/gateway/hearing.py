@@ -80,3 +80,24 @@ class TranscriptOrder:
         # Segments of other kinds have tracks of their own, where nothing is heard.
         track, index = segment_id.rsplit("/", 1)
         return self._tracks.setdefault(track, _Track()), int(index)
+
+
+class JudgedWords:
+    """Holds, where a policy blocks words, those of a window until it is over: it is judged
+    before that, and what is blocked ends the stream or its asset."""
+
+    def __init__(self, *, hold: bool) -> None:
+        self._hold = hold
+        self._held: dict[str, list[encode_pb2.StreamingEncodeResponse]] = {}
+
+    def take(
+        self, event: encode_pb2.StreamingEncodeResponse
+    ) -> list[encode_pb2.StreamingEncodeResponse]:
+        """Take in an event of encode; the events that may be told now, in order."""
+        kind = event.WhichOneof("event")
+        if not self._hold or kind not in ("observation", "segment_complete"):
+            return [event]
+        if kind == "segment_complete":
+            return [*self._held.pop(event.segment_complete.segment_id, []), event]
+        self._held.setdefault(event.observation.segment_id, []).append(event)
+        return []

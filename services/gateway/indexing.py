@@ -1,8 +1,9 @@
 """Committed assets into the index: after the answer, whatever becomes of the client."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2
@@ -23,7 +24,7 @@ from services.gateway.policy import Policies
 from services.gateway.stages import Stages
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, call_unary, exchange
-from services.runtime.errors import InternalFailure, SensoriumError
+from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class Indexer:
     An asset is marked as indexed when all its documents are durable. What a
     crash or a shutdown left unmarked is found by ``catch_up`` at the next start.
     Documents replace those of the same id, so doing a job again is harmless.
+    What moderation finds is kept with the asset; one that it blocks is not
+    indexed, and not looked at again for as long as the policy blocks it.
     """
 
     def __init__(self, stages: Stages, policies: Policies) -> None:
@@ -59,7 +62,10 @@ class Indexer:
     def submit(
         self, entry: AssetEntry, scope: CallScope, language: str = ""
     ) -> "asyncio.Task[int]":
-        """Index a committed asset; ``outcome`` waits for its number of documents."""
+        """Index a committed asset; ``outcome`` waits for its number of documents.
+
+        The job of one that is blocked keeps that with the asset, and fails with it.
+        """
         assert entry.asset is not None
         if self.pending >= JOBS_WITH_PIXELS_MAX and not entry.fully_perceived:
             entry.forget_pictures()
@@ -79,9 +85,11 @@ class Indexer:
 
     async def catch_up(self, scope: CallScope) -> None:
         """Index what is stored and not marked. Errors are logged: the next start tries again."""
+        moderation = self._moderation(scope)
         try:
             async for asset in list_assets(self._stages, scope):
-                if not asset.indexed and not asset.duplicate_of:
+                known = asset.indexed or asset.duplicate_of or moderation.forbids(asset)
+                if not known:
                     job = self.submit(AssetEntry(asset.info, asset), scope)
                     await asyncio.wait({job})
         except SensoriumError as error:
@@ -120,13 +128,21 @@ class Indexer:
         writes_only = is_first and entry.fully_perceived
         async with self._write_permits if writes_only else self._permits:
             with telemetry.span("gateway.index", asset_id=asset.asset_id):
+                if entry.blocked:
+                    await self._record([entry], scope)
+                    raise entry.blocked
                 if not is_first or not entry.fully_encoded:
                     known = await get_asset(self._stages, scope, canonical_id(asset))
                     if not known.indexed:
-                        return await self.index_stored(known, scope, language)
+                        moderation = self._moderation(scope)
+                        return await self.index_stored(known, scope, moderation, language)
+                    if entry.findings:
+                        # It may have been indexed when the policy did not look for them.
+                        await self._record([entry], scope)
                     return len(await list_documents(self._stages, scope, known.asset_id))
-                if not writes_only:
-                    await self._complete(entry, scope)
+                async with self._recording({asset.asset_id: entry}, scope):
+                    if not writes_only:
+                        await self._complete(entry, scope)
                 return await self._write(entry, scope)
 
     async def _complete(self, entry: AssetEntry, scope: CallScope) -> None:
@@ -148,29 +164,56 @@ class Indexer:
         return Moderation(self._stages, scope, policy, tell_nobody)
 
     async def index_stored(
-        self, asset: media_pb2.Asset, scope: CallScope, language: str = ""
+        self,
+        asset: media_pb2.Asset,
+        scope: CallScope,
+        moderation: Moderation,
+        language: str = "",
     ) -> int:
         """Perceive a stored asset from its bytes and index it; returns the number of documents.
 
         Raises InvalidInput CONTENT_BLOCKED where the policy keeps it out of the index.
         """
-        moderation = self._moderation(scope)
         ledger = Ledger()
         known = canonical_id(asset)
 
         async def segments() -> AsyncIterator[media_pb2.MediaSegment]:
             async for event in segment_stored(self._stages, scope, known):
                 ledger.note_ingest(event)
+                ledger.assets[known].asset = asset
                 if event.WhichOneof("event") == "segment":
                     yield event.segment
 
         config = encode_config(ALL_TASKS, language, bulk=True, moderated=moderation.categories)
-        async for event in encode_segments(self._stages, scope, config, segments()):
-            ledger.note_encode(event)
-            await moderation.media(ledger.of_segment, event)
-        entry = ledger.assets[known]
-        entry.asset = asset
-        return await self._write(entry, scope)
+        async with self._recording(ledger.assets, scope):
+            async for event in encode_segments(self._stages, scope, config, segments()):
+                ledger.note_encode(event)
+                await moderation.media(ledger.of_segment, event)
+        return await self._write(ledger.assets[known], scope)
+
+    @contextlib.asynccontextmanager
+    async def _recording(
+        self, entries: Mapping[str, AssetEntry], scope: CallScope
+    ) -> AsyncIterator[None]:
+        """Keep what moderation finds meanwhile in the entries, also where it stops the work."""
+        try:
+            yield
+        except InvalidInput:
+            await self._record(entries.values(), scope)
+            raise
+        await self._record(entries.values(), scope)
+
+    async def _record(self, entries: Iterable[AssetEntry], scope: CallScope) -> None:
+        """Keep what moderation found with the assets, for their owner and for later uses."""
+        for entry in entries:
+            assert entry.asset is not None
+            if not entry.findings and not entry.asset.moderation_findings:
+                continue
+            request = ingest_pb2.RecordModerationRequest(
+                asset_id=canonical_id(entry.asset),
+                findings=[entry.findings[category] for category in sorted(entry.findings)],
+            )
+            await call_unary(self._stages.ingest.RecordModeration, request, scope)
 
     async def _write(self, entry: AssetEntry, scope: CallScope) -> int:
         """Send all documents of an asset to search and mark it when they are durable."""

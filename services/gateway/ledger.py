@@ -46,6 +46,8 @@ class AssetEntry:
     """Tiles, with their pixels, that were left for the index: the view answers."""
     blocked: SensoriumError | None = None
     """Why the moderation policy keeps it out of answers and of the index."""
+    findings: dict[str, media_pb2.ModerationFinding] = field(default_factory=dict)
+    """Where moderation found most, by category."""
 
     @property
     def indexable(self) -> bool:
@@ -72,6 +74,12 @@ class AssetEntry:
         elif kind == "segment_complete":
             self.encoded.add(event.segment_complete.segment_id)
             self.deferred.pop(event.segment_complete.segment_id, None)
+
+    def note_finding(self, found: media_pb2.ModerationFinding) -> None:
+        """Record what moderation found in a part, unless another part has more of it."""
+        known = self.findings.get(found.score.category)
+        if known is None or known.score.score < found.score.score:
+            self.findings[found.score.category] = found
 
     def note_reading(self, event: encode_pb2.StreamingEncodeResponse) -> None:
         """Record an event of reading."""

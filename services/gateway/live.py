@@ -46,7 +46,7 @@ class LiveMedia:
         self.cache_hit_count = 0
         self._perception = perception
         self._events = events
-        self._shown = PerceptionEvents(ledger)
+        self._shown = PerceptionEvents(ledger, hold_words=moderation.holds_words)
         self._clock = clock
         self._moderation = moderation
         self._announced: set[str] = set()
@@ -168,6 +168,26 @@ class LiveMedia:
         await self.context.segments_complete(upload_pb2.SegmentsComplete(asset_id=asset_id))
         self._pages_sent.add(asset_id)
         self._more.set()
+
+    async def judge_tiles(self, stages: Stages, scope: CallScope) -> None:
+        """Where the policy blocks pictures, judge what the answer does without: the tiles, which
+        show what their view is too small for. Raises as ``Moderation.media``."""
+        if not self._moderation.blocks_pictures:
+            return
+        pictures = [
+            entry
+            for entry in self.ledger.assets.values()
+            if entry.info.modality == media_pb2.MODALITY_IMAGE
+        ]
+        while not all(entry.complete for entry in pictures):
+            self._more.clear()
+            await self._more.wait()
+        tiles = [tile for entry in pictures for tile in entry.deferred.values()]
+        if tiles:
+            config = encode_config((), moderated=self._moderation.categories)
+            async for event in encode_segments(stages, scope, config, each(tiles)):
+                self._clock.stage("encode")
+                await self._moderation.media(self.ledger.of_segment, event)
 
     async def read_late(
         self, stages: Stages, scope: CallScope, question: str

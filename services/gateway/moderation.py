@@ -1,6 +1,6 @@
 """The tenant's policy at work: what comes in and what goes out is scored, judged, and told."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sensorium.encode.v1 import encode_pb2
@@ -13,7 +13,9 @@ from services.gateway.policy import Action, Policy, Rule, Verdict, blocks, judge
 from services.gateway.stages import Stages
 from services.runtime.calls import CallScope, call_unary
 from services.runtime.errors import InternalFailure, InvalidInput
+from services.runtime.moderation import PICTURE_CATEGORIES, TEXT_CATEGORIES
 from services.runtime.status import from_item_error
+from services.runtime.telemetry import metrics
 
 SEGMENT_CHARACTERS_MAX = 4000
 """What encode takes of text at once."""
@@ -21,6 +23,11 @@ SEGMENT_CHARACTERS_MAX = 4000
 ACTIONS = {
     Action.FLAG: gateway_pb2.MODERATION_ACTION_FLAG,
     Action.BLOCK: gateway_pb2.MODERATION_ACTION_BLOCK,
+}
+PARTS = {
+    gateway_pb2.MODERATED_PART_QUESTION: "question",
+    gateway_pb2.MODERATED_PART_ASSET: "asset",
+    gateway_pb2.MODERATED_PART_ANSWER: "answer",
 }
 
 Tell = Callable[[gateway_pb2.Moderation], Awaitable[None]]
@@ -31,7 +38,8 @@ async def tell_nobody(_: gateway_pb2.Moderation) -> None:
 
 
 class Moderation:
-    """Judges the parts of one turn, upload or index job. Costs nothing where no rule asks."""
+    """Judges the parts of one turn, upload, query or index job. Costs nothing where no rule
+    asks."""
 
     def __init__(self, stages: Stages, scope: CallScope, policy: Policy, tell: Tell) -> None:
         self._stages = stages
@@ -51,26 +59,49 @@ class Moderation:
         """Whether answers are judged before they are shown."""
         return bool(watched(self._policy.output))
 
+    @property
+    def holds_words(self) -> bool:
+        """Whether words that are heard are judged before they are shown."""
+        return blocks(self._policy.input, TEXT_CATEGORIES)
+
+    @property
+    def blocks_media(self) -> bool:
+        """Whether any asset may be kept out of answers."""
+        return blocks(self._policy.input)
+
+    @property
+    def blocks_pictures(self) -> bool:
+        """Whether every part of a picture must be judged before an answer rests on it."""
+        return blocks(self._policy.input, PICTURE_CATEGORIES)
+
     async def question(self, text: str) -> None:
         """Judge a question. Raises InvalidInput CONTENT_BLOCKED."""
+        await self._admit_text(text, "the question", "text")
+
+    async def query(self, text: str, field: str) -> None:
+        """Judge the words of a search, which stand in a field of it. Raises InvalidInput
+        CONTENT_BLOCKED."""
+        await self._admit_text(text, "the query", field)
+
+    async def _admit_text(self, text: str, name: str, field: str) -> None:
         verdicts = await self._judge_text(self._policy.input, text)
         for verdict in verdicts:
-            await self._tell(_notice(verdict, part=gateway_pb2.MODERATED_PART_QUESTION))
+            await self._notify(verdict, part=gateway_pb2.MODERATED_PART_QUESTION)
         if blocked := _blocking(verdicts):
-            raise _content_blocked(blocked, "the question", "text")
+            raise _content_blocked(blocked, name, field)
 
     async def allows(self, sentence: str) -> bool:
         """Whether a sentence of an answer may be shown."""
         verdicts = await self._judge_text(self._policy.output, sentence)
         for verdict in verdicts:
-            await self._tell(_notice(verdict, part=gateway_pb2.MODERATED_PART_ANSWER))
+            await self._notify(verdict, part=gateway_pb2.MODERATED_PART_ANSWER)
         return _blocking(verdicts) is None
 
     async def media(
         self, entry_of: Callable[[str], AssetEntry], event: encode_pb2.StreamingEncodeResponse
     ) -> None:
-        """Judge what encode tells of media, by the id of its segment. The asset's entry is
-        marked if it is blocked, and judged no further.
+        """Judge what encode tells of media, by the id of its segment. What is found is noted in
+        the asset's entry, which is marked if it is blocked, and judged no further.
 
         Raises:
             InvalidInput: CONTENT_BLOCKED.
@@ -89,31 +120,62 @@ class Moderation:
         elif segment_id in self._judged:
             # A picture that is read later is judged anew, with its writing.
             self._judged.discard(segment_id)
-        elif blocks(self._policy.input):
+        elif self.blocks_media:
             entry.blocked = InternalFailure(
                 "CONTENT_NOT_JUDGED",
-                f"The moderation policy could not be applied to {_name(entry)}.",
+                f"The moderation policy could not be applied to {_name(entry.info)}.",
                 subject=entry.info.asset_id,
             )
             raise entry.blocked
+
+    def forbids(self, asset: media_pb2.Asset) -> bool:
+        """Whether the policy blocks what was found in a stored asset when it was perceived."""
+        return _blocking(self._judge_stored(asset)) is not None
+
+    async def stored(self, asset: media_pb2.Asset) -> None:
+        """Tell what was found in a stored asset when it was perceived. Raises as ``admit``."""
+        places = {found.score.category: found.locator for found in asset.moderation_findings}
+        verdicts = self._judge_stored(asset)
+        for verdict in verdicts:
+            await self._notify(
+                verdict,
+                part=gateway_pb2.MODERATED_PART_ASSET,
+                asset_id=asset.asset_id,
+                locator=places[verdict.category],
+            )
+        self.admit(asset)
+
+    def admit(self, asset: media_pb2.Asset) -> None:
+        """Raises InvalidInput CONTENT_BLOCKED where the policy, as it is now, blocks what was
+        found in a stored asset."""
+        if blocked := _blocking(self._judge_stored(asset)):
+            raise _content_blocked(blocked, _name(asset.info), asset.asset_id)
+
+    def _judge_stored(self, asset: media_pb2.Asset) -> list[Verdict]:
+        found = [each.score for each in asset.moderation_findings]
+        return judge(self._policy.input, {each.category: each.score for each in found})
 
     async def _judge_segment(
         self, entry: AssetEntry, moderation: encode_pb2.SegmentModeration
     ) -> None:
         verdicts = judge(self._policy.input, _highest([moderation]))
+        locator = entry.segments[moderation.segment_id].locator
         for verdict in verdicts:
+            finding = media_pb2.ModerationFinding(
+                score=_score(verdict), locator=locator, blocked=verdict.action is Action.BLOCK
+            )
+            entry.note_finding(finding)
             told = (moderation.segment_id, verdict.category)
             if told not in self._told:
                 self._told.add(told)
-                notice = _notice(
+                await self._notify(
                     verdict,
                     part=gateway_pb2.MODERATED_PART_ASSET,
                     asset_id=entry.info.asset_id,
-                    locator=entry.segments[moderation.segment_id].locator,
+                    locator=locator,
                 )
-                await self._tell(notice)
         if blocked := _blocking(verdicts):
-            entry.blocked = _content_blocked(blocked, _name(entry), entry.info.asset_id)
+            entry.blocked = _content_blocked(blocked, _name(entry.info), entry.info.asset_id)
             raise entry.blocked
 
     async def _judge_text(self, rules: Mapping[str, Rule], text: str) -> list[Verdict]:
@@ -136,6 +198,29 @@ class Moderation:
         for failed in response.item_errors:
             raise from_item_error(failed)
         return judge(rules, _highest(response.moderations))
+
+    async def _notify(
+        self, verdict: Verdict, *, part: gateway_pb2.ModeratedPart.ValueType, **where: Any
+    ) -> None:
+        """Count a verdict and tell it."""
+        attributes = {
+            "part": PARTS[part],
+            "category": verdict.category,
+            "action": verdict.action.value,
+        }
+        metrics.moderations.add(1, attributes)
+        notice = gateway_pb2.Moderation(
+            part=part, score=_score(verdict), action=ACTIONS[verdict.action], **where
+        )
+        await self._tell(notice)
+
+
+async def check_served(stages: Stages, categories: Sequence[str]) -> None:
+    """Raises InvalidInput CATEGORY_UNKNOWN where encode has no classifier of a category: the
+    server does not start with a policy that it could not apply."""
+    if categories:
+        request = encode_pb2.EncodeRequest(config=encode_config((), moderated=categories))
+        await call_unary(stages.encode.Encode, request, CallScope())
 
 
 def pieces(text: str) -> Iterator[str]:
@@ -161,9 +246,8 @@ def _blocking(verdicts: list[Verdict]) -> Verdict | None:
     return verdicts[-1] if verdicts and verdicts[-1].action is Action.BLOCK else None
 
 
-def _notice(verdict: Verdict, **where: Any) -> gateway_pb2.Moderation:
-    score = moderation_pb2.ModerationScore(category=verdict.category, score=verdict.score)
-    return gateway_pb2.Moderation(score=score, action=ACTIONS[verdict.action], **where)
+def _score(verdict: Verdict) -> moderation_pb2.ModerationScore:
+    return moderation_pb2.ModerationScore(category=verdict.category, score=verdict.score)
 
 
 def _content_blocked(verdict: Verdict, part: str, subject: str) -> InvalidInput:
@@ -175,5 +259,5 @@ def _content_blocked(verdict: Verdict, part: str, subject: str) -> InvalidInput:
     )
 
 
-def _name(entry: AssetEntry) -> str:
-    return entry.info.name or entry.info.asset_id
+def _name(info: media_pb2.AssetInfo) -> str:
+    return info.name or info.asset_id

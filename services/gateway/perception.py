@@ -129,13 +129,13 @@ def samples_as_usual(options: gateway_pb2.PerceptionOptions) -> bool:
 
 
 def ingest_config(
-    options: gateway_pb2.PerceptionOptions, scope: CallScope
+    options: gateway_pb2.PerceptionOptions, scope: CallScope, *, words_held: bool
 ) -> ingest_pb2.IngestConfig:
-    """Options of an ingest call."""
+    """Options of an ingest call. Where words are held until they are judged, none are guessed."""
     return ingest_pb2.IngestConfig(
         frame_sampling=options.frame_sampling,
         user_id=scope.user_id,
-        audio_previews=options.partial_transcripts,
+        audio_previews=options.partial_transcripts and not words_held,
     )
 
 

@@ -182,7 +182,7 @@ class Turn:
             open_perception(
                 self._stages,
                 self._scope,
-                ingest_config(options, self._scope),
+                ingest_config(options, self._scope, words_held=self._moderation.holds_words),
                 encode_config(
                     ALL_TASKS if reading else ANSWER_TASKS,
                     options.language,
@@ -210,7 +210,10 @@ class Turn:
     # --- evidence: live, late, stored and recalled, into one context ----------------
 
     async def _stored_assets(self) -> list[media_pb2.Asset]:
-        remembered = {entry.info.asset_id for entry in self._options.remembered}
+        # One that was blocked since is refused as any other.
+        remembered = {
+            entry.info.asset_id for entry in self._options.remembered if not entry.blocked
+        }
         named = [asset_id for asset_id in self._named_ids if asset_id not in remembered]
         return await get_assets(self._stages, self._scope, named)
 
@@ -230,6 +233,7 @@ class Turn:
         focus = group.create_task(temporal_focus(self._stages, self._scope, self._question))
         if media:
             await media.live.until_answerable()
+            await media.live.judge_tiles(self._stages, self._scope)
             context, relayed = media.live.context, media.fused
             await context.recalled(
                 await media.live.read_late(self._stages, self._scope, self._question)
@@ -241,10 +245,15 @@ class Turn:
             if entry.asset and needs_writing(self._question):
                 # What is written in it is read by its index job.
                 await self._indexer.settled(entry.asset, self._scope)
+            if entry.blocked:
+                # By its index job, which saw more of it than the answer before.
+                continue
             perceived = await asyncio.to_thread(entry.perceived)
             await context.recalled(map(entry.recall, perceived))
         await context.recalled(
-            await stored_evidence(self._stages, self._indexer, self._scope, stored)
+            await stored_evidence(
+                self._stages, self._indexer, self._scope, stored, self._moderation
+            )
         )
         if self._options.answer.recall:
             live_entries = self.ledger.assets.values()
@@ -257,7 +266,12 @@ class Turn:
             self.clock.stage("search")
             await context.recalled(
                 await recalled_evidence(
-                    self._stages, self._scope, self._question, await vector, known
+                    self._stages,
+                    self._scope,
+                    self._question,
+                    await vector,
+                    known,
+                    self._moderation,
                 )
             )
             self.clock.stage("search")

@@ -6,8 +6,14 @@ from sensorium.fuse.v1 import fuse_pb2
 from sensorium.media.v1 import media_pb2
 from sensorium.search.v1 import search_pb2
 
-from services.gateway.catalogue import canonical_id, get_asset, list_documents
+from services.gateway.catalogue import (
+    canonical_id,
+    find_assets_by_id,
+    get_asset,
+    list_documents,
+)
 from services.gateway.indexing import Indexer
+from services.gateway.moderation import Moderation
 from services.gateway.stages import Stages
 from services.runtime.calls import CallScope, exchange
 from services.runtime.errors import SensoriumError
@@ -24,16 +30,22 @@ def as_evidence(document: search_pb2.Document) -> fuse_pb2.RecalledEvidence:
 
 
 async def stored_evidence(
-    stages: Stages, indexer: Indexer, scope: CallScope, assets: Iterable[media_pb2.Asset]
+    stages: Stages,
+    indexer: Indexer,
+    scope: CallScope,
+    assets: Iterable[media_pb2.Asset],
+    moderation: Moderation,
 ) -> list[fuse_pb2.RecalledEvidence]:
-    """The evidence of stored assets, from the index; perceived again if the index has none."""
+    """The evidence of stored assets, from the index; perceived again if the index has none.
+    Raises InvalidInput CONTENT_BLOCKED for one that the policy blocks."""
     evidence = []
     for asset in assets:
         await indexer.settled(asset, scope)
         # Read again: a job may just have marked it.
         current = await get_asset(stages, scope, asset.asset_id)
+        await moderation.stored(current)
         if not current.indexed:
-            await indexer.index_stored(current, scope)
+            await indexer.index_stored(current, scope, moderation)
         documents = await list_documents(stages, scope, canonical_id(asset))
         evidence += [as_evidence(document) for document in documents]
     return evidence
@@ -68,8 +80,10 @@ async def recalled_evidence(
     question: str,
     embedding: media_pb2.Embedding,
     known_asset_ids: frozenset[str],
+    moderation: Moderation,
 ) -> list[fuse_pb2.RecalledEvidence]:
-    """What search finds for a question among the tenant's other assets."""
+    """What search finds for a question among the tenant's other assets, but what the policy
+    blocks: such an asset is in the index where an earlier policy let it in."""
     query = search_pb2.SearchQuery(
         query_id="recall", embedding=embedding, text=question, top_k=SEARCHED_HITS
     )
@@ -79,4 +93,9 @@ async def recalled_evidence(
         for hit in hits
         if hit.document.evidence.asset_id not in known_asset_ids and hit.document.evidence.text
     ]
+    if recalled and moderation.blocks_media:
+        asset_ids = {each.evidence.asset_id for each in recalled}
+        assets = await find_assets_by_id(stages, scope, sorted(asset_ids))
+        forbidden = {asset_id for asset_id in assets if moderation.forbids(assets[asset_id])}
+        recalled = [each for each in recalled if each.evidence.asset_id not in forbidden]
     return recalled[:RECALLED_HITS]

@@ -8,6 +8,7 @@ from sensorium.media.v1 import evidence_pb2
 from sensorium.search.v1 import search_pb2
 
 from services.gateway.catalogue import canonical_ids
+from services.gateway.policy import Policy
 from services.gateway.recall import search_one
 from services.gateway.relevance import Found, Sought, relevance
 from services.gateway.search_query import resolve, stage_query
@@ -50,11 +51,11 @@ FOUND = {
 
 
 async def search(
-    stages: Stages, scope: CallScope, request: gateway_pb2.SearchRequest
+    stages: Stages, scope: CallScope, request: gateway_pb2.SearchRequest, policy: Policy
 ) -> gateway_pb2.SearchResponse:
-    """Answer one search. Raises SensoriumError."""
+    """Answer one search. Raises SensoriumError, CONTENT_BLOCKED where the policy blocks it."""
     page = _page(request)
-    parts = await resolve(stages, scope, request)
+    parts = await resolve(stages, scope, request, policy)
     measure = _Measure([(part.kind, part.weight) for part in parts], request.relevance_min)
     query = stage_query(request, parts)
     query.asset_ids.extend(await canonical_ids(stages, scope, request.asset_ids))

@@ -14,7 +14,10 @@ from sensorium.media.v1 import media_pb2, upload_pb2
 from sensorium.search.v1 import search_pb2
 
 from services.gateway.catalogue import canonical_id, get_asset, list_documents
+from services.gateway.ledger import Ledger
+from services.gateway.moderation import Moderation, tell_nobody
 from services.gateway.perception import ANSWER_TASKS, embed_text, encode_config, encode_segments
+from services.gateway.policy import Policy
 from services.gateway.relevance import Sought, similarity_at
 from services.gateway.stages import Stages
 from services.gateway.vectors import mean_embedding
@@ -45,10 +48,10 @@ class SoughtPart:
 
 
 async def resolve(
-    stages: Stages, scope: CallScope, request: gateway_pb2.SearchRequest
+    stages: Stages, scope: CallScope, request: gateway_pb2.SearchRequest, policy: Policy
 ) -> list[SoughtPart]:
-    """The parts of a search that count, each with its vector. Raises InvalidInput, NotFound,
-    LimitExceeded."""
+    """The parts of a search that count, each judged and with its vector. Raises InvalidInput,
+    NotFound, LimitExceeded."""
     parts = _parts(request)
     if not parts:
         raise InvalidInput(
@@ -56,7 +59,11 @@ async def resolve(
         )
     try:
         async with asyncio.TaskGroup() as group:
-            resolving = [_resolve(stages, scope, part, field) for part, field in parts]
+            resolving = [
+                # Each by itself: all media of a search goes by one name.
+                _resolve(stages, scope, part, field, Moderation(stages, scope, policy, tell_nobody))
+                for part, field in parts
+            ]
             tasks = [group.create_task(each) for each in resolving]
     except BaseExceptionGroup as errors:
         raise first_error(errors) from None
@@ -131,17 +138,23 @@ def _parts(request: gateway_pb2.SearchRequest) -> list[tuple[gateway_pb2.QueryPa
 
 
 async def _resolve(
-    stages: Stages, scope: CallScope, part: gateway_pb2.QueryPart, field: str
+    stages: Stages,
+    scope: CallScope,
+    part: gateway_pb2.QueryPart,
+    field: str,
+    moderation: Moderation,
 ) -> SoughtPart:
     match part.WhichOneof("part"):
         case "text" if part.text.strip():
+            await moderation.query(part.text, f"{field}text")
             embedding = await embed_text(stages, scope, part.text)
             return SoughtPart(Sought.WORDS, part.weight, embedding, text=part.text)
         case "media" if part.media:
-            kind, embedding = await _embed_media(stages, scope, part.media)
+            kind, embedding = await _embed_media(stages, scope, part.media, moderation)
             return SoughtPart(kind, part.weight, embedding)
         case "asset_id" if part.asset_id:
             asset = await get_asset(stages, scope, part.asset_id)
+            moderation.admit(asset)
             documents = await list_documents(stages, scope, canonical_id(asset))
             embedding = mean_embedding([document.embedding for document in documents])
             kind = _kind(asset.info.modality)
@@ -185,21 +198,25 @@ async def ephemeral_segments(
 
 
 async def _embed_media(
-    stages: Stages, scope: CallScope, media: bytes
+    stages: Stages, scope: CallScope, media: bytes, moderation: Moderation
 ) -> tuple[Sought, media_pb2.Embedding]:
     """What a file is and its vector, through the same ingest and encode as stored ones."""
     kind = Sought.WORDS
+    ledger = Ledger()
 
     async def segments() -> AsyncIterator[media_pb2.MediaSegment]:
         nonlocal kind
         async for event in ephemeral_segments(stages, scope, media):
+            ledger.note_ingest(event)
             if event.WhichOneof("event") == "segment":
                 yield event.segment
             else:
                 kind = _kind(event.asset_info.modality)
 
     vectors: list[media_pb2.Embedding] = []
-    async for event in encode_segments(stages, scope, encode_config(ANSWER_TASKS), segments()):
+    config = encode_config(ANSWER_TASKS, moderated=moderation.categories)
+    async for event in encode_segments(stages, scope, config, segments()):
+        await moderation.media(ledger.of_segment, event)
         match event.WhichOneof("event"):
             case "embedding":
                 vectors.append(event.embedding.embedding)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.fields import SEARCH_FIELDS, named
+from services.gateway.policy import Policy
 from services.gateway.search import search
 from services.gateway.stages import Stages
 from services.runtime import telemetry
@@ -23,6 +24,7 @@ SearchMessage = gateway_pb2.StreamingSearchRequest
 async def answer_searches(
     stages: Stages,
     scope: CallScope,
+    policy: Policy,
     messages: AsyncIterator[SearchMessage],
     emit: Emit[SearchEvent],
 ) -> None:
@@ -37,7 +39,7 @@ async def answer_searches(
     async def answer(tagged: gateway_pb2.TaggedSearch) -> None:
         try:
             with named(SEARCH_FIELDS):
-                response = await search(stages, scope, tagged.request)
+                response = await search(stages, scope, tagged.request, policy)
         except SensoriumError as error:
             await emit(SearchEvent(item_error=item_error(tagged.query_id, error)))
         else:

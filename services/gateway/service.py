@@ -135,7 +135,9 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.TranscribeRequest, context: Context
     ) -> AsyncIterator[gateway_pb2.TranscribeResponse]:
         """See the contract."""
-        heard = transcribe(self._walk.stages, self._scope(context), request)
+        scope = self._scope(context)
+        policy = self._walk.policies.of(scope.tenant_id)
+        heard = transcribe(self._walk.stages, scope, request, policy)
         with named(TRANSCRIBE_FIELDS):
             async with contextlib.aclosing(heard) as responses:
                 async for response in responses:
@@ -145,17 +147,21 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.SearchRequest, context: Context
     ) -> gateway_pb2.SearchResponse:
         """See the contract."""
+        scope = self._scope(context)
+        policy = self._walk.policies.of(scope.tenant_id)
         with named(SEARCH_FIELDS):
-            return await search(self._walk.stages, self._scope(context), request)
+            return await search(self._walk.stages, scope, request, policy)
 
     async def StreamingSearch(
         self, requests: AsyncIterator[SearchMessage], context: Context
     ) -> AsyncIterator[SearchEvent]:
         """See the contract."""
         _, messages = await open_stream(requests)
+        scope = self._scope(context)
+        policy = self._walk.policies.of(scope.tenant_id)
 
         async def answer(emit: Emit[SearchEvent]) -> None:
-            await answer_searches(self._walk.stages, self._scope(context), messages, emit)
+            await answer_searches(self._walk.stages, scope, policy, messages, emit)
 
         async with contextlib.aclosing(duplex(answer)) as events:
             async for event in events:

@@ -6,6 +6,7 @@ from sensorium.gateway.v1 import gateway_pb2_grpc
 
 from services.gateway.admission import Admission
 from services.gateway.indexing import Indexer
+from services.gateway.moderation import check_served
 from services.gateway.pipeline import Walk
 from services.gateway.policy import load_policies
 from services.gateway.service import GatewayServicer
@@ -34,6 +35,7 @@ def assemble(settings: Settings, admission: Admission) -> Stage:
     async def start() -> None:
         # A gateway that answers before its stages do would only refuse.
         await wait_until_serving(stages)
+        await check_served(stages, policies.watched)
         background.append(asyncio.create_task(indexer.catch_up(CallScope())))
 
     async def stop() -> None:

@@ -7,9 +7,11 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2
 
 from services.gateway.catalogue import canonical_id, get_asset
-from services.gateway.hearing import TranscriptOrder
+from services.gateway.hearing import JudgedWords, TranscriptOrder
 from services.gateway.ledger import Ledger
+from services.gateway.moderation import Moderation
 from services.gateway.perception import encode_config, encode_segments, segment_stored
+from services.gateway.policy import Policy
 from services.gateway.stages import Stages
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput
@@ -17,11 +19,19 @@ from services.runtime.status import from_item_error
 
 
 async def transcribe(
-    stages: Stages, scope: CallScope, request: gateway_pb2.TranscribeRequest
+    stages: Stages, scope: CallScope, request: gateway_pb2.TranscribeRequest, policy: Policy
 ) -> AsyncGenerator[gateway_pb2.TranscribeResponse, None]:
-    """The speech of a stored asset in order of time."""
-    ledger = Ledger(reading=True)
+    """The speech of a stored asset in order of time, and what is flagged in it. Raises
+    InvalidInput CONTENT_BLOCKED before the first words that the policy blocks."""
+    flagged: list[gateway_pb2.Moderation] = []
+
+    async def keep(found: gateway_pb2.Moderation) -> None:
+        flagged.append(found)
+
+    moderation = Moderation(stages, scope, policy, keep)
+    ledger = Ledger()
     asset = await get_asset(stages, scope, request.asset_id)
+    moderation.admit(asset)
     if not asset.info.has_audio:
         raise InvalidInput("NO_SOUND", "The asset has no sound.", subject="asset_id")
 
@@ -35,13 +45,20 @@ async def transcribe(
                 yield event.segment
 
     config = encode_config(
-        (encode_pb2.ENCODE_TASK_TRANSCRIBE,), request.language, word_times=request.word_times
+        (encode_pb2.ENCODE_TASK_TRANSCRIBE,),
+        request.language,
+        word_times=request.word_times,
+        moderated=moderation.categories,
     )
-    order = TranscriptOrder()
+    judged, order = JudgedWords(hold=moderation.holds_words), TranscriptOrder()
     async for event in encode_segments(stages, scope, config, windows()):
         if event.WhichOneof("event") == "item_error":
             raise from_item_error(event.item_error)
-        for observation in order.take(event):
+        await moderation.media(ledger.of_segment, event)
+        for found in flagged:
+            yield gateway_pb2.TranscribeResponse(moderation=found)
+        flagged.clear()
+        for observation in (o for each in judged.take(event) for o in order.take(each)):
             yield gateway_pb2.TranscribeResponse(
                 span=observation.locator.span, transcript=observation.transcript
             )

@@ -8,7 +8,7 @@ from sensorium.ingest.v1 import ingest_pb2
 
 from services.gateway.events import PerceptionEvents
 from services.gateway.indexing import outcome
-from services.gateway.ledger import Ledger
+from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.moderation import Moderation
 from services.gateway.perception import (
     ALL_TASKS,
@@ -47,7 +47,7 @@ class Upload:
         self._ledger = Ledger(reading=True)
         policy = walk.policies.of(scope.tenant_id)
         self._moderation = Moderation(walk.stages, scope, policy, self._tell)
-        self._shown = PerceptionEvents(self._ledger)
+        self._shown = PerceptionEvents(self._ledger, hold_words=self._moderation.holds_words)
         self._summary = gateway_pb2.UploadSummary()
         self._submitted: set[str] = set()
 
@@ -61,7 +61,7 @@ class Upload:
         perception = open_perception(
             self._walk.stages,
             self._scope,
-            ingest_config(options, self._scope),
+            ingest_config(options, self._scope, words_held=self._moderation.holds_words),
             encode_config(
                 ALL_TASKS,
                 options.language,
@@ -81,8 +81,8 @@ class Upload:
         finally:
             # What is committed gets indexed, even when the client is gone.
             for entry in self._ledger.assets.values():
-                if entry.indexable and entry.info.asset_id not in self._submitted:
-                    self._walk.indexer.submit(entry, self._scope, options.language)
+                if entry.asset and entry.info.asset_id not in self._submitted:
+                    self._submit(entry)
         self._summary.asset_count = sum(entry.indexable for entry in self._ledger.assets.values())
         await self._emit(UploadEvent(summary=self._summary))
 
@@ -124,12 +124,19 @@ class Upload:
             await self._emit(UploadEvent(**fields))  # type: ignore[arg-type]
 
     def _index_if_known(self, asset_id: str, group: asyncio.TaskGroup) -> None:
-        """Index an asset as soon as it is both committed and fully perceived."""
+        """Index an asset as soon as it is both committed and fully perceived, or blocked."""
         entry = self._ledger.assets[asset_id]
-        if entry.indexable and entry.fully_encoded and asset_id not in self._submitted:
-            self._submitted.add(asset_id)
-            job = self._walk.indexer.submit(entry, self._scope, self._config.perception.language)
-            group.create_task(self._tell_indexed(asset_id, job))
+        if entry.asset is None or asset_id in self._submitted:
+            return
+        if entry.blocked:
+            # The client knows; the job keeps it with the asset.
+            self._submit(entry)
+        elif entry.fully_encoded:
+            group.create_task(self._tell_indexed(asset_id, self._submit(entry)))
+
+    def _submit(self, entry: AssetEntry) -> "asyncio.Task[int]":
+        self._submitted.add(entry.info.asset_id)
+        return self._walk.indexer.submit(entry, self._scope, self._config.perception.language)
 
     async def _tell_indexed(self, asset_id: str, job: "asyncio.Task[int]") -> None:
         try:

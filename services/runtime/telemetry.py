@@ -154,6 +154,9 @@ class Metrics:
         )
         self.cache_hits = meter.create_counter("multimodal_cache_hits", "1", "By tier")
         self.cache_misses = meter.create_counter("multimodal_cache_misses", "1", "By tier")
+        self.moderations = meter.create_counter(
+            "multimodal_moderations", "1", "Things flagged or blocked, by part, category and action"
+        )
         self.tokens = meter.create_counter("multimodal_tokens", "1", "Prompt and completion tokens")
         self.generation_latency = meter.create_histogram(
             "multimodal_generation_latency", "s", "By phase: ttft or total"

@@ -3,26 +3,38 @@
 The pictures and the recording are harmless: thresholds are set low to have them blocked.
 """
 
+import asyncio
 import contextlib
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 import skimage.data
 from PIL import Image
 from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from sensorium.ingest.v1 import ingest_pb2
+from sensorium.media.v1 import media_pb2
 from sensorium_client.samples import Samples
 
+from services.gateway.indexing import Indexer
+from services.gateway.ledger import AssetEntry
+from services.gateway.moderation import check_served
+from services.gateway.policy import load_policies
 from services.gateway.stage import build
+from services.gateway.stages import Stages, connect
+from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput
+from services.runtime.settings import Settings
 from tests.harness import make_settings, serve_stage
-from tests.pipeline.platform import Platform
+from tests.pipeline.platform import Platform, until
 from tests.pipeline.streams import (
+    Outcome,
+    Told,
     Upload,
     asset,
     config,
@@ -48,25 +60,39 @@ FLAG_PEOPLE: Rules = {"sexual": ("flag", 0.01)}
 INSULT = "You are such a stupid idiot."
 
 
-@pytest.fixture
-def gateway(platform: Platform, tmp_path: Path) -> OpenGateway:
-    """Opens a gateway by its rules for what comes in and what goes out."""
+def settings_of(platform: Platform, folder: Path, incoming: Rules, outgoing: Rules) -> Settings:
+    """Settings of a gateway in front of the platform's stages, by its rules."""
 
     def plain(rules: Rules) -> dict[str, dict[str, object]]:
         return {name: {"action": do, "threshold": at} for name, (do, at) in rules.items()}
 
+    file = folder / "moderation.json"
+    policy = {"input": plain(incoming), "output": plain(outgoing)}
+    file.write_text(json.dumps({"default": policy}))
+    stages = ("ingest", "encode", "fuse", "generate", "search")
+    addresses = {f"{stage}_address": platform.address for stage in stages}
+    return make_settings(folder, moderation_file=file, **addresses)
+
+
+@pytest.fixture
+def gateway(platform: Platform, tmp_path: Path) -> OpenGateway:
+    """Opens a gateway by its rules for what comes in and what goes out."""
+
     @contextlib.asynccontextmanager
     async def opened(incoming: Rules, outgoing: Rules) -> AsyncIterator[Stub]:
-        file = tmp_path / "moderation.json"
-        policy = {"input": plain(incoming), "output": plain(outgoing)}
-        file.write_text(json.dumps({"default": policy}))
-        stages = ("ingest", "encode", "fuse", "generate", "search")
-        addresses = {f"{stage}_address": platform.address for stage in stages}
-        settings = make_settings(tmp_path, moderation_file=file, **addresses)
+        settings = settings_of(platform, tmp_path, incoming, outgoing)
         async with serve_stage(build(settings), settings) as channel:
             yield Stub(channel)
 
     return opened
+
+
+@pytest.fixture
+async def stages(platform: Platform, tmp_path: Path) -> AsyncIterator[Stages]:
+    """The stages as a gateway dials them."""
+    connected = connect(settings_of(platform, tmp_path, {}, {}))
+    yield connected
+    await connected.close()
 
 
 def portrait(quality: int) -> bytes:
@@ -74,6 +100,48 @@ def portrait(quality: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(skimage.data.astronaut()).save(file, "JPEG", quality=quality)  # type: ignore[no-untyped-call]
     return file.getvalue()
+
+
+async def upload(stub: Stub, *parts: object) -> Outcome:
+    opening = Upload(config=gateway_pb2.UploadConfig())
+    return await exchange(stub.StreamingUpload(), [opening, *in_upload(parts)])
+
+
+async def store(stages: Stages, asset_id: str, content: bytes) -> None:
+    """Store an asset as one whose server stopped before it was looked at."""
+    request = ingest_pb2.StreamingIngestRequest
+    start, *chunks, finish = asset(asset_id, content)
+    call: Any = stages.ingest.StreamingIngest
+    sent = [
+        request(config=ingest_pb2.IngestConfig(store_only=True)),
+        request(asset_start=start),
+        *(request(chunk=chunk) for chunk in chunks),
+        request(asset_finish=finish),
+    ]
+    assert (await exchange(call(), sent)).of("asset")
+
+
+async def stored(stub: Stub, asset_id: str) -> media_pb2.Asset:
+    page = await stub.ListAssets(gateway_pb2.ListAssetsRequest(page_size=1000))
+    return next(asset for asset in page.assets if asset.asset_id == asset_id)
+
+
+async def findings_of(stub: Stub, asset_id: str) -> list[media_pb2.ModerationFinding]:
+    """What is kept with an asset, once something is."""
+    found: list[media_pb2.ModerationFinding] = []
+
+    async def kept() -> bool:
+        found[:] = (await stored(stub, asset_id)).moderation_findings
+        return bool(found)
+
+    await until(kept, 10, f"a finding kept with {asset_id}")
+    return found
+
+
+async def refusal(call: Awaitable[object]) -> Told:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    return told_by_status(refused.value)
 
 
 async def hits_of(stub: Stub, asset_id: str) -> int:
@@ -119,19 +187,28 @@ async def test_a_blocked_picture_ends_the_turn_with_its_name(
 async def test_a_blocked_upload_is_not_indexed_then_or_later_and_the_others_are(
     gateway: OpenGateway, samples: Samples
 ) -> None:
-    blocked = in_upload(asset("portrait-2", portrait(82), "portrait.jpg"))
-    fine = in_upload(asset("note-2", b"The tide was low on that day.", "note.txt"))
-    opening = Upload(config=gateway_pb2.UploadConfig())
+    blocked = asset("portrait-2", portrait(82), "portrait.jpg")
+    fine = asset("note-2", b"The tide was low on that day.", "note.txt")
     async with gateway(BLOCK_PEOPLE, {}) as stub:
-        outcome = await exchange(stub.StreamingUpload(), [opening, *blocked, *fine])
+        outcome = await upload(stub, *blocked, *fine)
         assert outcome.item_errors()["portrait-2"].reason == "CONTENT_BLOCKED"
         assert [e.asset_id for e in outcome.of("asset_indexed")] == ["note-2"]
         assert outcome.of("summary")[0].asset_count == 1
         assert {e.asset_id for e in outcome.of("asset")} == {"portrait-2", "note-2"}
-        # Stored as it is, it is judged again by whoever wants to use it.
+        (found,) = await findings_of(stub, "portrait-2")
+        assert (found.score.category, found.blocked) == ("sexual", True)
+        assert found.locator.region.width_px == 512
         named = [config(), text("Who is it?"), end("portrait-2")]
         again = await exchange(stub.StreamingConverse(), named)
         assert (again.error.reason, again.error.subject) == ("CONTENT_BLOCKED", "portrait-2")
+        assert "portrait.jpg: sexual 0.0" in again.error.message
+        (told,) = again.of("moderation")
+        assert told.locator == found.locator
+        like = stub.Search(gateway_pb2.SearchRequest(asset_id="portrait-2"))
+        assert (await refusal(like)).reason == "CONTENT_BLOCKED"
+        caption = stub.Caption(gateway_pb2.CaptionRequest(asset_id="portrait-2"))
+        assert (await refusal(caption)).reason == "CONTENT_BLOCKED"
+        assert not (await stored(stub, "portrait-2")).indexed
         assert await hits_of(stub, "portrait-2") == 0
         assert await hits_of(stub, "note-2") > 0
 
@@ -148,7 +225,132 @@ async def test_blocked_words_in_a_recording_end_the_turn(
     assert (outcome.error.reason, outcome.error.subject) == ("CONTENT_BLOCKED", "talk-3")
     assert "recording.ogg: toxic" in outcome.error.message
     (found,) = outcome.of("moderation")
-    assert found.locator.span.end.ToMilliseconds() > 0
+    begin_ms = found.locator.span.start.ToMilliseconds()
+    assert found.locator.span.end.ToMilliseconds() > begin_ms
+    # Nor are they shown to who sent them.
+    heard = outcome.of("transcript")
+    assert all(words.span.end.ToMilliseconds() <= begin_ms for words in heard)
+
+
+async def test_a_transcript_stops_before_blocked_words_and_tells_what_is_flagged(
+    gateway: OpenGateway, samples: Samples
+) -> None:
+    request = gateway_pb2.TranscribeRequest(asset_id="talk-5")
+
+    async def transcribed(
+        rules: Rules,
+    ) -> tuple[str, list[gateway_pb2.Moderation], Told | None]:
+        words, flagged, error = "", [], None
+        async with gateway(rules, {}) as stub:
+            try:
+                async for response in stub.Transcribe(request):
+                    if response.HasField("moderation"):
+                        flagged.append(response.moderation)
+                    words += response.transcript.text
+            except grpc.aio.AioRpcError as refused:
+                error = told_by_status(refused)
+        return words, flagged, error
+
+    async with gateway({}, {}) as stub:
+        await upload(stub, *asset("talk-5", samples.recording.read_bytes(), "recording.ogg"))
+    spoken, _, _ = await transcribed({})
+    heard, flagged, error = await transcribed({"toxic": ("flag", 0.06)})
+    assert error is None
+    assert heard == spoken
+    assert {found.score.category for found in flagged} == {"toxic"}
+    assert all(found.locator.HasField("span") for found in flagged)
+    heard, _, error = await transcribed({"toxic": ("block", 0.06)})
+    assert error
+    assert error.reason == "CONTENT_BLOCKED"
+    assert "recording.ogg: toxic" in error.message
+    assert len(heard) < len(spoken)
+
+
+async def test_a_query_is_judged_as_a_question_is(gateway: OpenGateway, platform: Platform) -> None:
+    async with gateway({**BLOCK_INSULTS, **BLOCK_PEOPLE}, {}) as stub:
+        told = await refusal(stub.Search(gateway_pb2.SearchRequest(text=INSULT)))
+        assert (told.reason, told.subject) == ("CONTENT_BLOCKED", "text")
+        assert "the query: toxic 1.00" in told.message
+        told = await refusal(stub.Search(gateway_pb2.SearchRequest(media=portrait(85))))
+        assert (told.reason, told.subject) == ("CONTENT_BLOCKED", "media")
+        assert "media: sexual 0.0" in told.message
+        part = gateway_pb2.QueryPart(text=INSULT, weight=0.5)
+        mixed = gateway_pb2.SearchRequest(text="an astronaut", parts=[part])
+        assert (await refusal(stub.Search(mixed))).subject == "parts[0].text"
+        await stub.Search(gateway_pb2.SearchRequest(text="an astronaut"))
+    await platform.at_rest(5)
+
+
+async def test_what_is_found_without_a_client_is_kept_with_the_asset(
+    stub: Stub, platform: Platform, stages: Stages, tmp_path: Path
+) -> None:
+    """And what is blocked is not judged again before the policy changes."""
+    await store(stages, "portrait-6", portrait(86))
+
+    async def catch_up(rules: Rules) -> list[str]:
+        """The assets that were looked at."""
+        policies = load_policies(settings_of(platform, tmp_path, rules, {}).moderation_file)
+        indexer, looked_at = Indexer(stages, policies), []
+        submit = indexer.submit
+
+        def noted(entry: AssetEntry, scope: CallScope, language: str = "") -> "asyncio.Task[int]":
+            looked_at.append(entry.info.asset_id)
+            return submit(entry, scope, language)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(indexer, "submit", noted)
+            await indexer.catch_up(CallScope())
+        return looked_at
+
+    assert "portrait-6" in await catch_up(BLOCK_PEOPLE)
+    kept = await stored(stub, "portrait-6")
+    assert not kept.indexed
+    assert [found.blocked for found in kept.moderation_findings] == [True]
+    assert "portrait-6" not in await catch_up(BLOCK_PEOPLE)
+    assert "portrait-6" in await catch_up(FLAG_PEOPLE)
+    kept = await stored(stub, "portrait-6")
+    assert kept.indexed
+    (found,) = kept.moderation_findings
+    assert (found.score.category, found.blocked) == ("sexual", False)
+    assert found.score.score == pytest.approx(0.03, abs=0.01)
+    assert found.locator.region.width_px == 512
+
+
+async def test_no_answer_rests_on_a_picture_of_which_a_part_would_be_blocked(
+    gateway: OpenGateway, platform: Platform
+) -> None:
+    # A black tile scores 0.067, and the view of the whole, with a person in a corner, 0.013.
+    night = Image.new("RGB", (3840, 2160), "black")
+    night.paste(Image.fromarray(skimage.data.astronaut()).resize((700, 700)), (100, 100))  # type: ignore[no-untyped-call]
+
+    async def asked(stub: Stub, asset_id: str, quality: int) -> Outcome:
+        file = io.BytesIO()
+        night.save(file, "JPEG", quality=quality)
+        sent = in_turn(asset(asset_id, file.getvalue(), "night.jpg"))
+        question = [config(), text("What is shown?"), *sent, end()]
+        return await exchange(stub.StreamingConverse(), question)
+
+    async with gateway({"sexual": ("block", 0.04)}, {}) as stub:
+        outcome = await asked(stub, "night-8", 80)
+        assert (outcome.error.reason, outcome.error.subject) == ("CONTENT_BLOCKED", "night-8")
+        assert not outcome.of("token")
+        (found,) = outcome.of("moderation")
+        assert 0 < found.locator.region.width_px < 3840
+    async with gateway({"sexual": ("flag", 0.04)}, {}) as stub:
+        outcome = await asked(stub, "night-9", 81)
+        assert outcome.of("token")
+        # No one waited for the tiles: what they show was flagged after the answer.
+        assert not outcome.of("moderation")
+        (kept,) = await findings_of(stub, "night-9")
+        assert 0 < kept.locator.region.width_px < 3840
+        assert (kept.score.category, kept.blocked) == ("sexual", False)
+    await platform.at_rest(5)
+
+
+async def test_a_policy_that_no_classifier_can_apply_stops_the_start(stages: Stages) -> None:
+    await check_served(stages, ["sexual", "toxic"])
+    with pytest.raises(InvalidInput, match=r"CATEGORY_UNKNOWN.* violence"):
+        await check_served(stages, ["sexual", "violence"])
 
 
 async def test_a_flag_is_told_and_the_turn_goes_on(gateway: OpenGateway) -> None:

@@ -44,7 +44,8 @@ def test_texts_score_as_transformers_scores_them(tmp_path: Path, independent: bo
     folder = write_text_classifier(tmp_path, independent=independent)
     texts = ["you are rude", "the tide is kind", "東京"]
     ours = judge(HubTextClassifier.load(f"hf:{folder}@1", options(tmp_path), HOSTILE), *texts)
-    theirs = pipeline("text-classification", model=str(folder), top_k=None)(texts)
+    classify: Any = pipeline("text-classification", model=str(folder), top_k=None)
+    theirs = classify(texts)
     for scores, labels in zip(ours, theirs, strict=True):
         by_label = {label["label"]: label["score"] for label in labels}
         expected = {category: by_label[label] for label, category in HOSTILE.items()}

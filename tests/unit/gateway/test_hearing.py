@@ -9,9 +9,12 @@ from sensorium.encode.v1.encode_pb2 import (
     SegmentComplete,
     StreamingEncodeResponse,
 )
+from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2
 
-from services.gateway.hearing import TranscriptOrder
+from services.gateway.hearing import JudgedWords, TranscriptOrder
+from services.gateway.perception import ingest_config
+from services.runtime.calls import CallScope
 
 
 def said(segment_id: str, text: str) -> StreamingEncodeResponse:
@@ -91,3 +94,29 @@ def test_a_guess_that_nothing_replaces_is_taken_back() -> None:
     assert told(order, guess(first, "Mm"), guess(first, ""), guess(first, "")) == ["Mm...", "..."]
     assert told(order, guess(first, "Hm"), over(first)) == ["Hm...", "..."]
     assert told(order, over(second)) == []
+
+
+def test_held_words_come_with_the_end_of_their_window_and_none_is_lost() -> None:
+    events = [
+        said("a/audio_window/0", "One."),
+        said("a/audio_window/1", "Two."),
+        said("a/audio_window/0", "Three."),
+        over("a/audio_window/1"),
+        over("a/audio_window/0"),
+    ]
+    held = JudgedWords(hold=True)
+    assert [held.take(event) for event in events] == [
+        [],
+        [],
+        [],
+        [events[1], events[3]],
+        [events[0], events[2], events[4]],
+    ]
+    free = JudgedWords(hold=False)
+    assert [free.take(event) for event in events] == [[event] for event in events]
+
+
+def test_no_words_are_guessed_where_they_are_held_until_they_are_judged() -> None:
+    options = gateway_pb2.PerceptionOptions(partial_transcripts=True)
+    assert ingest_config(options, CallScope(), words_held=False).audio_previews
+    assert not ingest_config(options, CallScope(), words_held=True).audio_previews

@@ -20,11 +20,11 @@ SEGMENT = "a/view/0"
 class Judging:
     """One picture under a rule."""
 
-    def __init__(self, action: Action) -> None:
+    def __init__(self, action: Action, threshold: float = 0.5) -> None:
         self.told: list[gateway_pb2.Moderation] = []
         self.entry = AssetEntry(media_pb2.AssetInfo(asset_id="a", name="photo.jpg"))
         self.entry.segments[SEGMENT] = media_pb2.MediaSegment(segment_id=SEGMENT, asset_id="a")
-        policy = Policy(input={"sexual": Rule(action, 0.5)})
+        policy = Policy(input={"sexual": Rule(action, threshold)})
         no_stages = cast(Stages, None)
         self.moderation = Moderation(no_stages, CallScope(), policy, self._tell)
 
@@ -77,3 +77,39 @@ async def test_a_blocked_asset_is_told_of_once_and_marked() -> None:
     await judging.complete()
     assert len(judging.told) == 1
     assert not judging.entry.indexable
+
+
+async def test_the_part_that_has_most_is_what_is_kept() -> None:
+    judging = Judging(Action.FLAG)
+    for score in (0.75, 0.625, 0.875, 0.25):
+        await judging.scored(score)
+    (kept,) = judging.entry.findings.values()
+    assert (kept.score.score, kept.blocked) == (0.875, False)
+
+
+@pytest.mark.parametrize(
+    ("action", "threshold", "admitted"),
+    [
+        (Action.BLOCK, 0.5, False),
+        (Action.BLOCK, 0.75, False),
+        (Action.BLOCK, 0.8, True),
+        (Action.FLAG, 0.5, True),
+        (Action.ALLOW, 0.5, True),
+    ],
+)
+async def test_what_was_found_is_judged_by_the_policy_as_it_is_now(
+    action: Action, threshold: float, admitted: bool
+) -> None:
+    judging = Judging(action, threshold)
+    found = media_pb2.ModerationFinding(
+        score=moderation_pb2.ModerationScore(category="sexual", score=0.75), blocked=True
+    )
+    asset = media_pb2.Asset(info=judging.entry.info, moderation_findings=[found])
+    assert judging.moderation.forbids(asset) is not admitted
+    if admitted:
+        await judging.moderation.stored(asset)
+    else:
+        with pytest.raises(InvalidInput, match=r"CONTENT_BLOCKED.* photo\.jpg: sexual 0\.75"):
+            await judging.moderation.stored(asset)
+    flagged_or_blocked = action is not Action.ALLOW and threshold <= 0.75
+    assert [told.score.category for told in judging.told] == ["sexual"] * flagged_or_blocked

@@ -54,6 +54,7 @@ class AnswerView:
             case events.AssetInfo():
                 self._names[event.description.asset_id] = event.description.name
             case events.AlreadyStored():
+                self._names[event.asset_id] = event.name
                 self._note(f"{event.name}: the server has it, not sent again")
             case events.Progress():
                 self._received_bytes[event.asset_id] = event.received_bytes

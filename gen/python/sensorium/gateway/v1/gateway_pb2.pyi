@@ -244,7 +244,9 @@ class PerceptionOptions(_message.Message):
     takes about a tenth of a second more.
     """
     partial_transcripts: _builtins.bool
-    """Whether partial_transcript events tell of words while they are being said."""
+    """Whether partial_transcript events tell of words while they are being said. There
+    are none where the tenant's policy blocks words: those are judged before they are told.
+    """
     @_builtins.property
     def frame_sampling(self) -> _media_pb2.FrameSampling:
         """Which frames of a video are looked at."""
@@ -1470,12 +1472,13 @@ Global___TranscribeRequest: _TypeAlias = TranscribeRequest  # noqa: Y015
 
 @_typing.final
 class TranscribeResponse(_message.Message):
-    """The next words."""
+    """The next words, or what is flagged in them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SPAN_FIELD_NUMBER: _builtins.int
     TRANSCRIPT_FIELD_NUMBER: _builtins.int
+    MODERATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def span(self) -> _media_pb2.TimeSpan:
         """When they are said."""
@@ -1484,15 +1487,22 @@ class TranscribeResponse(_message.Message):
     def transcript(self) -> _media_pb2.Transcript:
         """The words."""
 
+    @_builtins.property
+    def moderation(self) -> Global___Moderation:
+        """Something is flagged, by the tenant's policy; span and transcript are unset
+        then.
+        """
+
     def __init__(
         self,
         *,
         span: _media_pb2.TimeSpan | None = ...,
         transcript: _media_pb2.Transcript | None = ...,
+        moderation: Global___Moderation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["span", b"span", "transcript", b"transcript"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["moderation", b"moderation", "span", b"span", "transcript", b"transcript"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["span", b"span", "transcript", b"transcript"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["moderation", b"moderation", "span", b"span", "transcript", b"transcript"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -159,14 +159,18 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Transcribe(self, request, context):
-        """Writes out the speech of a stored asset, in order of time.
+        """Writes out the speech of a stored asset, in order of time. Fails with
+        INVALID_ARGUMENT, reason CONTENT_BLOCKED, before the first words that the
+        tenant's policy blocks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Search(self, request, context):
-        """Finds moments, regions and passages across modalities.
+        """Finds moments, regions and passages across modalities. Fails with
+        INVALID_ARGUMENT, reason CONTENT_BLOCKED, where the tenant's policy blocks the
+        query.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

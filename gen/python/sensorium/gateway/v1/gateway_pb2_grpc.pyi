@@ -53,9 +53,15 @@ class GatewayServiceStub:
     Caption: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CaptionRequest, _gateway_pb2.CaptionResponse]
     """Describes a stored asset, in a sentence or in detail, with the evidence for it."""
     Transcribe: _grpc.UnaryStreamMultiCallable[_gateway_pb2.TranscribeRequest, _gateway_pb2.TranscribeResponse]
-    """Writes out the speech of a stored asset, in order of time."""
+    """Writes out the speech of a stored asset, in order of time. Fails with
+    INVALID_ARGUMENT, reason CONTENT_BLOCKED, before the first words that the
+    tenant's policy blocks.
+    """
     Search: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]
-    """Finds moments, regions and passages across modalities."""
+    """Finds moments, regions and passages across modalities. Fails with
+    INVALID_ARGUMENT, reason CONTENT_BLOCKED, where the tenant's policy blocks the
+    query.
+    """
     StreamingSearch: _grpc.StreamStreamMultiCallable[_gateway_pb2.StreamingSearchRequest, _gateway_pb2.StreamingSearchResponse]
     """Answers any number of tagged searches on one stream, in any order. A bad
     search gives item_error only.
@@ -119,9 +125,15 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     Caption: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CaptionRequest, _gateway_pb2.CaptionResponse]  # type: ignore[assignment]
     """Describes a stored asset, in a sentence or in detail, with the evidence for it."""
     Transcribe: _aio.UnaryStreamMultiCallable[_gateway_pb2.TranscribeRequest, _gateway_pb2.TranscribeResponse]  # type: ignore[assignment]
-    """Writes out the speech of a stored asset, in order of time."""
+    """Writes out the speech of a stored asset, in order of time. Fails with
+    INVALID_ARGUMENT, reason CONTENT_BLOCKED, before the first words that the
+    tenant's policy blocks.
+    """
     Search: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]  # type: ignore[assignment]
-    """Finds moments, regions and passages across modalities."""
+    """Finds moments, regions and passages across modalities. Fails with
+    INVALID_ARGUMENT, reason CONTENT_BLOCKED, where the tenant's policy blocks the
+    query.
+    """
     StreamingSearch: _aio.StreamStreamMultiCallable[_gateway_pb2.StreamingSearchRequest, _gateway_pb2.StreamingSearchResponse]  # type: ignore[assignment]
     """Answers any number of tagged searches on one stream, in any order. A bad
     search gives item_error only.
@@ -212,7 +224,10 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.TranscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.TranscribeResponse], _abc.AsyncIterator[_gateway_pb2.TranscribeResponse]]:
-        """Writes out the speech of a stored asset, in order of time."""
+        """Writes out the speech of a stored asset, in order of time. Fails with
+        INVALID_ARGUMENT, reason CONTENT_BLOCKED, before the first words that the
+        tenant's policy blocks.
+        """
 
     @_abc_1.abstractmethod
     def Search(
@@ -220,7 +235,10 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.SearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.SearchResponse, _abc.Awaitable[_gateway_pb2.SearchResponse]]:
-        """Finds moments, regions and passages across modalities."""
+        """Finds moments, regions and passages across modalities. Fails with
+        INVALID_ARGUMENT, reason CONTENT_BLOCKED, where the tenant's policy blocks the
+        query.
+        """
 
     @_abc_1.abstractmethod
     def StreamingSearch(
