@@ -8,8 +8,8 @@ import pytest
 from PIL import ExifTags, Image
 from sensorium_client import Client
 from sensorium_client.errors import SensoriumClientError
-from sensorium_client.events import PixelRegion
 from sensorium_client.findings import SearchMatch
+from sensorium_client.locators import PixelRegion
 from sensorium_client.media import file_sha256
 from sensorium_client.samples import Samples
 from sensorium_client.searching import QueryPart, SearchOptions, SearchQuery

@@ -3,6 +3,7 @@
 import typer
 
 from sensorium_client.commands.ask import ask
+from sensorium_client.commands.assets import assets
 from sensorium_client.commands.demo import demo
 from sensorium_client.commands.describe import caption, transcribe
 from sensorium_client.commands.doctor import doctor
@@ -24,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    *(ask, ingest, search, duplicates, download, transcribe, caption),
+    *(ask, ingest, assets, search, duplicates, download, transcribe, caption),
     *(serve, doctor, demo),
 )
 for command in _COMMANDS:

@@ -206,8 +206,12 @@ class Client(StoredFiles, SearchCalls):
         asset_id: str = "",
         language: str = "",
         word_times: bool = False,
+        flagged: Callable[[events.Moderation], None] | None = None,
     ) -> AsyncGenerator[events.Transcript, None]:
-        """Write out the speech of a file or a stored asset, in order of time."""
+        """Write out the speech of a file or a stored asset, in order of time.
+
+        ``flagged`` is called with what the server's moderation policy flags in it.
+        """
         asset_id = asset_id or await self.stored_asset_id(file or "", language)
         request = gateway_pb2.TranscribeRequest(
             asset_id=asset_id, language=language, word_times=word_times
@@ -215,7 +219,10 @@ class Client(StoredFiles, SearchCalls):
         call = self._stub.Transcribe(request, metadata=CallContext().metadata)
         try:
             async for response in call:
-                yield decode.transcript(response, asset_id=asset_id)
+                if not response.HasField("moderation"):
+                    yield decode.transcript(response, asset_id=asset_id)
+                elif flagged is not None:
+                    flagged(decode.moderation(response.moderation))
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
         finally:

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import evidence_pb2, media_pb2, stream_pb2, upload_pb2
 
-from sensorium_client import events
+from sensorium_client import events, locators
 from sensorium_client.errors import from_stream_error
 
 GatewayEvent = (
@@ -64,6 +64,15 @@ def asset(message: media_pb2.Asset) -> events.StoredAsset:
         tags=tuple(message.tags),
         indexed=message.indexed,
         metadata=dict(message.metadata),
+        moderation_findings=tuple(
+            events.ModerationFinding(
+                category=found.score.category,
+                score=rounded(found.score.score),
+                locator=locator(found.locator),
+                blocked=found.blocked,
+            )
+            for found in message.moderation_findings
+        ),
     )
 
 
@@ -113,7 +122,7 @@ def citation(message: gateway_pb2.Citation, turn_id: str = "") -> events.Citatio
         basis=_word(gateway_pb2.CitationBasis.Name(message.basis), "CITATION_BASIS_"),
         asset_sha256=message.asset_sha256,
         answer_range=(
-            events.CharRange(message.answer_range.start, message.answer_range.end)
+            locators.CharRange(message.answer_range.start, message.answer_range.end)
             if message.HasField("answer_range")
             else None
         ),
@@ -135,21 +144,21 @@ def rounded(value: float) -> float:
     return round(value, 6)
 
 
-def _span(message: media_pb2.TimeSpan) -> events.TimeSpan:
-    return events.TimeSpan(seconds(message.start), seconds(message.end))
+def _span(message: media_pb2.TimeSpan) -> locators.TimeSpan:
+    return locators.TimeSpan(seconds(message.start), seconds(message.end))
 
 
-def locator(message: media_pb2.Locator) -> events.Locator:
+def locator(message: media_pb2.Locator) -> locators.Locator:
     """Where in its asset something lies."""
     region, chars = message.region, message.chars
-    return events.Locator(
+    return locators.Locator(
         span=_span(message.span) if message.HasField("span") else None,
         region=(
-            events.PixelRegion(region.left_px, region.top_px, region.width_px, region.height_px)
+            locators.PixelRegion(region.left_px, region.top_px, region.width_px, region.height_px)
             if message.HasField("region")
             else None
         ),
-        chars=(events.CharRange(chars.start, chars.end) if message.HasField("chars") else None),
+        chars=(locators.CharRange(chars.start, chars.end) if message.HasField("chars") else None),
     )
 
 
@@ -286,7 +295,8 @@ def _token(message: gateway_pb2.TokenChunk, turn_id: str) -> events.Token:
     return events.Token(turn_id=turn_id, text=message.text, token_count=message.token_count)
 
 
-def _moderation(message: gateway_pb2.Moderation, turn_id: str) -> events.Moderation:
+def moderation(message: gateway_pb2.Moderation, turn_id: str = "") -> events.Moderation:
+    """Something that reached a threshold of a policy."""
     return events.Moderation(
         turn_id=turn_id,
         part=_word(gateway_pb2.ModeratedPart.Name(message.part), "MODERATED_PART_"),
@@ -354,7 +364,7 @@ _DECODERS: dict[type[Message], Callable[[Any, str], events.Event]] = {
     gateway_pb2.EvidenceWeights: _evidence_weights,
     gateway_pb2.TokenChunk: _token,
     gateway_pb2.Citation: citation,
-    gateway_pb2.Moderation: _moderation,
+    gateway_pb2.Moderation: moderation,
     gateway_pb2.TurnComplete: _turn_complete,
     gateway_pb2.AssetIndexed: _asset_indexed,
     stream_pb2.ItemError: _item_failed,

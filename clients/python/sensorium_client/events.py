@@ -13,6 +13,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from sensorium_client.locators import CharRange, Locator, TimeSpan
+
 
 def to_json(value: Any) -> Any:
     """A value of this module as JSON types; an event carries its ``type`` first."""
@@ -24,41 +26,6 @@ def to_json(value: Any) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return value
-
-
-@dataclass(frozen=True)
-class TimeSpan:
-    """Seconds from the start of the asset; a moment ends where it starts."""
-
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True)
-class PixelRegion:
-    """A rectangle of the upright picture, in pixels from its top left corner."""
-
-    left_px: int
-    top_px: int
-    width_px: int
-    height_px: int
-
-
-@dataclass(frozen=True)
-class CharRange:
-    """Characters ``start`` to before ``end`` of a text."""
-
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Locator:
-    """Where in its asset something lies."""
-
-    span: TimeSpan | None = None
-    region: PixelRegion | None = None
-    chars: CharRange | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +110,18 @@ class AssetDescription:
 
 
 @dataclass(frozen=True)
+class ModerationFinding:
+    """What the server's moderation policy found in an asset: a category and, where it scores
+    highest in it, the place."""
+
+    category: str
+    score: float
+    locator: Locator
+    blocked: bool
+    """Whether the policy keeps the asset out of answers and of the index."""
+
+
+@dataclass(frozen=True)
 class StoredAsset:
     """A committed asset."""
 
@@ -158,6 +137,7 @@ class StoredAsset:
     indexed: bool
     """Whether all of it can be searched."""
     metadata: dict[str, str]
+    moderation_findings: tuple[ModerationFinding, ...]
 
     @property
     def content_id(self) -> str:

@@ -6,13 +6,14 @@ from typing import ClassVar
 from sensorium.gateway.v1 import gateway_pb2
 
 from sensorium_client import decode, events
+from sensorium_client.locators import Locator
 
 
 @dataclass(frozen=True)
 class SearchMatch:
     """A moment, region or passage that matched."""
 
-    locator: events.Locator
+    locator: Locator
     preview_text: str
     origin: str
     """"speech", "ocr", "label", "caption", "passage"; empty for likeness alone."""
@@ -54,8 +55,8 @@ class SearchResult:
 class LookAlike:
     """A picture or frame that looks like one that was asked about."""
 
-    locator: events.Locator
-    query_locator: events.Locator
+    locator: Locator
+    query_locator: Locator
     hamming_distance: int
     """How many of 64 bits differ."""
 

@@ -65,6 +65,7 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
     """Whether assets are taken in but never stored."""
     downloads: dict[str, "Downloadable"] = field(default_factory=dict)
     download_offsets: list[int] = field(default_factory=list)
+    flagged: pb.Moderation | None = None
 
     configs: list[pb.ConverseConfig] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
@@ -265,7 +266,9 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
     async def Transcribe(
         self, request: pb.TranscribeRequest, context: Context
     ) -> AsyncIterator[pb.TranscribeResponse]:
-        """Two sentences."""
+        """Two sentences, after what it is told to flag in them."""
+        if self.flagged is not None:
+            yield pb.TranscribeResponse(moderation=self.flagged)
         for index, text in enumerate(("The lighthouse is old.", "The river is wide.")):
             yield pb.TranscribeResponse(
                 span=locator(index, index + 1).span,

@@ -10,6 +10,7 @@ import pytest
 from sensorium.gateway.v1 import gateway_pb2 as pb
 from sensorium.media.v1 import media_pb2, stream_pb2
 from sensorium_client import AskOptions, Client, LiveMedia, MediaFile, SensoriumClientError, events
+from sensorium_client.locators import TimeSpan
 
 from tests.unit.client.fake_gateway import (
     TRACE_ID,
@@ -34,7 +35,7 @@ async def test_answer_arrives_as_tokens_citations_and_timings(client: Client) ->
         "label",
         "marker",
     )
-    assert cited.evidence.locator.span == events.TimeSpan(1.5, 2.25)
+    assert cited.evidence.locator.span == TimeSpan(1.5, 2.25)
     (complete,) = [e for e in got if isinstance(e, events.TurnComplete)]
     assert complete.timings.time_to_first_token_s == pytest.approx(0.4)
     assert complete.finish_reason == "stop"

@@ -17,6 +17,7 @@ from tests.unit.client.fake_gateway import (
     ConverseRequests,
     ConverseResponses,
     FakeGateway,
+    locator,
 )
 
 
@@ -179,7 +180,7 @@ async def test_wrong_usage_exits_with_two(address: str, tmp_path: Path) -> None:
 
 
 COMMANDS = (
-    *("ask", "ingest", "search", "duplicates", "download", "transcribe", "caption"),
+    *("ask", "ingest", "assets", "search", "duplicates", "download", "transcribe", "caption"),
     *("serve", "doctor", "demo"),
 )
 
@@ -226,3 +227,68 @@ async def test_ask_shows_what_was_flagged_and_why_the_answer_stopped(
     assert (found["part"], found["asset_id"], found["action"]) == ("asset", "a1", "flag")
     assert (found["category"], found["score"]) == ("sexual", 0.5)
     assert told["turn_complete"]["finish_reason"] == "content_filter"
+
+
+async def test_assets_tell_what_can_be_searched_and_what_is_flagged_or_blocked(
+    address: str, gateway: FakeGateway
+) -> None:
+    def found(category: str, score: float, *, blocked: bool) -> media_pb2.ModerationFinding:
+        return media_pb2.ModerationFinding(
+            score=moderation_pb2.ModerationScore(category=category, score=score),
+            locator=locator(62.5, 64.0),
+            blocked=blocked,
+        )
+
+    def stored(name: str, *findings: media_pb2.ModerationFinding, indexed: bool = True) -> None:
+        gateway.stored[name] = media_pb2.Asset(
+            asset_id=f"id-{name}",
+            info=media_pb2.AssetInfo(name=name),
+            indexed=indexed,
+            moderation_findings=findings,
+        )
+
+    code, out, _ = await run(address, "assets")
+    assert code == 0
+    assert "Nothing is stored" in out
+    stored("fine.jpg")
+    stored("odd.mp4", found("toxic", 0.75, blocked=False))
+    stored("bad.mp4", found("sexual", 0.9, blocked=True), indexed=False)
+    stored("new.txt", indexed=False)
+    _, out, _ = await run(address, "assets", "--count", "3")
+    assert "indexed" in out
+    assert "flagged: toxic 0.75 (1:02.5 – 1:04.0)" in " ".join(out.split())
+    assert "blocked: sexual 0.90 (1:02.5 – 1:04.0)" in " ".join(out.split())
+    assert "new.txt" not in out
+    _, out, _ = await run(address, "assets", "--json")
+    states = {
+        line["asset"]["description"]["name"]: (
+            line["asset"]["indexed"],
+            [each["blocked"] for each in line["asset"]["moderation_findings"]],
+        )
+        for line in json_lines(out)
+    }
+    assert states == {
+        "fine.jpg": (True, []),
+        "odd.mp4": (True, [False]),
+        "bad.mp4": (False, [True]),
+        "new.txt": (False, []),
+    }
+
+
+async def test_transcribe_tells_what_is_flagged_beside_the_words(
+    address: str, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    (tmp_path / "talk.ogg").write_bytes(b"sound")
+    gateway.flagged = pb.Moderation(
+        part=pb.MODERATED_PART_ASSET,
+        asset_id="a1",
+        score=moderation_pb2.ModerationScore(category="toxic", score=0.75),
+        action=pb.MODERATION_ACTION_FLAG,
+        locator=locator(0, 1),
+    )
+    _, out, error = await run(address, "transcribe", str(tmp_path / "talk.ogg"))
+    assert out.splitlines() == ["The lighthouse is old.", "The river is wide."]
+    assert "flagged: talk.ogg (0:00.0 – 0:01.0): toxic 0.75" in error
+    _, out, _ = await run(address, "transcribe", str(tmp_path / "talk.ogg"), "--json")
+    told = [line["type"] for line in json_lines(out)]
+    assert told == ["moderation", "transcript", "transcript"]

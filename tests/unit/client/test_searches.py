@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sensorium_client import Client, events
 from sensorium_client.findings import SearchAnswer
+from sensorium_client.locators import TimeSpan
 from sensorium_client.searching import QueryPart, SearchOptions, SearchQuery
 
 from tests.unit.client.fake_gateway import FakeGateway
@@ -32,7 +33,7 @@ async def test_a_mix_and_its_filters_reach_the_server(
     assert request.create_time_min.ToMilliseconds() == 1500
     assert not request.HasField("create_time_max")
     assert (result.asset_name, result.modality, result.relevance) == ("harbour.mp4", "video", 0.875)
-    assert result.matches[0].locator.span == events.TimeSpan(3.5, 5.0)
+    assert result.matches[0].locator.span == TimeSpan(3.5, 5.0)
 
 
 async def test_files_that_do_not_fit_a_message_together_are_stored_first(

@@ -5,7 +5,8 @@ import re
 
 from hypothesis import given
 from hypothesis import strategies as st
-from sensorium_client.events import TimeSpan, Transcript, Word
+from sensorium_client.events import Transcript, Word
+from sensorium_client.locators import TimeSpan
 from sensorium_client.render import subtitles
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sensorium.media.v1 import media_pb2
 from sensorium_client import Client, SensoriumClientError, events
+from sensorium_client.locators import TimeSpan
 
 from tests.unit.client.fake_gateway import FakeGateway
 
@@ -124,7 +125,7 @@ async def test_small_picture_is_searched_by_its_bytes_and_a_large_one_by_its_id(
     (match,) = hits[0].matches
     assert (match.preview_text, match.locator.span) == (
         "a red lighthouse",
-        events.TimeSpan(3.5, 5.0),
+        TimeSpan(3.5, 5.0),
     )
     with pytest.raises(ValueError, match="exactly one"):
         await client.search(text="both", asset_id="a")

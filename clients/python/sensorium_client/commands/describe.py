@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from sensorium_client import events
 from sensorium_client.connection import connected
 from sensorium_client.render import subtitles
+from sensorium_client.render.answer import describe_flag
 from sensorium_client.render.places import citation_table, clock
 from sensorium_client.terminal import (
     JsonOption,
@@ -64,9 +66,18 @@ def transcribe(
     # Subtitles are divided where their words are.
     word_times = words or format_ in (TranscriptFormat.SRT, TranscriptFormat.VTT)
 
+    def flag(found: events.Moderation) -> None:
+        if as_json:
+            print_json(events.to_json(found))
+        else:
+            line = describe_flag(found, {found.asset_id: file.name})
+            progress_output().print(escape(line), style="dim")
+
     async def run() -> int:
         async with connected(server, progress_output()) as client:
-            sentences = client.transcribe(file, language=language, word_times=word_times)
+            sentences = client.transcribe(
+                file, language=language, word_times=word_times, flagged=flag
+            )
             with progress_output().status("listening ...") as status:
                 if format_ is TranscriptFormat.TEXT:
                     async for sentence in sentences:

@@ -1,13 +1,15 @@
 """Evidence, hits and places in words and tables."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from sensorium_client.events import Citation, Locator
+from sensorium_client.events import Citation, StoredAsset
 from sensorium_client.findings import NearDuplicate, SearchMatch, SearchResult
+from sensorium_client.locators import Locator
 from sensorium_client.stored_files import Rendition
 
 _MODALITY_STYLES = {"text": "yellow", "image": "magenta", "video": "blue", "audio": "green"}
@@ -142,6 +144,37 @@ def rendition_table(renditions: Iterable[Rendition]) -> Table:
             "" if rendition.time_s is None else clock(rendition.time_s),
         )
     return table
+
+
+def asset_table(assets: Iterable[StoredAsset]) -> Table:
+    """What is stored, and what has become of it."""
+    table = _table("assets")
+    table.add_column("name", overflow="fold", max_width=32)
+    table.add_column("id", overflow="fold", max_width=38)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("stored", no_wrap=True)
+    table.add_column("state", ratio=1, min_width=24)
+    for asset in assets:
+        style = _MODALITY_STYLES.get(asset.description.modality, "")
+        table.add_row(
+            Text(asset.description.name or asset.asset_id, style=style),
+            asset.asset_id,
+            file_size(asset.size_bytes),
+            f"{datetime.fromtimestamp(asset.create_time_s):%Y-%m-%d %H:%M}",
+            asset_state(asset),
+        )
+    return table
+
+
+def asset_state(asset: StoredAsset) -> Text:
+    """Whether an asset can be searched, and what moderation found in it, a line each."""
+    blocked = any(found.blocked for found in asset.moderation_findings)
+    lines = [] if blocked else [Text("indexed" if asset.indexed else "not indexed yet")]
+    for found in asset.moderation_findings:
+        where = place(found.locator).replace("\n", ", ")
+        verb, style = ("blocked", "bold red") if found.blocked else ("flagged", "yellow")
+        lines.append(Text(f"{verb}: {found.category} {found.score:.2f} ({where})", style=style))
+    return Text("\n").join(lines)
 
 
 def _table(title: str) -> Table:
