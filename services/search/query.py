@@ -12,18 +12,18 @@ from services.runtime.errors import InternalFailure, InvalidInput
 from services.search.filters import Scope, quote_all
 from services.search.mixing import Direction, WeightedText, WeightedVector, mix
 from services.search.near_duplicates import LookAlike, find_look_alikes
+from services.search.nearest import nearest_to
 from services.search.ranking import Hit, Ranked, by_similarity, by_text_score, fuse_ranks
 from services.search.record import Record
-from services.search.schema import COLUMNS, KEY, TEXT, VECTOR, from_arrow
-from services.search.tables import Tables
-from services.search.writer import DATABASE_ERRORS
+from services.search.schema import COLUMNS, KEY, TEXT, from_arrow
+from services.search.tables import DATABASE_ERRORS, Tables
 
 log = logging.getLogger(__name__)
 
 # Equal documents are common (the same word seen in many frames). More are read
 # than asked for, so that which of them are returned is decided by their ids; of
 # more equal ones than this, which of them are returned is left to the database.
-_SPARE_ROWS = 64
+_SPARE_ROWS = 16
 _TIED_ROWS_MAX = 8192
 _TIE = 1e-5
 
@@ -138,7 +138,7 @@ async def _search(table: Any, query: Query) -> list[Hit]:
 
 
 async def _by_vector(table: Any, scope: Scope, direction: Direction, count: int) -> list[Hit]:
-    nearest = table.query().nearest_to(direction.vector).column(VECTOR).distance_type("dot")
+    nearest = await nearest_to(table, direction.vector, scope.sql(), count + _SPARE_ROWS)
     records, _ = await _read(table, nearest, scope, "_distance", count)
     return by_similarity(records, direction)[:count]
 
@@ -173,6 +173,9 @@ async def _read(
 async def _best_keys(scoped: Any, rank_column: str, count: int) -> dict[str, float]:
     """The keys of the best ``count`` rows and their ranks, where so many are equal
     that they did not all fit. Only keys are read; equal ones rank by key."""
+    if rank_column == "_distance":
+        # So many candidates are enough; more of them need not be compared.
+        scoped = scoped.refine_factor(1)
     rows = await scoped.select([KEY, rank_column]).limit(_TIED_ROWS_MAX).to_arrow()
     ranks = rows.column(rank_column).to_pylist()
     # A distance falls towards the best, a score rises.

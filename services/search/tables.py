@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from services.runtime.errors import InvalidInput
-from services.search.schema import ADDED_FIELDS, TEXT, dimension_of, table_schema
+from services.search.indexes import DISTANCE, SCALAR_KINDS, Index, ScalarKind
+from services.search.schema import ADDED_FIELDS, TEXT, VECTOR, dimension_of, table_schema
 
 log = logging.getLogger(__name__)
 
 # Bounded: without a session of its own each table's caches grow to gigabytes.
 INDEX_CACHE_BYTES = 64 << 20
 METADATA_CACHE_BYTES = 32 << 20
+
+# What LanceDB raises; its own types all derive from these.
+DATABASE_ERRORS = (RuntimeError, OSError, ValueError, TypeError, KeyError)
 
 _PREFIX = "documents-"
 _SPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -137,8 +141,30 @@ class Tables:
                 raise
 
 
+async def indexes_of(table: AsyncTable) -> list[Index]:
+    """The indexes of a table; a rebuilt one may be there twice for a moment."""
+    return [Index(each.name, each.columns[0]) for each in await table.list_indices()]
+
+
+async def build_index(table: AsyncTable, index: Index) -> None:
+    """Builds an index, in place of one of the same name."""
+    from lancedb.index import Bitmap, BTree, IvfRq, LabelList
+
+    config: Any
+    if index.column == VECTOR:
+        config = IvfRq(distance_type=DISTANCE, num_partitions=index.partition_count)
+    else:
+        configs = {
+            ScalarKind.BITMAP: Bitmap,
+            ScalarKind.BTREE: BTree,
+            ScalarKind.LABEL_LIST: LabelList,
+        }
+        config = configs[SCALAR_KINDS[index.column]]()
+    await table.create_index(index.column, config=config, name=index.name)
+
+
 async def _has_text_index(table: AsyncTable) -> bool:
-    return any(TEXT in index.columns for index in await table.list_indices())
+    return any(index.column == TEXT for index in await indexes_of(table))
 
 
 def check_space(space: str) -> None:

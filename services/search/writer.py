@@ -17,14 +17,13 @@ from services.runtime.errors import InternalFailure, InvalidInput, SensoriumErro
 from services.runtime.telemetry import span
 from services.search.durability import FolderSync
 from services.search.filters import Scope
+from services.search.indexes import IndexPolicy
+from services.search.maintenance import IndexBuilder
 from services.search.record import Record
 from services.search.schema import KEY, to_arrow
-from services.search.tables import AsyncTable, Tables
+from services.search.tables import DATABASE_ERRORS, AsyncTable, Tables
 
 log = logging.getLogger(__name__)
-
-# What LanceDB raises; its own types all derive from these.
-DATABASE_ERRORS = (RuntimeError, OSError, ValueError, TypeError, KeyError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,8 @@ class WriterOptions:
     """Old versions live this long: longer than any read, which holds one."""
     idle_s: float = 60.0
     """With nothing to write for so long, what was written is compacted."""
+    indexes: IndexPolicy = field(default_factory=IndexPolicy)
+    """Looked at after each compaction."""
 
 
 @dataclass(slots=True)
@@ -75,17 +76,20 @@ class IndexWriter:
     tables: Tables
     options: WriterOptions = field(default_factory=WriterOptions)
     _queue: asyncio.Queue[_Write | _Delete | None] = field(init=False)
+    _builder: IndexBuilder = field(init=False)
     _states: dict[str, _TableState] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
     _next: _Write | _Delete | None = None
 
     def __post_init__(self) -> None:
         self._queue = asyncio.Queue(self.options.queue_count)
+        self._builder = IndexBuilder(self.tables, self.options.indexes)
 
     async def start(self) -> None:
         """Starts the task. The tables are connected."""
         for space in await self.tables.spaces():
             await self.tables.upgrade(space)
+            self._builder.start(space)
         self._task = asyncio.create_task(self._run(), name="index-writer")
 
     async def stop(self) -> None:
@@ -94,6 +98,7 @@ class IndexWriter:
             await self._queue.put(None)
             await self._task
             self._task = None
+        await self._builder.stop()
         for state in self._states.values():
             state.folder.close()
         self._states = {}
@@ -112,6 +117,10 @@ class IndexWriter:
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         await self._submit(_Delete(scope, done))
         return await done
+
+    def building(self, space: str) -> bool:
+        """Whether an index of this space is being built."""
+        return self._builder.building(space)
 
     async def _submit(self, job: _Write | _Delete) -> None:
         if self._task is None or self._task.done():
@@ -135,7 +144,7 @@ class IndexWriter:
                 return await asyncio.wait_for(self._queue.get(), self.options.idle_s)
             except TimeoutError:
                 for space, state in self._states.items():
-                    if state.commit_count:
+                    if state.commit_count and not self._builder.building(space):
                         await self._compact(space)
         return job if job is not None else await self._queue.get()
 
@@ -229,7 +238,7 @@ class IndexWriter:
 
     async def _compact_if_due(self, space: str) -> None:
         state, options = self._state(space), self.options
-        if state.commit_count < options.compact_commits:
+        if state.commit_count < options.compact_commits or self._builder.building(space):
             return
         # A large table takes long to compact; doing it ever so often would cost
         # more than all the writing.
@@ -250,6 +259,7 @@ class IndexWriter:
             log.exception("compaction failed")
         state.last_compact_s = time.perf_counter() - began
         state.commit_count, state.write_s = 0, 0.0
+        self._builder.start(space)
 
     def _refuse_waiting(self) -> None:
         error = Unavailable("INDEX_CLOSED", "The index is closed; try again later.")
