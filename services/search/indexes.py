@@ -28,7 +28,7 @@ DISTANCE = "cosine"
 # A search reads partitions until they hold so many rows of its scope, and so many
 # partitions in any case: the nearest of few rows lie far apart.
 PROBED_ROWS = 40_000
-PROBES_MIN = 20
+PROBES_MIN = 8
 
 # A scope of less than this part of a table is read row by row: a distance that is
 # computed costs as much as a few hundred that are estimated.
@@ -94,7 +94,7 @@ class IndexPolicy:
     """A table of fewer rows is scanned, which takes about as long."""
     partition_rows: int = 4096
     """Rows of a partition when the index is built."""
-    growth_max: int = 4
+    growth_max: int = 2
     """It is built anew when its partitions are so many times as large."""
 
     def missing(self, row_count: int, existing: Sequence[Index]) -> list[Index]:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 # Equal documents are common (the same word seen in many frames). More are read
 # than asked for, so that which of them are returned is decided by their ids; of
 # more equal ones than this, which of them are returned is left to the database.
-_SPARE_ROWS = 16
+SPARE_ROWS = 16
 _TIED_ROWS_MAX = 8192
 _TIE = 1e-5
 
@@ -138,7 +138,7 @@ async def _search(table: Any, query: Query) -> list[Hit]:
 
 
 async def _by_vector(table: Any, scope: Scope, direction: Direction, count: int) -> list[Hit]:
-    nearest = await nearest_to(table, direction.vector, scope.sql(), count + _SPARE_ROWS)
+    nearest = await nearest_to(table, direction.vector, scope.sql(), count + SPARE_ROWS)
     records, _ = await _read(table, nearest, scope, "_distance", count)
     return by_similarity(records, direction)[:count]
 
@@ -158,7 +158,7 @@ async def _read(
 ) -> tuple[list[Record], list[float]]:
     """The best ``count`` rows with their ranks, and some more."""
     scoped = query.where(scope.sql())
-    limit = count + _SPARE_ROWS
+    limit = count + SPARE_ROWS
     rows: pa.Table = await scoped.select([*COLUMNS, rank_column]).limit(limit).to_arrow()
     ranks: list[float] = rows.column(rank_column).to_pylist()
     if len(ranks) == limit and abs(ranks[-1] - ranks[count - 1]) < _TIE:

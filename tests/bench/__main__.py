@@ -11,7 +11,10 @@ from pathlib import Path
 from tests.bench import machine, report
 from tests.bench.results import Benchmark, Plan, Row
 
-SPEED = ("ttft", "overlap", "ingest", "embed", "tokens", "repeat", "memory", "cancel")
+SPEED = (
+    *("ttft", "overlap", "ingest", "embed", "tokens", "repeat", "memory", "cancel"),
+    *("vectors", "writes"),
+)
 QUALITY = ("reading", "retrieval", "speech", "answers", "relevance")
 NAMES = (*SPEED, *QUALITY)
 REPEATS = 7
