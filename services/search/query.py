@@ -156,7 +156,7 @@ async def _by_text(table: Any, scope: Scope, text: str, count: int) -> list[Hit]
 async def _read(
     table: Any, query: Any, scope: Scope, rank_column: str, count: int
 ) -> tuple[list[Record], list[float]]:
-    """The best ``count`` rows with their ranks, and some more."""
+    """The best ``count`` rows with their ranks, and those as good as the last."""
     scoped = query.where(scope.sql())
     limit = count + SPARE_ROWS
     rows: pa.Table = await scoped.select([*COLUMNS, rank_column]).limit(limit).to_arrow()
@@ -167,7 +167,16 @@ async def _read(
         rows = await table.query().where(condition).select(list(COLUMNS)).to_arrow()
         records = await asyncio.to_thread(from_arrow, rows)
         return records, [keys[record.key] for record in records]
-    return await asyncio.to_thread(from_arrow, rows), ranks
+    kept = _count_kept(ranks, count)
+    return await asyncio.to_thread(from_arrow, rows.slice(0, kept)), ranks[:kept]
+
+
+def _count_kept(ranks: Sequence[float], count: int) -> int:
+    """How many of the rows, best first, may be among the best ``count``."""
+    kept = min(count, len(ranks))
+    while kept < len(ranks) and abs(ranks[kept] - ranks[count - 1]) < _TIE:
+        kept += 1
+    return kept
 
 
 async def _best_keys(scoped: Any, rank_column: str, count: int) -> dict[str, float]:

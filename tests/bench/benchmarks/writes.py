@@ -22,7 +22,7 @@ from tests.bench.servers import Server, serving
 
 WRITES = 20_000
 QUICK_WRITES = 2_000
-STREAMS = 4
+STREAMS = 8
 DIMENSION = 384
 LIMIT_BYTES = 300_000_000
 _WARM_UP = 200
@@ -80,7 +80,7 @@ async def _write(server: Server, prefix: str, count: int) -> list[float]:
 
 
 async def _write_stream(
-    stub: search_pb2_grpc.SearchServiceAsyncStub, prefix: str, count: int
+    stub: "search_pb2_grpc.SearchServiceAsyncStub", prefix: str, count: int
 ) -> list[float]:
     call = stub.StreamingIndex()
     await call.write(search_pb2.StreamingIndexRequest(config=search_pb2.IndexConfig()))
