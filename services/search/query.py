@@ -15,7 +15,7 @@ from services.search.near_duplicates import LookAlike, find_look_alikes
 from services.search.nearest import nearest_to
 from services.search.ranking import Hit, Ranked, by_similarity, by_text_score, fuse_ranks
 from services.search.record import Record
-from services.search.schema import COLUMNS, KEY, TEXT, from_arrow
+from services.search.schema import COLUMNS, KEY, READ_COLUMNS, TEXT, from_arrow, lacks_documents
 from services.search.tables import DATABASE_ERRORS, Tables
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Searcher:
             return []
         scope = Scope(tenant_id, asset_ids=asset_ids)
         try:
-            rows = await table.query().where(scope.sql()).select(list(COLUMNS)).to_arrow()
+            rows = await _rows(table.query().where(scope.sql()))
         except DATABASE_ERRORS as error:
             log.exception("a listing failed")
             raise InternalFailure("SEARCH_FAILED", "The documents could not be read.") from error
@@ -159,16 +159,24 @@ async def _read(
     """The best ``count`` rows with their ranks, and those as good as the last."""
     scoped = query.where(scope.sql())
     limit = count + SPARE_ROWS
-    rows: pa.Table = await scoped.select([*COLUMNS, rank_column]).limit(limit).to_arrow()
+    rows = await _rows(scoped.limit(limit), rank_column)
     ranks: list[float] = rows.column(rank_column).to_pylist()
     if len(ranks) == limit and abs(ranks[-1] - ranks[count - 1]) < _TIE:
         keys = await _best_keys(scoped, rank_column, count)
         condition = f"{scope.sql()} AND {KEY} IN ({quote_all(list(keys))})"
-        rows = await table.query().where(condition).select(list(COLUMNS)).to_arrow()
+        rows = await _rows(table.query().where(condition))
         records = await asyncio.to_thread(from_arrow, rows)
         return records, [keys[record.key] for record in records]
     kept = _count_kept(ranks, count)
     return await asyncio.to_thread(from_arrow, rows.slice(0, kept)), ranks[:kept]
+
+
+async def _rows(query: Any, *rank_columns: str) -> pa.Table:
+    """What a query finds, with all that makes a record."""
+    rows: pa.Table = await query.select([*READ_COLUMNS, *rank_columns]).to_arrow()
+    if lacks_documents(rows):
+        rows = await query.select([*COLUMNS, *rank_columns]).to_arrow()
+    return rows
 
 
 def _count_kept(ranks: Sequence[float], count: int) -> int:

@@ -1,6 +1,8 @@
 """The table of documents: its columns, and records to Arrow and back."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -42,17 +44,25 @@ _INTEGERS = {
 
 PERCEPTUAL_HASH = "perceptual_hash"
 
+# A record but its vector, as JSON. The columns are there for filters; to read ten rows
+# of two dozen columns takes longer than to find them.
+DOCUMENT = "document"
+
 # What tables of an earlier version lack. Columns are added at the end, so there
 # they are in every table.
 ADDED_FIELDS = (
     pa.field("metadata", pa.list_(pa.string())),
     pa.field(PERCEPTUAL_HASH, pa.int64()),
+    pa.field(DOCUMENT, pa.string()),
 )
 
 COLUMNS = (
     *(*_STRINGS, "confidence", *_INTEGERS, "tags", "create_time", VECTOR),
     *(field.name for field in ADDED_FIELDS),
 )
+_PLACES = {"span": Span, "region": Region, "chars": Chars}
+_PLAIN = (*_STRINGS, "confidence", "tags", "metadata", "create_time_us", PERCEPTUAL_HASH)
+
 # A hash is unsigned, its column is not.
 _HASH_BITS = 64
 
@@ -71,6 +81,10 @@ def table_schema(dimension: int) -> pa.Schema:
             *ADDED_FIELDS,
         ]
     )
+
+
+# All that makes a record, where ``lacks_documents`` is false.
+READ_COLUMNS = (DOCUMENT, VECTOR)
 
 
 def dimension_of(schema: pa.Schema) -> int:
@@ -95,15 +109,49 @@ def to_arrow(records: Sequence[Record], dimension: int) -> pa.Table:
         [metadata_entry(key, value) for key, value in record.metadata.items()] for record in records
     ]
     columns[PERCEPTUAL_HASH] = [signed_hash(record.perceptual_hash) for record in records]
+    columns[DOCUMENT] = [_to_json(record) for record in records]
     columns[VECTOR] = pa.FixedSizeListArray.from_arrays(pa.array(vectors, pa.float32()), dimension)
     return pa.table(columns, schema=table_schema(dimension))
 
 
+def lacks_documents(rows: pa.Table) -> bool:
+    """Whether an earlier version wrote some of these rows, which had columns alone."""
+    return bool(rows.column(DOCUMENT).null_count)
+
+
 def from_arrow(rows: pa.Table) -> list[Record]:
-    """Rows with all ``COLUMNS`` as records, in their order."""
-    microseconds = rows.column("create_time").cast(pa.int64()).to_pylist()
+    """Rows with ``READ_COLUMNS``, or all ``COLUMNS`` where they lack documents, as
+    records in their order."""
     vectors = _vectors(rows)
-    plain = rows.select([n for n in COLUMNS if n not in (VECTOR, "create_time")]).to_pylist()
+    if lacks_documents(rows):
+        return _from_columns(rows, vectors)
+    documents = rows.column(DOCUMENT).to_pylist()
+    return [
+        _from_json(document, vector) for document, vector in zip(documents, vectors, strict=True)
+    ]
+
+
+def _to_json(record: Record) -> str:
+    content = {name: getattr(record, name) for name in _PLAIN}
+    for name in _PLACES:
+        place = getattr(record, name)
+        content[name] = None if place is None else astuple(place)
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def _from_json(document: str, vector: np.ndarray) -> Record:
+    content = json.loads(document)
+    for name, kind in _PLACES.items():
+        content[name] = None if content[name] is None else kind(*content[name])
+    content["tags"] = tuple(content["tags"])
+    return Record(**content, vector=vector)
+
+
+def _from_columns(rows: pa.Table, vectors: np.ndarray) -> list[Record]:
+    microseconds = rows.column("create_time").cast(pa.int64()).to_pylist()
+    plain = rows.select(
+        [name for name in COLUMNS if name not in (VECTOR, "create_time", DOCUMENT)]
+    ).to_pylist()
     return [
         _record(row, create_time_us, vector)
         for row, create_time_us, vector in zip(plain, microseconds, vectors, strict=True)

@@ -32,7 +32,7 @@ from services.search.indexes import (
 from services.search.maintenance import IndexBuilder
 from services.search.query import SPARE_ROWS
 from services.search.record import Record
-from services.search.schema import COLUMNS, VECTOR, to_arrow
+from services.search.schema import READ_COLUMNS, VECTOR, to_arrow
 from services.search.tables import Tables, indexes_of
 from tests.bench.__main__ import QUICK_REPEATS
 from tests.bench.clusters import DIMENSION, SHARES, Clusters, Vectors, nearest
@@ -233,7 +233,11 @@ class _Direct:
             candidates = self.probe.refine_factor * (TOP_K + SPARE_ROWS)
             query = query.nprobes(self.probe.partition_count)
             query = query.refine_factor(candidates // TOP_K)
-        query = query.where(self.condition).select([*COLUMNS, "_distance"]).limit(TOP_K)
+        query = (
+            query.where(self.condition)
+            .select(["document_id", *READ_COLUMNS, "_distance"])
+            .limit(TOP_K)
+        )
         rows = await query.to_arrow()
         return set(rows.column("document_id").to_pylist())
 
