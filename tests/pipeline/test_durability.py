@@ -145,10 +145,10 @@ async def test_a_repeated_finish_is_harmless(client: Client, tmp_path: Path) -> 
 
 @contextlib.asynccontextmanager
 async def server_process(
-    data_dir: Path, redis_url: str
+    data_dir: Path, redis_url: str = "", port: int = 0
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client]]:
-    """``python -m services``, ready."""
-    port = free_port()
+    """``python -m services``, ready; on a free port unless it is told one."""
+    port = port or free_port()
     environment = {
         "SENSORIUM_PORT": str(port),
         "SENSORIUM_DATA_DIR": str(data_dir),

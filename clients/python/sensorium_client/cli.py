@@ -9,6 +9,7 @@ from sensorium_client.commands.describe import caption, transcribe
 from sensorium_client.commands.doctor import doctor
 from sensorium_client.commands.download import download
 from sensorium_client.commands.ingest import ingest
+from sensorium_client.commands.queue import enqueue, queue_app, worker
 from sensorium_client.commands.search import duplicates, search
 from sensorium_client.commands.serve import serve
 
@@ -26,10 +27,11 @@ app = typer.Typer(
 )
 _COMMANDS = (
     *(ask, ingest, assets, search, duplicates, download, transcribe, caption),
-    *(serve, doctor, demo),
+    *(enqueue, worker, serve, doctor, demo),
 )
 for command in _COMMANDS:
     app.command()(command)
+app.add_typer(queue_app, name="queue")
 
 
 def main() -> None:

@@ -57,6 +57,11 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
     by_id: dict[str, media_pb2.Asset] = field(default_factory=dict)
     durable: dict[str, bytes] = field(default_factory=dict)
     refused_names: set[str] = field(default_factory=set)
+    refusal: stream_pb2.StreamError = field(
+        default_factory=lambda: stream_pb2.StreamError(
+            code=3, reason="MEDIA_UNREADABLE", message="This is no picture."
+        )
+    )
     uploads_to_break: int = 0
     """So many upload streams end, UNAVAILABLE, once their first asset is stored."""
     receiving: asyncio.Event = field(default_factory=asyncio.Event)
@@ -99,12 +104,8 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
                 case "asset_start":
                     start = request.asset_start
                     if start.name in self.refused_names:
-                        error = stream_pb2.StreamError(
-                            code=3, reason="MEDIA_UNREADABLE", message="This is no picture."
-                        )
-                        yield pb.StreamingUploadResponse(
-                            item_error=stream_pb2.ItemError(item_id=start.asset_id, error=error)
-                        )
+                        refused = stream_pb2.ItemError(item_id=start.asset_id, error=self.refusal)
+                        yield pb.StreamingUploadResponse(item_error=refused)
                         continue
                     self.receiving.set()
                     part = self.durable.get(start.asset_id, b"")

@@ -181,7 +181,7 @@ async def test_wrong_usage_exits_with_two(address: str, tmp_path: Path) -> None:
 
 COMMANDS = (
     *("ask", "ingest", "assets", "search", "duplicates", "download", "transcribe", "caption"),
-    *("serve", "doctor", "demo"),
+    *("enqueue", "worker", "serve", "doctor", "demo"),
 )
 
 

