@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 
 from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2
-from sensorium.search.v1 import search_pb2
 
 from services.gateway.catalogue import canonical_id, get_asset, list_assets, list_documents
+from services.gateway.document_writes import DocumentWrites
 from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.moderation import Moderation, tell_nobody
 from services.gateway.perception import (
@@ -23,7 +23,7 @@ from services.gateway.perception import (
 from services.gateway.policy import Policies
 from services.gateway.stages import Stages
 from services.runtime import telemetry
-from services.runtime.calls import CallScope, call_unary, exchange
+from services.runtime.calls import CallScope, call_unary
 from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 JOBS_AT_ONCE = 2
 """Of those that still have something to perceive: indexing yields to answering."""
 WRITES_AT_ONCE = 64
-"""Of those that have not: search commits together what waits together."""
+"""Of those that have not: their documents are written together."""
 JOBS_WITH_PIXELS_MAX = 8
 """Past so many waiting jobs, pictures are read from the store again rather than kept."""
 
@@ -51,6 +51,7 @@ class Indexer:
         self._policies = policies
         self._permits = asyncio.Semaphore(JOBS_AT_ONCE)
         self._write_permits = asyncio.Semaphore(WRITES_AT_ONCE)
+        self._writes = DocumentWrites(stages)
         self._jobs: set[asyncio.Task[int]] = set()
         self._latest: dict[tuple[str, str], asyncio.Task[int]] = {}
 
@@ -112,6 +113,7 @@ class Indexer:
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
+        await self._writes.close()
 
     async def _run(
         self,
@@ -219,19 +221,7 @@ class Indexer:
         """Send all documents of an asset to search and mark it when they are durable."""
         assert entry.asset is not None
         documents = await asyncio.to_thread(list, entry.documents())
-
-        async def requests() -> AsyncIterator[search_pb2.StreamingIndexRequest]:
-            yield search_pb2.StreamingIndexRequest(config=search_pb2.IndexConfig())
-            for document in documents:
-                yield search_pb2.StreamingIndexRequest(document=document)
-
-        count = 0
-        async for event in exchange(self._stages.search.StreamingIndex, scope, requests()):
-            kind = event.WhichOneof("event")
-            if kind == "ack":
-                count += len(event.ack.document_ids)
-            elif kind == "item_error":
-                log.error("search refused a document: %s", event.item_error.error.reason)
+        count = await self._writes.write(canonical_id(entry.asset), documents, scope)
         mark = ingest_pb2.MarkIndexedRequest(asset_id=canonical_id(entry.asset))
         await call_unary(self._stages.ingest.MarkIndexed, mark, scope)
         return count

@@ -390,6 +390,10 @@ Call = Callable[[Any], Any]
             *(INVALID, "TOO_MANY_HASHES", "sha256"),
         ),
         (
+            lambda stub: stub.FindAssets(gateway_pb2.FindAssetsRequest(asset_ids=["x"] * 1001)),
+            *(INVALID, "TOO_MANY_ASSETS", "asset_ids"),
+        ),
+        (
             lambda stub: stub.ListAssets(gateway_pb2.ListAssetsRequest(page_token="../x")),
             *(INVALID, "PAGE_TOKEN_INVALID", "page_token"),
         ),
@@ -408,7 +412,7 @@ Call = Callable[[Any], Any]
         *("search-key", "search-weight", "search-no-part", "search-age"),
         *("alike-nothing", "alike-text", "alike-far"),
         *("trace-malformed", "trace-unknown", "upload-unknown"),
-        *("find-many", "page-malformed"),
+        *("find-many", "find-many-ids", "page-malformed"),
     ],
 )
 async def test_a_mistake_in_a_call(

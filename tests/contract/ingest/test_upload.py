@@ -158,6 +158,10 @@ async def test_same_bytes_are_kept_once_within_a_tenant_only(ingest: Ingest) -> 
     request = ingest_pb2.FindAssetsRequest(sha256=[first.asset.sha256, "0" * 64, "../../etc"])
     found = await ingest.stub.FindAssets(request, metadata=TENANT)
     assert [asset.asset_id for asset in found.assets] == ["a"]
+    # "c" is the other tenant's: it is as unknown as one that is nobody's.
+    by_id = ingest_pb2.FindAssetsRequest(asset_ids=["b", "c", "absent", "../../etc"])
+    found = await ingest.stub.FindAssets(by_id, metadata=TENANT)
+    assert [(asset.asset_id, asset.duplicate_of) for asset in found.assets] == [("b", "a")]
 
 
 async def test_second_stream_of_the_same_asset_is_told_so(ingest: Ingest) -> None:
