@@ -124,6 +124,14 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
                             received_offset=len(self.assets[request.chunk.asset_id].data),
                         )
                     )
+                case "asset_finish" if self._is_other(request.asset_finish):
+                    error = stream_pb2.StreamError(
+                        code=3, reason="CHECKSUM_MISMATCH", message="The bytes are others."
+                    )
+                    asset_id = request.asset_finish.asset_id
+                    yield pb.StreamingUploadResponse(
+                        item_error=stream_pb2.ItemError(item_id=asset_id, error=error)
+                    )
                 case "asset_finish" if not self.holds_uploads:
                     asset = self.store(request.asset_finish)
                     stored_count += 1
@@ -137,6 +145,10 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
         yield pb.StreamingUploadResponse(
             summary=pb.UploadSummary(asset_count=stored_count, received_bytes=received_bytes)
         )
+
+    def _is_other(self, finish: upload_pb2.AssetFinish) -> bool:
+        """Whether the bytes that came are not those of the hash."""
+        return hashlib.sha256(self.assets[finish.asset_id].data).hexdigest() != finish.sha256
 
     def note_chunk(self, chunk: upload_pb2.MediaChunk) -> None:
         """Take the next bytes; they must follow the ones before."""

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import os
 import signal
 from pathlib import Path
 
 from sensorium_client import Client
 from sensorium_client.bulk.folder import BulkOptions, FolderIngest
+from sensorium_client.bulk.hashes import Hashes, opened_hashes
 from sensorium_client.bulk.outcome import FileOutcome, FileStatus
 from sensorium_client.bulk.retry import Backoff
 from sensorium_client.bulk.walk import find_files
@@ -27,7 +29,7 @@ def write_files(folder: Path, count: int) -> None:
 
 async def ingest(client: Client, folder: Path) -> list[FileOutcome]:
     """The outcomes of a folder."""
-    folder_ingest = FolderIngest(client, BulkOptions(backoff=_FAST))
+    folder_ingest = FolderIngest(client, BulkOptions(backoff=_FAST), Hashes())
     return [
         told
         async for told in folder_ingest.run(find_files([folder]))
@@ -129,7 +131,7 @@ async def test_an_unreadable_file_does_not_stop_the_others(
     write_files(tmp_path, 6)
     listed = list(find_files([tmp_path]))
     listed[2].path.unlink()
-    told = [each async for each in FolderIngest(client, BulkOptions()).run(listed)]
+    told = [each async for each in FolderIngest(client, BulkOptions(), Hashes()).run(listed)]
     outcomes = [each for each in told if isinstance(each, FileOutcome)]
     failed = [outcome for outcome in outcomes if outcome.status is FileStatus.FAILED]
     assert [outcome.file for outcome in failed] == [listed[2]]
@@ -165,3 +167,35 @@ async def test_labels_travel_with_every_file(
     assert [(list(s.tags), dict(s.metadata)) for s in starts] == [
         (["sea", "sun"], {"project": "harbour"})
     ] * 2
+
+
+async def test_a_journal_saves_reading_and_a_wrong_one_costs_nothing_but_time(
+    client: Client, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    folder, journal = tmp_path / "folder", tmp_path / "journal"
+    folder.mkdir()
+    write_files(folder, 4)
+
+    async def run() -> list[FileOutcome]:
+        with opened_hashes(journal) as hashes:
+            ingest = FolderIngest(client, BulkOptions(backoff=_FAST), hashes)
+            return [
+                told
+                async for told in ingest.run(find_files([folder]))
+                if isinstance(told, FileOutcome)
+            ]
+
+    first = await run()
+    path = first[0].file.path
+    status = path.stat()
+    changed = "TEXT" + path.read_text()[4:]
+    path.write_text(changed)
+    # Size and time as before: by the journal it is unchanged.
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert {outcome.status for outcome in await run()} == {FileStatus.SKIPPED}
+
+    # A server that has nothing finds the hash wrong; it is taken again.
+    gateway.stored.clear()
+    gateway.by_id.clear()
+    assert {outcome.status for outcome in await run()} == {FileStatus.STORED}
+    assert changed.encode() in {bytes(asset.data) for asset in gateway.assets.values()}

@@ -3,9 +3,12 @@
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
 
 from sensorium_client import events
+from sensorium_client.bulk.hashes import Hashes
 from sensorium_client.bulk.outcome import (
+    FILE_CHANGED,
     Failure,
     FileOutcome,
     FileProgress,
@@ -16,16 +19,24 @@ from sensorium_client.bulk.outcome import (
 from sensorium_client.bulk.walk import FoundFile
 from sensorium_client.client import Client
 from sensorium_client.errors import SensoriumClientError
-from sensorium_client.media import Labels, MediaFile, file_sha256
+from sensorium_client.media import Labels, MediaFile
 
 ASSETS_AT_ONCE = 16
 """Of one stream. What waits together at the server is encoded and committed together."""
 _NAME_CHARACTERS_MAX = 255
-_NO_LABELS = Labels()
 
 _NOT_INDEXED = Failure(
     "UNAVAILABLE", "NOT_INDEXED", "The stream ended before it was indexed.", True
 )
+
+
+@dataclass(frozen=True)
+class SendOptions:
+    """What goes for all files that are sent together."""
+
+    language: str = ""
+    """Of the speech; as in ``AskOptions``."""
+    labels: Labels = field(default_factory=Labels)
 
 
 def asset_id_of(relative_path: str, sha256: str) -> str:
@@ -48,10 +59,10 @@ class Attempt:
         SensoriumClientError: nothing that trying again would help.
     """
 
-    def __init__(self, client: Client, language: str = "", labels: Labels = _NO_LABELS) -> None:
+    def __init__(self, client: Client, options: SendOptions, hashes: Hashes) -> None:
         self._client = client
-        self._language = language
-        self._labels = labels
+        self._hashes = hashes
+        self._options = options
         self._open: dict[str, FoundFile] = {}
         self._warnings: dict[str, list[str]] = {}
 
@@ -62,7 +73,7 @@ class Attempt:
         media: list[MediaFile] = []
         for file in files:
             try:
-                sha256 = await file_sha256(file.path)
+                sha256 = await self._hashes.sha256(file)
             except OSError as error:
                 yield FileOutcome(file, FileStatus.FAILED, failure=failure_of(error))
                 continue
@@ -77,8 +88,8 @@ class Attempt:
                     file.path,
                     name_of(file),
                     asset_id,
-                    self._labels.tags,
-                    self._labels.metadata,
+                    self._options.labels.tags,
+                    self._options.labels.metadata,
                     sha256=sha256,
                 )
             )
@@ -124,7 +135,7 @@ class Attempt:
     async def _send(
         self, media: Sequence[MediaFile]
     ) -> AsyncGenerator[FileOutcome | FileProgress, None]:
-        stream = self._client.send(media, self._language, ASSETS_AT_ONCE)
+        stream = self._client.send(media, self._options.language, ASSETS_AT_ONCE)
         try:
             async with aclosing(stream):
                 async for event in stream:
@@ -149,6 +160,8 @@ class Attempt:
             case events.ItemFailed() if event.item_id in self._open:
                 told = failure(event.code, event.reason, event.message)
                 file = self._open.pop(event.item_id)
+                if told.reason == FILE_CHANGED:
+                    self._hashes.forget(file)
                 return FileOutcome(file, FileStatus.FAILED, event.item_id, told)
             case events.ItemFailed():
                 # Of a segment: the rest of the file is stored.

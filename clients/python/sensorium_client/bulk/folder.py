@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from sensorium_client.bulk.attempt import Attempt
+from sensorium_client.bulk.attempt import Attempt, SendOptions
+from sensorium_client.bulk.hashes import Hashes
 from sensorium_client.bulk.outcome import FileOutcome, FileProgress, FileStatus
 from sensorium_client.bulk.relay import relay
-from sensorium_client.bulk.retry import Backoff
+from sensorium_client.bulk.retry import Backoff, until_serving
 from sensorium_client.bulk.walk import FoundFile
 from sensorium_client.client import Client
-from sensorium_client.media import Labels
 
 _FILES_A_STREAM = 64
 _EVENTS_AHEAD = 256
@@ -22,21 +22,21 @@ _EVENTS_AHEAD = 256
 class BulkOptions:
     """How files are sent."""
 
-    language: str = ""
-    """Of the speech; as in ``AskOptions``."""
-    labels: Labels = field(default_factory=Labels)
-    """Of every file."""
+    send: SendOptions = field(default_factory=SendOptions)
     stream_count: int = 3
     """Streams at once. More than one, so that the server always has work while one ends."""
     backoff: Backoff = field(default_factory=Backoff)
+    away_s_max: float = 600.0
+    """How long a server that went away is waited for."""
 
 
 class FolderIngest:
     """Sends files, each until it is stored or has failed for good."""
 
-    def __init__(self, client: Client, options: BulkOptions) -> None:
+    def __init__(self, client: Client, options: BulkOptions, hashes: Hashes) -> None:
         self._client = client
         self._options = options
+        self._hashes = hashes
         self._waiting: deque[Sequence[FoundFile]] = deque()
         self._told: asyncio.Queue[FileOutcome | FileProgress] = asyncio.Queue(_EVENTS_AHEAD)
 
@@ -67,7 +67,7 @@ class FolderIngest:
         while files:
             attempt_count += 1
             again: list[FileOutcome] = []
-            attempt = Attempt(self._client, self._options.language, self._options.labels)
+            attempt = Attempt(self._client, self._options.send, self._hashes)
             async with aclosing(attempt.run(files)) as outcomes:
                 async for told in outcomes:
                     if attempt_count < backoff.attempts_max and _may_pass(told):
@@ -76,6 +76,8 @@ class FolderIngest:
                     else:
                         await self._told.put(told)
             files = [outcome.file for outcome in again]
+            if any(each.failure and each.failure.code == "UNAVAILABLE" for each in again):
+                await until_serving(self._client, self._options.away_s_max)
             if again:
                 asked_for = [each.failure.retry_after_s or 0.0 for each in again if each.failure]
                 await asyncio.sleep(backoff.delay_s(attempt_count, max(asked_for)))

@@ -57,9 +57,14 @@ class FileProgress:
 _TRANSIENT_CODES = frozenset(
     ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "INTERNAL")
 )
+FILE_CHANGED = "CHECKSUM_MISMATCH"
+"""The reason where a file is another than when it was hashed: hashed again it may be right."""
 _TRANSIENT_REASONS = frozenset(
     # Another stream, perhaps of a client that was killed, still holds the same asset.
-    ("UPLOAD_IN_PROGRESS", "UPLOAD_STALLED", "CHUNK_OFFSET_MISMATCH", "ASSET_UNFINISHED")
+    (
+        *("UPLOAD_IN_PROGRESS", "UPLOAD_STALLED", "CHUNK_OFFSET_MISMATCH", "ASSET_UNFINISHED"),
+        *(FILE_CHANGED, "SIZE_MISMATCH"),
+    )
 )
 
 

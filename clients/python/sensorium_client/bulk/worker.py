@@ -11,19 +11,19 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sensorium_client.bulk.attempt import Attempt
+from sensorium_client.bulk.attempt import Attempt, SendOptions
+from sensorium_client.bulk.hashes import Hashes
 from sensorium_client.bulk.modality import Modality
 from sensorium_client.bulk.outcome import Failure, FileOutcome, FileStatus, failure_of
 from sensorium_client.bulk.queue import Entry, ModalityQueue
 from sensorium_client.bulk.relay import relay
-from sensorium_client.bulk.retry import Backoff
+from sensorium_client.bulk.retry import Backoff, until_serving
 from sensorium_client.bulk.walk import FoundFile, found_file
 from sensorium_client.client import Client
 
 # Entries that a worker takes at a time: few of what takes long.
 _BATCH_COUNTS = {Modality.TEXT: 64, Modality.IMAGE: 32, Modality.AUDIO: 4, Modality.VIDEO: 2}
 _BLOCK_S = 0.5
-_POLL_S = 0.5
 _OUTCOMES_AHEAD = 256
 _WORKERS_LOST = Failure("ABORTED", "WORKERS_LOST", "Every worker that had this file died over it.")
 
@@ -149,21 +149,15 @@ class Worker:
             else:
                 files.setdefault(file, []).append(entry)
         is_away = False
-        async with aclosing(Attempt(self._client, language).run(list(files))) as outcomes:
+        attempt = Attempt(self._client, SendOptions(language), Hashes())
+        async with aclosing(attempt.run(list(files))) as outcomes:
             async for told in outcomes:
                 if isinstance(told, FileOutcome):
                     is_away |= told.failure is not None and told.failure.code == "UNAVAILABLE"
                     for entry in files[told.file]:
                         await self._settle(batch, entry, told)
         if is_away:
-            # To try meanwhile would only use up the attempts of files that are all right.
-            await self._until_serving()
-
-    async def _until_serving(self) -> None:
-        while True:
-            if await self._client.is_serving():
-                return
-            await asyncio.sleep(_POLL_S)
+            await until_serving(self._client)
 
     async def _settle(self, batch: "_Batch", entry: Entry, outcome: FileOutcome) -> None:
         backoff, attempt_count = self._options.backoff, entry.file.attempt_count + 1

@@ -1,7 +1,10 @@
 """``sensorium ingest``: store and index files and folders."""
 
+import contextlib
 import json
+import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +12,9 @@ from typing import Annotated
 
 import typer
 
+from sensorium_client.bulk.attempt import SendOptions
 from sensorium_client.bulk.folder import BulkOptions, FolderIngest
+from sensorium_client.bulk.hashes import Hashes, opened_hashes
 from sensorium_client.bulk.outcome import FileOutcome, FileStatus, Report
 from sensorium_client.bulk.walk import FoundFile, Selection, find_files
 from sensorium_client.connection import connected
@@ -73,6 +78,15 @@ def ingest(
             "--report", dir_okay=False, metavar="FILE", help="Write what became of each file, JSON."
         ),
     ] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            "--journal",
+            dir_okay=False,
+            metavar="FILE",
+            help="Note hashes here: a file of the same size and time is not read again.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     server: ServerOption = None,
 ) -> None:
@@ -94,17 +108,23 @@ def ingest(
     selection = Selection(tuple(include or ()), tuple(exclude or ()))
     files = list(find_files(paths, selection))
     labels = Labels(tuple(tag or ()), parse_metadata(meta or ()))
-    options = BulkOptions(language=language, labels=labels, stream_count=streams)
-    command = _Command(files, options, report, as_json)
+    options = BulkOptions(SendOptions(language, labels), streams)
+    command = _Command(files, options, _Outputs(report, journal, as_json))
     run_command(command.run(server), as_json=as_json)
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    report: Path | None
+    journal: Path | None
+    as_json: bool
 
 
 @dataclass(frozen=True)
 class _Command:
     files: list[FoundFile]
     options: BulkOptions
-    report_file: Path | None
-    as_json: bool
+    outputs: _Outputs
 
     async def run(self, server: str | None) -> int:
         if not self.files:
@@ -113,7 +133,8 @@ class _Command:
         async with connected(server, progress_output()) as client:
             started_s = time.monotonic()
             try:
-                await self._send(FolderIngest(client, self.options), report)
+                with _opened_hashes(self.outputs.journal) as hashes:
+                    await self._send(FolderIngest(client, self.options, hashes), report)
             finally:
                 # Also when it is interrupted, or the server refuses to go on.
                 report.duration_s = time.monotonic() - started_s
@@ -124,23 +145,34 @@ class _Command:
         total_bytes = sum(file.size_bytes for file in self.files)
         bar = BulkBar(progress_output(), len(self.files), total_bytes)
         async with aclosing(ingest.run(self.files)) as outcomes:
-            with nullcontext() if self.as_json else bar.progress:
+            with nullcontext() if self.outputs.as_json else bar.progress:
                 async for told in outcomes:
                     if isinstance(told, FileOutcome):
                         report.outcomes.append(told)
-                    if not self.as_json:
+                    if not self.outputs.as_json:
                         bar.show(told)
                     elif isinstance(told, FileOutcome):
                         print_json({"type": "file", **outcome_json(told)})
 
     def _tell(self, report: Report) -> None:
-        if self.as_json:
+        if self.outputs.as_json:
             print_json({"type": "report", **report_json(report)})
         else:
             print_report(output(), report)
-        if self.report_file is not None:
+        if self.outputs.report is not None:
             content = {
                 **report_json(report),
                 "files": [outcome_json(outcome) for outcome in report.outcomes],
             }
-            self.report_file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+            self.outputs.report.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def _opened_hashes(journal: Path | None) -> Iterator[Hashes]:
+    try:
+        with opened_hashes(journal) as hashes:
+            yield hashes
+    except sqlite3.Error as error:
+        raise CommandError(
+            f"The journal {journal} cannot be used: {error}.", "Delete it: it saves time, no more."
+        ) from None
