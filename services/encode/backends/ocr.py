@@ -92,7 +92,8 @@ class PaddleOcr:
         # Typed as a union of stages; with detection and recognition on it is the whole result.
         side_px = min(_DETECTION_SIDE_PX, _STRETCH_MAX * min(picture.shape[:2]))
         # Read anew at each call; no two run at once.
-        self._engine.text_det.limit_side_len = side_px
+        detector: Any = self._engine.text_det
+        detector.limit_side_len = side_px
         found: Any = self._engine(picture, use_cls=turning)
         return [
             ReadLine(text.strip(), float(score), _bounds(corners))
