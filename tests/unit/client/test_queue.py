@@ -202,16 +202,38 @@ async def test_workers_share_the_work_and_one_that_is_killed_is_made_up_for(
     assert len(gateway.by_id) == 301
 
 
-async def test_the_queue_of_another_tenant_is_another_queue(
-    address: str, url: str, tmp_path: Path
+async def test_labels_travel_with_the_entries(
+    client: Client,
+    address: str,
+    gateway: FakeGateway,
+    url: str,
+    queue: ModalityQueue,
+    tmp_path: Path,
 ) -> None:
-    write_files(tmp_path, 3)
-    await run(address, "enqueue", str(tmp_path), "--queue", url, "--tenant", "one")
-    code, out, _ = await run(
-        address, "queue", "status", "--queue", url, "--tenant", "two", "--json"
-    )
-    assert code == 0
-    assert {line["waiting"] for line in json_lines(out)} == {0}
+    labelled, plain = queued(tmp_path, 2)
+    labels = ("--tag", "sea", "--meta", "project=harbour")
+    assert (await run(address, "enqueue", labelled.path, "--queue", url, *labels))[0] == 0
+    await queue.put([plain])
+    await work(client, queue)
+    sent = {
+        asset.start.name: (list(asset.start.tags), dict(asset.start.metadata))
+        for asset in gateway.assets.values()
+    }
+    assert sent == {"000.txt": (["sea"], {"project": "harbour"}), plain.relative_path: ([], {})}
+
+
+async def test_the_queue_of_another_tenant_is_another_queue(
+    url: str, queue: ModalityQueue, tmp_path: Path
+) -> None:
+    await queue.put(queued(tmp_path, 3))
+    connection = connect(url)
+    other = ModalityQueue(connection, "other", Modality.TEXT)
+    await other.open()
+    assert (await other.status()).unfinished_count == 0
+    assert await other.read("worker", 10, 0.05) == []
+    assert await other.claim_abandoned("worker", 10, 0.0) == []
+    await connection.aclose()
+    assert (await queue.status()).waiting_count == 3
 
 
 async def test_an_absent_queue_is_one_line_and_a_hint(address: str) -> None:

@@ -15,7 +15,7 @@ Keys, which a cluster keeps together::
 import dataclasses
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
@@ -25,8 +25,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from sensorium_client.bulk.attempt import SendOptions
 from sensorium_client.bulk.modality import Modality
 from sensorium_client.bulk.outcome import Failure
+from sensorium_client.media import Labels
 
 _GROUP = "workers"
 _FIELD = "file"
@@ -81,7 +83,7 @@ class QueuedFile:
     """Absolute."""
     relative_path: str
     """Below the folder that was enqueued; the asset id follows from it."""
-    language: str = ""
+    options: SendOptions = field(default_factory=SendOptions)
     attempt_count: int = 0
     """Tries that failed and may pass."""
 
@@ -301,4 +303,7 @@ def _to_json(file: QueuedFile) -> str:
 
 
 def _from_json(text: str) -> QueuedFile:
-    return QueuedFile(**json.loads(text))
+    fields: dict[str, Any] = json.loads(text)
+    language, labels = fields["options"]["language"], fields["options"]["labels"]
+    options = SendOptions(language, Labels(tuple(labels["tags"]), labels["metadata"]))
+    return QueuedFile(**{**fields, "options": options})

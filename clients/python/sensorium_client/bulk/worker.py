@@ -114,8 +114,8 @@ class Worker:
     async def _work(self, queue: ModalityQueue, entries: Sequence[Entry]) -> None:
         batch = _Batch(queue, {entry.entry_id: entry for entry in entries})
         async with self._keeping(batch):
-            for language in sorted({entry.file.language for entry in entries}):
-                await self._try(batch, language)
+            while batch.entries:
+                await self._try(batch, batch.entries[0].file.options)
 
     @contextlib.asynccontextmanager
     async def _keeping(self, batch: "_Batch") -> AsyncIterator[None]:
@@ -134,10 +134,10 @@ class Worker:
             await asyncio.gather(beating, return_exceptions=True)
             await batch.queue.release(self.name, batch.entries)
 
-    async def _try(self, batch: "_Batch", language: str) -> None:
+    async def _try(self, batch: "_Batch", options: SendOptions) -> None:
         files: dict[FoundFile, list[Entry]] = {}
         for entry in batch.entries:
-            if entry.file.language != language:
+            if entry.file.options != options:
                 continue
             path, relative_path = Path(entry.file.path), entry.file.relative_path
             try:
@@ -149,7 +149,7 @@ class Worker:
             else:
                 files.setdefault(file, []).append(entry)
         is_away = False
-        attempt = Attempt(self._client, SendOptions(language), Hashes())
+        attempt = Attempt(self._client, options, Hashes())
         async with aclosing(attempt.run(list(files))) as outcomes:
             async for told in outcomes:
                 if isinstance(told, FileOutcome):

@@ -57,6 +57,10 @@ ExcludeOption = Annotated[
 LanguageOption = Annotated[
     str, typer.Option(help='Of the speech, such as "de"; "auto" detects it; default "en".')
 ]
+TagOption = Annotated[
+    list[str] | None,
+    typer.Option(help="A word of yours to find the files by; can be repeated."),
+]
 
 
 def ingest(
@@ -64,10 +68,7 @@ def ingest(
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     language: LanguageOption = "",
-    tag: Annotated[
-        list[str] | None,
-        typer.Option(help="A word of yours to find the files by; can be repeated."),
-    ] = None,
+    tag: TagOption = None,
     meta: MetadataOption = None,
     streams: Annotated[
         int, typer.Option(min=1, max=16, help="Streams at once, 16 files on each.")

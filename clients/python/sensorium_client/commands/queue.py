@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sensorium_client.bulk.attempt import SendOptions
 from sensorium_client.bulk.modality import Modality, modality_of
 from sensorium_client.bulk.queue import ModalityQueue, QueuedFile, connect
 from sensorium_client.bulk.walk import Selection, find_files
@@ -21,14 +22,18 @@ from sensorium_client.commands.ingest import (
     IncludeOption,
     LanguageOption,
     PathsArgument,
+    TagOption,
 )
 from sensorium_client.connection import connected
+from sensorium_client.media import Labels
 from sensorium_client.render.bulk import outcome_json
 from sensorium_client.terminal import (
     CommandError,
     JsonOption,
+    MetadataOption,
     ServerOption,
     output,
+    parse_metadata,
     print_json,
     progress_output,
     run_command,
@@ -63,6 +68,8 @@ def enqueue(
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     language: LanguageOption = "",
+    tag: TagOption = None,
+    meta: MetadataOption = None,
     tenant: TenantOption = "default",
     as_json: JsonOption = False,
 ) -> None:
@@ -76,10 +83,13 @@ def enqueue(
       sensorium enqueue archive/ --queue redis://127.0.0.1:6379/0
     """
 
+    labels = Labels(tuple(tag or ()), parse_metadata(meta or ()))
+    options = SendOptions(language, labels)
+
     async def run() -> int:
         files: dict[Modality, list[QueuedFile]] = {modality: [] for modality in Modality}
         for file in find_files(paths, Selection(tuple(include or ()), tuple(exclude or ()))):
-            queued = QueuedFile(str(file.path.absolute()), file.relative_path, language)
+            queued = QueuedFile(str(file.path.absolute()), file.relative_path, options)
             files[modality_of(file.relative_path)].append(queued)
         async with opened(queue, tenant, list(Modality)) as queues:
             for each in queues:
