@@ -202,6 +202,27 @@ async def test_workers_share_the_work_and_one_that_is_killed_is_made_up_for(
     assert len(gateway.by_id) == 301
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_a_worker_that_is_stopped_gives_back_what_it_has(
+    address: str,
+    gateway: FakeGateway,
+    url: str,
+    queue: ModalityQueue,
+    tmp_path: Path,
+    how: signal.Signals,
+) -> None:
+    await queue.put(queued(tmp_path, 20))
+    gateway.holds_uploads = True
+    worker = await start(address, "worker", "--queue", url)
+    await asyncio.wait_for(gateway.receiving.wait(), 20)
+    worker.send_signal(how)
+    _, error = await worker.communicate()
+    assert (worker.returncode, b"Traceback" in error) == (130, False)
+    given_back = await queue.claim_abandoned("another", 100, 3600.0)
+    assert len(given_back) == 20
+    assert {entry.delivery_count for entry in given_back} == {1}
+
+
 async def test_labels_travel_with_the_entries(
     client: Client,
     address: str,

@@ -1,6 +1,8 @@
 """``sensorium enqueue``, ``worker`` and ``queue``: files through durable queues."""
 
+import asyncio
 import contextlib
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -133,6 +135,9 @@ def worker(
     """
 
     async def run() -> int:
+        # What stops services says TERM. As an interrupt, it gives back what is not done.
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
         options = WorkerOptions(reclaim_after_s=reclaim_after, until_empty=until_empty)
         counts: Counter[Fate] = Counter()
         console = progress_output()
