@@ -1,6 +1,7 @@
 """URLs of stored bytes: what they are made of, and that they work as long as they should."""
 
 import asyncio
+import time
 import urllib.error
 import urllib.request
 from datetime import timedelta
@@ -16,7 +17,6 @@ from services.ingest.links import Links
 from services.runtime.settings import Settings
 from tests import media
 from tests.contract.ingest.conftest import Ingest, serving, whole
-from tests.contract.ingest.test_renditions import rendered
 from tests.contract.ingest.test_thumbnail import refused
 from tests.harness import make_settings
 from tests.object_server import object_server
@@ -84,9 +84,18 @@ async def test_a_signed_url_works_as_long_as_it_says_and_only_as_it_is(
 
         ingest.engine.links = Links("", sign)
         await ingest.send(whole("photo", PHOTO))
-        await rendered(ingest, "photo")
+        small = await ingest.stub.GetThumbnail(ingest_pb2.GetThumbnailRequest(asset_id="photo"))
         for path in (ingest.data_dir / "media").rglob("*"):
             if path.is_file():
                 bucket.put(str(path.relative_to(ingest.data_dir / "media")), path)
+        brief = await ask(ingest, ttl=Duration(seconds=1))
         made = await ask(ingest, ttl=Duration(seconds=60))
         assert await asyncio.to_thread(fetch, made.url) == PHOTO
+        thumbnail = await ask(ingest, rendition="thumbnail")
+        assert await asyncio.to_thread(fetch, thumbnail.url) == small.jpeg
+        assert thumbnail.expire_time.ToSeconds() - time.time() == pytest.approx(3600, abs=60)
+        longer = made.url.replace("Expires=60", "Expires=6000")
+        other = made.url.replace(made.content.sha256, thumbnail.content.sha256)
+        await asyncio.sleep(max(0.0, brief.expire_time.ToSeconds() + 2 - time.time()))
+        for url in (longer, other, brief.url):
+            assert await asyncio.to_thread(refusal, url) == 403
