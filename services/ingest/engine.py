@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 from services.ingest.growing import Cancellation, Growth
 from services.ingest.links import Links
 from services.ingest.model import CutItem, MadeRendition, Modality
-from services.ingest.options import CutOptions, Limits, RenditionOptions
+from services.ingest.options import CutOptions, Limits, RenditionKinds
 from services.ingest.rendering import HAVE_PICTURES, Renderer
 from services.ingest.rendition_store import RenditionStore
 from services.ingest.renditions import THUMBNAIL
@@ -50,7 +50,7 @@ class IngestEngine:
         limits: Limits,
         cut_options: CutOptions,
         expiry_s: float,
-        rendition_options: RenditionOptions,
+        rendition_kinds: RenditionKinds,
         links: Links,
     ) -> None:
         self.limits = limits
@@ -61,7 +61,12 @@ class IngestEngine:
         self.segmenter = Segmenter(limits)
         self.renditions = RenditionStore(data_dir / "media")
         self.renderer = Renderer(
-            self.store, self.renditions, limits, rendition_options, data_dir / "scratch"
+            self.store,
+            self.renditions,
+            limits,
+            rendition_kinds,
+            data_dir / "scratch",
+            self.on_disk,
         )
         self._disk = ThreadPoolExecutor(DISK_THREADS, "ingest-disk")
         self._decoders = ThreadPoolExecutor(DECODER_THREADS, "ingest-decode")

@@ -55,19 +55,20 @@ class CutOptions:
     """Threads of one video decoder."""
 
 
-@dataclass(frozen=True, slots=True)
-class RenditionOptions:
-    """Which renditions are made."""
+class RenditionKinds(Enum):
+    """Which renditions are made in the background; the value is that of the setting."""
 
-    reencodes_video: bool = False
+    NONE = "none"
+    PICTURES = "pictures"
+    ALL = "all"
 
     @property
     def recipe(self) -> str:
         """Names the rules, so that what was made by other ones is made again."""
-        return "1+video" if self.reencodes_video else "1"
+        return "1+video" if self is RenditionKinds.ALL else "1"
 
-    def is_met_by(self, recipe: str) -> bool:
-        """Whether what was made by a recipe is all that these options ask for."""
+    def are_met_by(self, recipe: str) -> bool:
+        """Whether what was made by a recipe is all that is asked for."""
         return set(self.recipe.split("+")) <= set(recipe.split("+"))
 
 

@@ -1,23 +1,20 @@
 """Renditions in the background: after the commit, and with time that nothing else wants."""
 
 import asyncio
+import contextlib
 import logging
-import os
 import shutil
-import sys
 import tempfile
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from services.ingest.durable import make_folder
-from services.ingest.growing import Cancellation, Growth
-from services.ingest.model import Modality
-from services.ingest.options import CutOptions, Limits, RenditionOptions
+from services.ingest.model import MadeRendition, Modality
+from services.ingest.options import Limits, RenditionKinds
+from services.ingest.render_job import RenderJob
+from services.ingest.render_process import RenderProcess
 from services.ingest.rendition_store import RenditionStore
-from services.ingest.segmenter import Segmenter
 from services.ingest.store import AssetRecord, MediaStore
 from services.runtime.errors import SensoriumError
 
@@ -26,9 +23,11 @@ log = logging.getLogger(__name__)
 WAITING_MAX = 1000
 """Assets that wait their turn. Those beyond are found by looking through the store."""
 HAVE_PICTURES = (Modality.IMAGE, Modality.VIDEO)
-_PAGE_SIZE = 1000
-_LEAST_PRIORITY = 19
-_CUT_OPTIONS = CutOptions(thread_count=1)
+_PAGE_SIZE = 100
+_IDLE_S = 60.0
+"""After so long without work the process that does it ends, and gives its memory back."""
+
+OnDisk = Callable[..., Awaitable[Any]]
 
 
 class Renderer:
@@ -36,7 +35,7 @@ class Renderer:
 
     What a crash or a shutdown left unmade is found at the next start; making it
     again is harmless. What cannot be made, because the bytes are damaged, is told
-    in the log and not tried again.
+    in the log and not tried again. ``on_disk`` runs blocking work in a thread.
     """
 
     def __init__(
@@ -44,112 +43,125 @@ class Renderer:
         store: MediaStore,
         renditions: RenditionStore,
         limits: Limits,
-        options: RenditionOptions,
+        kinds: RenditionKinds,
         scratch: Path,
+        on_disk: OnDisk,
     ) -> None:
         self._store = store
         self._renditions = renditions
-        self._options = options
+        self._limits = limits
+        self._kinds = kinds
         self._scratch = scratch
-        # Of its own: a picture that is decoded slowly here must not hold up an upload.
-        self._segmenter = Segmenter(limits, concurrent_images=1)
-        self._thread = ThreadPoolExecutor(1, "ingest-render", initializer=_yield_to_others)
+        self._on_disk = on_disk
+        self._process = RenderProcess()
         self._waiting: asyncio.Queue[tuple[str, AssetRecord]] = asyncio.Queue(WAITING_MAX)
         self._has_missed = False
-        self._is_stopping = False
-        self._cancel = Cancellation()
         self._task: asyncio.Task[None] | None = None
 
     def submit(self, tenant: str, record: AssetRecord) -> None:
         """Have the renditions of a committed asset made, some time."""
-        if record.info.modality in HAVE_PICTURES:
-            try:
-                self._waiting.put_nowait((tenant, record))
-            except asyncio.QueueFull:
-                self._has_missed = True
+        if self._kinds is RenditionKinds.NONE or record.info.modality not in HAVE_PICTURES:
+            return
+        try:
+            self._waiting.put_nowait((tenant, record))
+        except asyncio.QueueFull:
+            self._has_missed = True
 
     async def start(self) -> None:
         """Begin, with what an earlier run left unmade."""
-        self._task = asyncio.create_task(self._run())
+        if self._kinds is not RenditionKinds.NONE:
+            self._task = asyncio.create_task(self._run())
+            self._task.add_done_callback(_tell_failure)
 
     async def stop(self) -> None:
-        """Stop the decoder at its next read and wait for it."""
-        self._is_stopping = True
-        self._cancel.set()
+        """Stop at once; what is being made is made at the next start."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        await self._process.stop()
 
     async def _run(self) -> None:
-        await self._in_thread(self._prepare_scratch)
-        await self._in_thread(self._catch_up)
+        await self._on_disk(self._clear_scratch)
+        self._has_missed = True
         while True:
-            tenant, record = await self._waiting.get()
-            await self._in_thread(partial(self._make, tenant, record))
             if self._has_missed and self._waiting.empty():
-                self._has_missed = False
-                await self._in_thread(self._catch_up)
+                self._has_missed = not await self._catch_up()
+            tenant, record = await self._next()
+            await self._make(tenant, record)
 
-    async def _in_thread(self, work: Callable[[], None]) -> None:
-        """Run work to its end, whatever that is. A cancellation waits for it."""
-        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def _next(self) -> tuple[str, AssetRecord]:
         try:
-            await asyncio.wait({running})
-        except asyncio.CancelledError:
-            await asyncio.wait({running})
-            raise
-        if (error := running.exception()) is not None:
-            log.error("renditions could not be made", exc_info=error)
+            async with asyncio.timeout(_IDLE_S):
+                return await self._waiting.get()
+        except TimeoutError:
+            await self._process.stop()
+            return await self._waiting.get()
 
-    # --- in the thread -------------------------------------------------------------------
+    async def _catch_up(self) -> bool:
+        """Make what is missing of all that is stored; False where the store did not answer."""
+        try:
+            for tenant in await self._on_disk(self._store.tenants):
+                async for record in self._records(tenant):
+                    if record.info.modality in HAVE_PICTURES and not record.duplicate_of:
+                        await self._make(tenant, record)
+        except (SensoriumError, OSError) as error:
+            log.warning("could not look for assets without renditions: %s", error)
+            return False
+        return True
 
-    def _prepare_scratch(self) -> None:
+    async def _records(self, tenant: str) -> AsyncIterator[AssetRecord]:
+        page_token = ""
+        while True:
+            records, page_token = await self._on_disk(
+                self._store.list_newest, tenant, _PAGE_SIZE, page_token
+            )
+            for record in records:
+                yield record
+            if not page_token:
+                return
+
+    async def _make(self, tenant: str, record: AssetRecord) -> None:
+        try:
+            known = await self._on_disk(self._renditions.of, tenant, record.sha256)
+            if self._kinds.are_met_by(known.recipe):
+                return
+            async with self._folder() as folder:
+                job = RenderJob(
+                    source=self._store.blob_path(tenant, record.sha256),
+                    size_bytes=record.size_bytes,
+                    folder=folder,
+                    reencodes_video=self._kinds is RenditionKinds.ALL,
+                    limits=self._limits,
+                )
+                outcome = await self._process.run(job)
+                if outcome.error:
+                    log.warning("asset %s: not all renditions: %s", record.asset_id, outcome.error)
+                await self._on_disk(self._adopt, tenant, record, outcome.made)
+        except (SensoriumError, OSError) as error:
+            log.warning("asset %s: no renditions: %s", record.asset_id, error)
+
+    @contextlib.asynccontextmanager
+    async def _folder(self) -> AsyncIterator[Path]:
+        """A folder for the files of one asset, while the block lasts."""
+        folder = Path(await self._on_disk(tempfile.mkdtemp, dir=self._scratch))
+        try:
+            yield folder
+        finally:
+            await self._on_disk(shutil.rmtree, folder, ignore_errors=True)
+
+    def _clear_scratch(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
         make_folder(self._scratch)
 
-    def _catch_up(self) -> None:
-        for tenant in self._store.tenants():
-            page_token = ""
-            while not self._is_stopping:
-                records, page_token = self._store.list_newest(tenant, _PAGE_SIZE, page_token)
-                for record in records:
-                    if record.info.modality in HAVE_PICTURES and not record.duplicate_of:
-                        self._make(tenant, record)
-                if not page_token:
-                    break
-
-    def _make(self, tenant: str, record: AssetRecord) -> None:
-        known = self._renditions.of(tenant, record.sha256)
-        self._cancel = Cancellation()
-        if self._is_stopping or self._options.is_met_by(known.recipe):
-            return
-        made = []
-        try:
-            with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
-                items = self._segmenter.renditions(
-                    self._store.blob_path(tenant, record.sha256),
-                    Growth(record.size_bytes, complete=True),
-                    self._cancel,
-                    _CUT_OPTIONS,
-                    Path(folder) / "video" if self._options.reencodes_video else None,
-                )
-                for item in items:
-                    made.append(self._renditions.keep(tenant, record.sha256, item))
-        except SensoriumError as error:
-            log.warning("asset %s: not all renditions: %s", record.asset_id, error)
-        except OSError as error:
-            log.warning("asset %s: no renditions: %s", record.asset_id, error.strerror)
-            return
-        if self._cancel.is_set():
-            return
-        self._renditions.publish(tenant, record.sha256, made, self._options.recipe)
-        if not self._store.find_by_sha256(tenant, [record.sha256]):
+    def _adopt(self, tenant: str, record: AssetRecord, made: Iterable[MadeRendition]) -> None:
+        sha256 = record.sha256
+        items = [self._renditions.keep(tenant, sha256, item) for item in made]
+        self._renditions.publish(tenant, sha256, items, self._kinds.recipe)
+        if not self._store.find_by_sha256(tenant, [sha256]):
             # Deleted meanwhile.
-            self._renditions.remove(tenant, record.sha256)
+            self._renditions.remove(tenant, sha256)
 
 
-def _yield_to_others() -> None:
-    """Let this thread, and those of its encoders, run when no other wants the processor."""
-    if sys.platform == "linux":  # elsewhere threads have no priority of their own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LEAST_PRIORITY)
+def _tell_failure(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("no more renditions are made until the next start", exc_info=error)

@@ -4,7 +4,7 @@ from sensorium.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 
 from services.ingest.engine import IngestEngine
 from services.ingest.links import Links
-from services.ingest.options import RenditionOptions, cut_options_of, limits_of
+from services.ingest.options import RenditionKinds, cut_options_of, limits_of
 from services.ingest.service import IngestService
 from services.runtime.server import Stage
 from services.runtime.settings import Settings
@@ -17,7 +17,7 @@ def build_engine(settings: Settings) -> IngestEngine:
         limits_of(settings),
         cut_options_of(settings),
         settings.upload_expiry_s,
-        RenditionOptions(reencodes_video=settings.video_rendition),
+        RenditionKinds(settings.renditions),
         Links(settings.cdn_url_template, None),
     )
 

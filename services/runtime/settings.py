@@ -89,8 +89,9 @@ class Settings(BaseSettings):
     """How long an interrupted upload can be resumed."""
 
     # --- Renditions --------------------------------------------------------------
-    video_rendition: bool = False
-    """Whether videos that browsers do not play, above 1080p or 8 Mbit/s are encoded anew."""
+    renditions: Literal["none", "pictures", "all"] = "pictures"
+    """What is made of media in the background: thumbnails, web pictures and key frames; with
+    "all" also videos for browsers, of those that they do not play, above 1080p or 8 Mbit/s."""
     cdn_url_template: str = ""
     """URL of stored bytes, such as https://cdn.example/{key} or
     https://cdn.example/{tenant}/{sha256}/{rendition}; empty: signed URLs where media is in S3."""

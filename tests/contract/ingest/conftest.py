@@ -158,5 +158,5 @@ async def serving(settings: Settings) -> AsyncIterator[Ingest]:
 
 @pytest.fixture
 async def ingest(tmp_path: Path) -> AsyncIterator[Ingest]:
-    async with serving(make_settings(tmp_path, cpu_threads=1)) as running:
+    async with serving(make_settings(tmp_path, cpu_threads=1, renditions="none")) as running:
         yield running

@@ -5,9 +5,9 @@ import hashlib
 import io
 import itertools
 import os
-import sys
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,25 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(_POLL_S)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def impatience() -> Iterator[None]:
+    """Renditions are waited for here, also on a machine that is busy with other things."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.ingest.render_process.NICENESS", 0)
+        yield
+
+
+@pytest.fixture(scope="module")
+async def rendering(
+    tmp_path_factory: pytest.TempPathFactory, impatience: None
+) -> AsyncIterator[Ingest]:
+    """A server that makes renditions, for all tests that need no other."""
+    folder = tmp_path_factory.mktemp("rendering")
+    settings = make_settings(folder, cpu_threads=1, renditions="all")
+    async with serving(settings) as running:
+        yield running
+
+
 async def rendered(ingest: Ingest, asset_id: str) -> dict[str, media_pb2.Rendition]:
     """The renditions of an asset, by name, once all are made."""
     store = ingest.engine.renditions
@@ -70,91 +89,92 @@ async def picture(ingest: Ingest, asset_id: str, rendition: media_pb2.Rendition)
 
 
 async def test_a_large_photo_has_a_thumbnail_and_a_web_picture_both_upright(
-    ingest: Ingest,
+    rendering: Ingest,
 ) -> None:
-    await ingest.send(whole("photo", media.jpeg(2400, 1800, orientation=6)))
-    made = await rendered(ingest, "photo")
+    await rendering.send(whole("phone", media.jpeg(2400, 1800, orientation=6)))
+    made = await rendered(rendering, "phone")
     assert set(made) == {"thumbnail", "web"}
-    small, web = [await picture(ingest, "photo", made[name]) for name in ("thumbnail", "web")]
+    small, web = [await picture(rendering, "phone", made[name]) for name in ("thumbnail", "web")]
     assert (small.size, web.size) == ((192, 256), (1200, 1600))
     for upright in (small, web):
         corner = upright.getpixel((upright.width - 9, 8))
         assert isinstance(corner, tuple)
         assert corner[2] > 200
-    assert (await thumbnail(ingest, "photo")).tobytes() == small.tobytes()
+    assert (await thumbnail(rendering, "phone")).tobytes() == small.tobytes()
 
 
 @pytest.mark.parametrize(
     ("encoder", "names"), [("PNG", {"thumbnail"}), ("TIFF", {"thumbnail", "web"})]
 )
 async def test_a_small_picture_needs_a_web_form_only_where_browsers_do_not_show_it(
-    ingest: Ingest, encoder: str, names: set[str]
+    rendering: Ingest, encoder: str, names: set[str]
 ) -> None:
-    await ingest.send(whole("a", media.encoded(media.picture(500, 400), encoder)))
-    made = await rendered(ingest, "a")
+    await rendering.send(whole(encoder, media.encoded(media.picture(500, 400), encoder)))
+    made = await rendered(rendering, encoder)
     assert set(made) == names
     for rendition in made.values():
-        await picture(ingest, "a", rendition)
+        await picture(rendering, encoder, rendition)
 
 
-async def test_a_web_picture_keeps_the_colour_space_of_its_pixels(ingest: Ingest) -> None:
+async def test_a_web_picture_keeps_the_colour_space_of_its_pixels(rendering: Ingest) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     tagged = media.encoded(media.picture(2000, 1000), "JPEG", icc_profile=profile)
     printed = media.picture(2000, 1000).convert("CMYK")
     cmyk = media.encoded(printed, "JPEG", icc_profile=profile[:16] + b"CMYK" + profile[20:])
-    await ingest.send([*whole("rgb", tagged), *whole("cmyk", cmyk)])
+    await rendering.send([*whole("rgb", tagged), *whole("cmyk", cmyk)])
     for asset_id, kept in (("rgb", profile), ("cmyk", None)):
-        made = await rendered(ingest, asset_id)
-        web = await picture(ingest, asset_id, made["web"])
+        made = await rendered(rendering, asset_id)
+        web = await picture(rendering, asset_id, made["web"])
         assert web.info.get("icc_profile") == kept
 
 
-async def test_key_frames_have_their_times(ingest: Ingest) -> None:
-    await ingest.send(whole("film", numbered_video()))
-    made = await rendered(ingest, "film")
+async def test_key_frames_have_their_times(rendering: Ingest) -> None:
+    await rendering.send(whole("numbers", numbered_video(container="mp4")))
+    made = await rendered(rendering, "numbers")
     assert set(made) == {"thumbnail", *(f"keyframe-{n}" for n in range(6))}
     times_ms = [made[f"keyframe-{n}"].time.ToMilliseconds() for n in range(6)]
     assert times_ms == sorted(set(times_ms))
     for number, time_ms in enumerate(times_ms):
-        frame = await picture(ingest, "film", made[f"keyframe-{number}"])
+        frame = await picture(rendering, "numbers", made[f"keyframe-{number}"])
         assert media.shown_number(frame) * 100 == time_ms
 
 
-async def test_a_film_of_three_pictures_has_three_key_frames(ingest: Ingest) -> None:
+async def test_a_film_of_three_pictures_has_three_key_frames(rendering: Ingest) -> None:
     """However often each was looked at, and though the film was stored with a single one."""
     shots = [known_media.Scene(3, name) for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
-    await ingest.send(whole("film", known_media.film(shots)))
-    made = await rendered(ingest, "film")
+    await rendering.send(whole("shots", known_media.film(shots)))
+    made = await rendered(rendering, "shots")
     assert set(made) == {"thumbnail", "keyframe-0", "keyframe-1", "keyframe-2"}
 
 
-async def test_a_long_film_has_twelve_key_frames_spread_over_it(ingest: Ingest) -> None:
+async def test_a_long_film_has_twelve_key_frames_spread_over_it(rendering: Ingest) -> None:
     numbers = range(60)
     frames = [media.numbered_frame(number) for number in numbers]
-    film = media.timed_video(frames, [1000 * n for n in numbers], keyframe_interval=2)
-    await ingest.send(whole("film", film))
-    made = await rendered(ingest, "film")
+    film = media.timed_video(
+        frames, [1000 * n for n in numbers], container="mp4", keyframe_interval=2
+    )
+    await rendering.send(whole("long", film))
+    made = await rendered(rendering, "long")
     times_s = [made[f"keyframe-{n}"].time.ToSeconds() for n in range(12)]
     assert len(made) == 13
     assert times_s[0] == 0
     assert all(4 <= after - before <= 6 for before, after in itertools.pairwise(times_s))
 
 
-async def test_sound_and_text_have_none(ingest: Ingest) -> None:
-    await ingest.send(
+async def test_sound_and_text_have_none(rendering: Ingest) -> None:
+    await rendering.send(
         [*whole("sound", media.wav(media.tone(1))), *whole("text", media.TEXT.encode())]
     )
-    await ingest.send(whole("photo", media.jpeg()))
-    await rendered(ingest, "photo")
+    await rendering.send(whole("photo", media.jpeg()))
+    await rendered(rendering, "photo")
     for asset_id in ("sound", "text"):
         request = ingest_pb2.GetAssetRequest(asset_id=asset_id, with_renditions=True)
-        assert not (await ingest.stub.GetAsset(request)).asset.renditions
+        assert not (await rendering.stub.GetAsset(request)).asset.renditions
 
 
 async def test_a_thumbnail_is_made_at_once_where_the_background_has_not_come_to_it(
     ingest: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest.engine.renderer, "submit", lambda *_: None)
     await ingest.send(whole("photo", media.jpeg()))
     first = await thumbnail(ingest, "photo")
     request = ingest_pb2.GetAssetRequest(asset_id="photo", with_renditions=True)
@@ -167,8 +187,7 @@ async def test_a_thumbnail_is_made_at_once_where_the_background_has_not_come_to_
 
 async def test_what_a_crash_left_unmade_is_made_at_the_next_start(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, cpu_threads=1)
-    async with serving(settings) as before:
-        before.engine.renderer.submit = lambda *_: None  # type: ignore[method-assign]
+    async with serving(settings.model_copy(update={"renditions": "none"})) as before:
         await before.send([*whole("photo", media.jpeg()), *whole("text", b"words")])
         await before.send(whole("other", media.png()), "another")
     async with serving(settings) as after:
@@ -199,16 +218,26 @@ async def test_more_assets_than_may_wait_are_all_served(
             assert "thumbnail" in await rendered(ingest, name)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities on Linux")
-async def test_it_yields_to_everything_else(ingest: Ingest) -> None:
-    await ingest.send(whole("photo", media.jpeg()))
-    await rendered(ingest, "photo")
-    niceness = {
-        thread.name.partition("_")[0]: os.getpriority(os.PRIO_PROCESS, thread.native_id or 0)
-        for thread in threading.enumerate()
-    }
-    assert niceness["ingest-render"] == 19
-    assert niceness["ingest-decode"] == niceness["ingest-disk"] == 0
+async def test_its_process_is_replaced_when_it_dies_and_yields_to_everything_else(
+    rendering: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rendering.send(whole("before", media.png(70, 70)))
+    await rendered(rendering, "before")
+    (killed,) = children()
+    os.kill(killed, signal.SIGKILL)
+    monkeypatch.setattr("services.ingest.render_process.NICENESS", 7)
+    await rendering.send(whole("after", media.png(80, 80)))
+    assert "thumbnail" in await rendered(rendering, "after")
+    (child,) = children()
+    assert child != killed
+    assert os.getpriority(os.PRIO_PROCESS, child) == os.getpriority(os.PRIO_PROCESS, 0) + 7
+
+
+def children() -> list[int]:
+    """The processes that make renditions for this one."""
+    listed = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    pids = [int(pid) for path in listed for pid in path.read_text().split()]
+    return [pid for pid in pids if b"render_child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 DAMAGED: dict[str, Callable[[], bytes]] = {
@@ -220,11 +249,7 @@ DAMAGED: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-async def test_what_is_damaged_after_the_commit_says_so_and_the_rest_goes_on(
-    ingest: Ingest, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    submit = ingest.engine.renderer.submit
-    monkeypatch.setattr(ingest.engine.renderer, "submit", lambda *_: None)
+async def test_what_is_damaged_after_the_commit_says_so(ingest: Ingest, name: str) -> None:
     content = DAMAGED[name]()
     sent = await ingest.send(whole("a", content, name))
     blob = ingest.engine.store.blob_path("default", sent.asset.sha256)
@@ -232,24 +257,39 @@ async def test_what_is_damaged_after_the_commit_says_so_and_the_rest_goes_on(
     reasons = ("MEDIA_UNREADABLE", "MEDIA_TRUNCATED")
     damaged = {("INVALID_ARGUMENT", reason) for reason in reasons}
     blob.write_bytes(content[:64] + bytes(len(content) - 64))
-    code, reason, _ = await refused(ingest.stub.GetThumbnail(request))
-    assert (code, reason) in damaged
+    assert (await refused(ingest.stub.GetThumbnail(request)))[:2] in damaged
     os.truncate(blob, len(content) // 3)
-    code, reason, _ = await refused(ingest.stub.GetThumbnail(request))
-    assert (code, reason) in damaged
-    submit("default", ingest.engine.store.get("default", "a"))
-    assert await rendered(ingest, "a") == {}
+    assert (await refused(ingest.stub.GetThumbnail(request)))[:2] in damaged
     blob.unlink()
-    code, reason, _ = await refused(ingest.stub.GetThumbnail(request))
-    assert (code, reason) == ("INTERNAL", "CONTENT_DAMAGED")
+    gone = ("INTERNAL", "CONTENT_DAMAGED")
+    assert (await refused(ingest.stub.GetThumbnail(request)))[:2] == gone
     assert ingest.engine.active_decoders == 0
+
+
+async def test_damaged_assets_do_not_stop_the_background_and_are_tried_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = make_settings(tmp_path, cpu_threads=1)
+    async with serving(settings.model_copy(update={"renditions": "none"})) as before:
+        await before.send(whole("photo", media.jpeg()))
+        for name, make in DAMAGED.items():
+            sent = await before.send(whole(name.replace(".", "-"), make()))
+            blob = before.engine.store.blob_path("default", sent.asset.sha256)
+            os.truncate(blob, 500)
+    for is_first in (True, False):
+        caplog.clear()
+        async with serving(settings) as after:
+            # The newest come first.
+            assert set(await rendered(after, "photo")) == {"thumbnail"}
+            for name in DAMAGED:
+                assert await rendered(after, name.replace(".", "-")) == {}
+        assert ("MEDIA_" in caplog.text) == is_first
 
 
 async def test_a_cancelled_thumbnail_frees_its_decoder(
     ingest: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Held in the middle of the file until the server has noticed the cancel."""
-    monkeypatch.setattr(ingest.engine.renderer, "submit", lambda *_: None)
     noisy = media.video(media.VideoSpec(noise=True, keyframe_interval=1000, audio_codec=None))
     sent = await ingest.send(whole("film", noisy))
     entered, go_on = threading.Event(), threading.Event()
@@ -285,20 +325,17 @@ async def test_a_cancelled_thumbnail_frees_its_decoder(
     assert read_bytes < sent.asset.size_bytes
 
 
-async def reencoded(tmp_path: Path, content: bytes) -> bytes | None:
-    """What a server that encodes videos anew makes of one; None where it leaves it alone."""
-    settings = make_settings(tmp_path, cpu_threads=1, video_rendition=True)
-    async with serving(settings) as ingest:
-        await ingest.send(whole("film", content))
-        made = await rendered(ingest, "film")
-        assert not list((ingest.data_dir / "scratch").iterdir())
-        return await read(ingest, "film", made["video-web"]) if "video-web" in made else None
+async def reencoded(rendering: Ingest, asset_id: str, content: bytes) -> bytes | None:
+    """What the server makes of a video; None where it leaves it alone."""
+    await rendering.send(whole(asset_id, content))
+    made = await rendered(rendering, asset_id)
+    return await read(rendering, asset_id, made["video-web"]) if "video-web" in made else None
 
 
-async def test_a_film_that_browsers_do_not_play_is_encoded_anew(tmp_path: Path) -> None:
+async def test_a_film_that_browsers_do_not_play_is_encoded_anew(rendering: Ingest) -> None:
     spec = media.VideoSpec(3.0, "mpegts", (), "mpeg2video", "mp2", 640, 360, rate=25)
     content = media.video(spec)
-    made = await reencoded(tmp_path, content)
+    made = await reencoded(rendering, "ts", content)
     assert made
     assert made.index(b"moov") < made.index(b"mdat")
     with av.open(io.BytesIO(made), "r") as played, av.open(io.BytesIO(content), "r") as source:
@@ -315,30 +352,34 @@ def grey(frame: av.VideoFrame) -> float:
     return float(frame.reformat(format="gray").to_ndarray().mean())
 
 
-async def test_each_frame_keeps_its_time(tmp_path: Path) -> None:
+async def test_each_frame_keeps_its_time(rendering: Ingest) -> None:
     times_ms = [0, 1000, 1040, 2500]
     frames = [media.numbered_frame(number) for number in range(4)]
-    made = await reencoded(tmp_path, media.timed_video(frames, times_ms))
+    made = await reencoded(rendering, "timed", media.timed_video(frames, times_ms))
     assert made
     with av.open(io.BytesIO(made), "r") as played:
-        shown = [(frame.time, frame.to_image()) for frame in played.decode(video=0)]
+        shown = [(frame.time, frame.to_image()) for frame in played.decode(video=0)]  # type: ignore[no-untyped-call]
     assert [time_s for time_s, _ in shown] == pytest.approx([ms / 1000 for ms in times_ms])
     assert [media.shown_number(picture) for _, picture in shown] == [0, 1, 2, 3]
 
 
-async def test_a_large_film_of_a_phone_held_upright_becomes_one_of_1080p(tmp_path: Path) -> None:
+async def test_a_large_film_of_a_phone_held_upright_becomes_one_of_1080p(
+    rendering: Ingest,
+) -> None:
     pixels = np.asarray(media.picture(2400, 1600))
     lying = media.timed_video([pixels] * 3, [0, 40, 80], "mp4")
-    made = await reencoded(tmp_path, media.turned(lying, 1600))
+    made = await reencoded(rendering, "upright", media.turned(lying, 1600))
     assert made
     with av.open(io.BytesIO(made), "r") as played:
         frame = next(played.decode(video=0))
-        upright = frame.to_image()
+        upright = frame.to_image()  # type: ignore[no-untyped-call]
     assert frame.rotation == 0
     assert upright.size == (1080, 1620)
     assert upright.getpixel((1060, 20))[2] > 200
 
 
-async def test_a_film_that_plays_everywhere_is_left_alone(tmp_path: Path) -> None:
-    assert await reencoded(tmp_path, media.mp4(2.0)) is None
-    assert await reencoded(tmp_path / "webm", media.webm(2.0)) is None
+async def test_a_film_that_plays_everywhere_is_left_alone(rendering: Ingest) -> None:
+    assert await reencoded(rendering, "mp4", media.mp4(2.0)) is None
+    assert await reencoded(rendering, "webm", media.webm(2.0)) is None
+    scratch = rendering.data_dir / "scratch"
+    await until(lambda: not list(scratch.iterdir()))
