@@ -15,6 +15,8 @@ MAIN_LINES_MAX = 30
 # through it as they are, so only its judgement (JUDGEMENT) is kept free of them.
 CONTRACT_MODULES = {"service.py", "stage.py", "__main__.py", "convert.py", "vectors.py"}
 CONTRACT_MODULES |= {"convert_query.py"}
+# The one call of a stage: from a search process to the one that writes the index.
+CONTRACT_MODULES |= {"forward.py"}
 JUDGEMENT = {
     "admission.py",
     "citations.py",

@@ -26,6 +26,7 @@ from services.runtime.streams import Emit, duplex
 
 TENANT_KEY = "sensorium-tenant"
 USER_KEY = "sensorium-user"
+FORWARDED_KEY = "sensorium-forwarded"
 DEFAULT_TENANT = "default"
 STATUS_TIMEOUT_S = 1.0
 
@@ -59,6 +60,11 @@ def user_id(context: Context) -> str:
     return user
 
 
+def is_forwarded(context: Context) -> bool:
+    """Whether a process of the same stage sent the call on; it must not be sent on again."""
+    return bool(_metadata(context, FORWARDED_KEY))
+
+
 @dataclass(frozen=True, slots=True)
 class CallScope:
     """On whose behalf calls are made, and until when."""
@@ -67,11 +73,14 @@ class CallScope:
     user_id: str = ""
     remaining_s: Callable[[], float | None] = lambda: None
     """Seconds left of the caller's deadline; None without one. grpc.aio does not pass it on."""
+    forwarded: bool = False
+    """The call goes from one process of a stage to another of the same."""
 
     def metadata(self) -> dict[str, str]:
         """The metadata that says so."""
         user = {USER_KEY: self.user_id} if self.user_id else {}
-        return {TENANT_KEY: self.tenant_id, **user}
+        forwarded = {FORWARDED_KEY: "1"} if self.forwarded else {}
+        return {TENANT_KEY: self.tenant_id, **user, **forwarded}
 
 
 def to_domain(error: grpc.aio.AioRpcError, peer: str) -> SensoriumError:
@@ -185,7 +194,7 @@ async def call_stage(method: Any, scope: CallScope) -> AsyncIterator[StageStream
 
 async def exchange(
     method: Any, scope: CallScope, requests: AsyncIterable[Any]
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """Send all requests on one stream, half-close, and yield the events as they come.
 
     Raises SensoriumError, from the stage or from ``requests``; closing the

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 HEALTH_CHECK_INTERVAL_S = 1.0
 INNER_STAGES = ("ingest", "encode", "fuse", "generate", "search")
 STORING_STAGES = {"ingest", "search"}
+# The index is not among them: the lease of its writer guards it.
+LOCKED_STAGES = {"ingest"}
 LOCK_FILE = "lock"
 
 
@@ -201,6 +203,7 @@ async def _serve(builders: dict[str, BuildStage], settings: Settings) -> None:
         address = join_address(effective.host, effective.port)
         log.info("listening on %s", address)
         if "gateway" in builders and STORING_STAGES & builders.keys():
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
             (settings.data_dir / LOCK_FILE).write_text(address)
 
         async def start() -> None:
@@ -224,9 +227,9 @@ def run(builders: dict[str, BuildStage], settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    stores = STORING_STAGES & builders.keys()
+    locked = LOCKED_STAGES & builders.keys()
     try:
-        with locked_data_dir(settings) if stores else contextlib.nullcontext():
+        with locked_data_dir(settings) if locked else contextlib.nullcontext():
             asyncio.run(_serve(builders, settings))
     except* SensoriumError as group:
         for error in group.exceptions:

@@ -43,10 +43,20 @@ class Settings(BaseSettings):
     """host:port of a separate generate service."""
     search_address: str = ""
     """host:port of a separate search service."""
+    search_advertised_address: str = ""
+    """host:port by which other search processes reach this one, to send it their writes;
+    empty: where it listens, which is right on one machine."""
 
     # --- Where it keeps things ---------------------------------------------
     data_dir: Path = Path.home() / ".local" / "share" / "sensorium"
-    """Media, uploads and the index. Locked against a second server."""
+    """Media, uploads and, unless it lies elsewhere, the index. Locked against a second server
+    that stores media."""
+    index_url: str = ""
+    """Where the index lies: a local folder, or a prefix in an object store such as
+    s3://bucket/prefix, reached by the usual AWS_* variables; empty: in the data folder."""
+    index_lease_s: float = Field(10.0, ge=1)
+    """On an object store: how long after its last sign of life the process that writes the
+    index may be replaced."""
     cache_dir: Path = Path.home() / ".cache" / "sensorium"
     """Assembled and converted model files; can be deleted at any time."""
 

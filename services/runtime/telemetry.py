@@ -161,6 +161,21 @@ class Metrics:
         self.generation_latency = meter.create_histogram(
             "multimodal_generation_latency", "s", "By phase: ttft or total"
         )
+        self.index_queue_wait = meter.create_histogram(
+            "multimodal_index_queue_wait", "s", "Wait for the writer of the index, by kind"
+        )
+        self.index_commit_duration = meter.create_histogram(
+            "multimodal_index_commit_duration", "s", "Commits until durable, by kind"
+        )
+        self.index_rows = meter.create_counter(
+            "multimodal_index_rows", "1", "Rows committed, by kind: write or delete"
+        )
+        self.index_compaction_duration = meter.create_histogram(
+            "multimodal_index_compaction_duration", "s", "Length of compactions of a table"
+        )
+        self.index_forwarded = meter.create_counter(
+            "multimodal_index_forwarded", "1", "Calls sent on to the writer of the index"
+        )
 
 
 # A proxy until a provider is installed, as OpenTelemetry intends.

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 from sensorium.search.v1 import search_pb2, search_pb2_grpc
 
-from services.runtime.calls import tenant_id
+from services.runtime.calls import CallScope, is_forwarded, tenant_id, user_id
 from services.runtime.durations import to_duration
 from services.runtime.errors import SensoriumError
 from services.runtime.status import item_error
@@ -16,6 +17,8 @@ from services.runtime.streams import Emit, duplex, open_stream
 from services.runtime.telemetry import span
 from services.search import convert, convert_query
 from services.search.filters import Scope
+from services.search.forward import Forwarder
+from services.search.lease import Holder, writer_changed
 from services.search.query import Searcher
 from services.search.record import Record
 from services.search.tables import check_space
@@ -35,11 +38,15 @@ DOCUMENT_COUNT = 256
 
 
 class SearchService(search_pb2_grpc.SearchServiceServicer):
-    """Reads through ``searcher``, writes through ``writer``."""
+    """Reads through ``searcher``; writes through ``writer`` while this process holds the
+    lease, else through ``forwarder``."""
 
-    def __init__(self, searcher: Searcher, writer: IndexWriter, default_space: str) -> None:
+    def __init__(
+        self, searcher: Searcher, writer: IndexWriter, forwarder: Forwarder, default_space: str
+    ) -> None:
         self._searcher = searcher
         self._writer = writer
+        self._forwarder = forwarder
         self._default_space = default_space
 
     async def StreamingSearch(
@@ -86,6 +93,13 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         """See search.proto."""
         config, messages = await open_stream(request_iterator)
         space, tenant = self._space(config.space), tenant_id(context)
+        if holder := await self._other_writer(context):
+            config.space = space
+            forwarded = self._forwarder.index(holder, config, messages, _forwarding(context))
+            async with contextlib.aclosing(forwarded) as events:
+                async for event in events:
+                    yield event
+            return
         yield IndexResponse(
             ready=search_pb2.IndexReady(effective_config=search_pb2.IndexConfig(space=space))
         )
@@ -141,6 +155,8 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
     ) -> search_pb2.DeleteDocumentsResponse:
         """See search.proto."""
         asset_ids = convert.read_asset_ids(list(request.asset_ids))
+        if holder := await self._other_writer(context):
+            return await self._forwarder.delete(holder, request, _forwarding(context))
         count = await self._writer.delete(Scope(tenant_id(context), asset_ids=asset_ids))
         return search_pb2.DeleteDocumentsResponse(document_count=count)
 
@@ -175,6 +191,14 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
                 for space, count in counts.items()
             ]
         )
+
+    async def _other_writer(self, context: grpc.aio.ServicerContext[Any, Any]) -> Holder | None:
+        """Who writes where this process does not. Raises Unavailable INDEX_WRITER_CHANGED
+        for a call that was sent on to it all the same, INDEX_UNREACHABLE."""
+        holder = await self._writer.lease.acquire()
+        if holder is not None and is_forwarded(context):
+            raise writer_changed(holder.retry_after_s)
+        return holder
 
     def _space(self, asked: str) -> str:
         space = asked or self._default_space
@@ -233,6 +257,10 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         tally.add(len(accepted), time.perf_counter() - began)
         if accepted:
             await emit(IndexResponse(ack=search_pb2.IndexAck(document_ids=accepted)))
+
+
+def _forwarding(context: grpc.aio.ServicerContext[Any, Any]) -> CallScope:
+    return CallScope(tenant_id(context), user_id(context), context.time_remaining, forwarded=True)
 
 
 class _Tally:

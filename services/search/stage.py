@@ -1,9 +1,17 @@
 """Builds the search stage."""
 
+from pathlib import Path
+
+from obstore.exceptions import BaseError
+from obstore.store import from_url
 from sensorium.search.v1 import search_pb2, search_pb2_grpc
 
-from services.runtime.server import Stage
+from services.runtime.errors import InvalidInput
+from services.runtime.server import Stage, join_address
 from services.runtime.settings import Settings
+from services.search.forward import Forwarder
+from services.search.lease import FolderLease, Lease
+from services.search.object_lease import LeaseTerms, ObjectLease
 from services.search.query import Searcher
 from services.search.service import SearchService
 from services.search.tables import Tables
@@ -12,16 +20,21 @@ from services.search.writer import IndexWriter
 
 def build(settings: Settings) -> Stage:
     """Constructs the service; the tables are opened by the stage's start."""
-    tables = Tables(settings.data_dir / "lancedb")
-    writer = IndexWriter(tables)
-    service = SearchService(Searcher(tables), writer, settings.space)
+    place = _place(settings)
+    tables, lease = Tables(place), _lease(place, settings)
+    writer = IndexWriter(tables, lease)
+    forwarder = Forwarder(lease, settings.connection_window_bytes)
+    service = SearchService(Searcher(tables), writer, forwarder, settings.space)
 
     async def start() -> None:
         await tables.connect()
+        await lease.acquire()
         await writer.start()
 
     async def stop() -> None:
         await writer.stop()
+        await lease.release()
+        await forwarder.close()
         tables.close()
 
     return Stage(
@@ -33,3 +46,32 @@ def build(settings: Settings) -> Stage:
         start=start,
         stop=stop,
     )
+
+
+def _place(settings: Settings) -> Path | str:
+    """Where the index lies: a local folder, or the URL of a prefix in an object store."""
+    url = settings.index_url.removeprefix("file://")
+    if not url:
+        return settings.data_dir / "lancedb"
+    return url if "://" in url else Path(url)
+
+
+def _lease(place: Path | str, settings: Settings) -> Lease:
+    """Raises InvalidInput INDEX_URL_INVALID."""
+    address = (
+        settings.search_advertised_address
+        or settings.search_address
+        or join_address(settings.host, settings.port)
+    )
+    if isinstance(place, Path):
+        return FolderLease(place, address)
+    try:
+        store = from_url(place)
+    except BaseError:
+        raise InvalidInput(
+            "INDEX_URL_INVALID",
+            "SENSORIUM_INDEX_URL names no object store that can be opened: give a folder, or a "
+            "URL such as s3://bucket/prefix.",
+            subject="SENSORIUM_INDEX_URL",
+        ) from None
+    return ObjectLease(store, address, LeaseTerms(settings.index_lease_s))

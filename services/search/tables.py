@@ -1,6 +1,7 @@
 """The database: one table of documents for each space of vectors."""
 
 import asyncio
+import functools
 import importlib
 import logging
 import re
@@ -8,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from services.runtime.errors import InvalidInput
+from services.runtime.errors import InvalidInput, Unavailable
 from services.search.indexes import DISTANCE, SCALAR_KINDS, Index, ScalarKind
 from services.search.schema import ADDED_FIELDS, TEXT, VECTOR, dimension_of, table_schema
 
@@ -30,29 +31,44 @@ AsyncTable = Any
 
 
 class Tables:
-    """Opens tables and keeps them open. ``folder`` is on a local disk."""
+    """Opens tables and keeps them open. ``place`` is a folder on a local disk or the
+    URL of a prefix in an object store."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, place: Path | str) -> None:
+        self.place = place
         self._connection: Any = None
+        self._writing: Any = None
         self._open: dict[str, AsyncTable] = {}
         self._dimensions: dict[str, int] = {}
         self._lock = asyncio.Lock()
 
     async def connect(self) -> None:
-        """Opens the database and the tables in it."""
+        """Opens the database and the tables in it. Raises Unavailable INDEX_UNREACHABLE."""
         # Not at import: it takes a second that other stages need not spend.
         lancedb = await asyncio.to_thread(importlib.import_module, "lancedb")
-        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True)
-        self._connection = await lancedb.connect_async(
-            str(self.folder),
-            session=lancedb.Session(
-                index_cache_size_bytes=INDEX_CACHE_BYTES,
-                metadata_cache_size_bytes=METADATA_CACHE_BYTES,
-            ),
-            # Every read sees what another process has committed.
-            read_consistency_interval=timedelta(0),
+        if isinstance(self.place, Path):
+            await asyncio.to_thread(self.place.mkdir, parents=True, exist_ok=True)
+        try:
+            await self._connect(lancedb)
+        except DATABASE_ERRORS as error:
+            log.exception("the index cannot be opened")
+            raise Unavailable(
+                "INDEX_UNREACHABLE",
+                "The index cannot be opened: see the log, and whether the folder or bucket of "
+                "SENSORIUM_INDEX_URL is there and the AWS_* variables let it be read and written.",
+                subject="SENSORIUM_INDEX_URL",
+            ) from error
+
+    async def _connect(self, lancedb: Any) -> None:
+        session = lancedb.Session(
+            index_cache_size_bytes=INDEX_CACHE_BYTES,
+            metadata_cache_size_bytes=METADATA_CACHE_BYTES,
         )
+        # Of an object store the library reads the usual AWS_* variables itself.
+        connect = functools.partial(lancedb.connect_async, str(self.place), session=session)
+        # Every read sees what another process has committed.
+        self._connection = await connect(read_consistency_interval=timedelta(0))
+        self._writing = await connect()
         for space in await self.spaces():
             await self.find(space)
 
@@ -61,12 +77,15 @@ class Tables:
         for table in self._open.values():
             table.close()
         self._open = {}
-        if self._connection is not None:
-            self._connection.close()
+        for connection in (self._connection, self._writing):
+            if connection is not None:
+                connection.close()
 
-    def path(self, space: str) -> Path:
-        """Where the files of a space's table lie."""
-        return self.folder / f"{_table_name(space)}.lance"
+    def path(self, space: str) -> Path | None:
+        """The folder of a space's table; None on an object store."""
+        if not isinstance(self.place, Path):
+            return None
+        return self.place / f"{_table_name(space)}.lance"
 
     async def spaces(self) -> list[str]:
         """The spaces that have a table, sorted."""
@@ -92,6 +111,11 @@ class Tables:
                     return None
                 await self._keep(space, await self._connection.open_table(name))
         return self._open[space]
+
+    async def open_to_write(self, space: str) -> AsyncTable:
+        """A handle of the writer's own on the table of a space, which is there. It builds
+        on the version that it last saw; ``checkout_latest`` brings it to the newest."""
+        return await self._writing.open_table(_table_name(space))
 
     async def find_or_create(self, space: str, dimension: int) -> AsyncTable:
         """The table of a space, made if there is none; two calls at once, in

@@ -3,21 +3,24 @@
 Concurrent writers of the same new keys duplicate rows in LanceDB, and each
 commit costs the same for one row as for a hundred. So a single task takes the
 writes of all streams, commits what waits together, syncs, and only then says
-that it is done. It also compacts on a schedule of its own.
+that it is done. It also compacts on a schedule of its own. All of it only while
+its process holds the lease of the index.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError, Unavailable
-from services.runtime.telemetry import span
+from services.runtime.telemetry import metrics, span
 from services.search.durability import FolderSync
 from services.search.filters import Scope
 from services.search.indexes import IndexPolicy
+from services.search.lease import Lease, writer_changed
 from services.search.maintenance import IndexBuilder
 from services.search.record import Record
 from services.search.schema import KEY, to_arrow
@@ -53,17 +56,20 @@ class _Write:
     space: str
     records: Sequence[Record]
     done: asyncio.Future[list[InvalidInput | None]]
+    queued_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)
 class _Delete:
     scope: Scope
     done: asyncio.Future[int]
+    queued_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)
 class _TableState:
-    folder: FolderSync
+    table: AsyncTable
+    folder: FolderSync | None
     commit_count: int = 0
     write_s: float = 0.0
     last_compact_s: float = 0.0
@@ -71,15 +77,18 @@ class _TableState:
 
 @dataclass(slots=True)
 class IndexWriter:
-    """Start it once; ``write`` and ``delete`` return when the change is durable."""
+    """Start it once; ``write`` and ``delete`` return when the change is durable, and
+    raise Unavailable INDEX_WRITER_CHANGED while another process holds the lease."""
 
     tables: Tables
+    lease: Lease
     options: WriterOptions = field(default_factory=WriterOptions)
     _queue: asyncio.Queue[_Write | _Delete | None] = field(init=False)
     _builder: IndexBuilder = field(init=False)
     _states: dict[str, _TableState] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
     _next: _Write | _Delete | None = None
+    _epoch: int = 0
 
     def __post_init__(self) -> None:
         self._queue = asyncio.Queue(self.options.queue_count)
@@ -87,9 +96,8 @@ class IndexWriter:
 
     async def start(self) -> None:
         """Starts the task. The tables are connected."""
-        for space in await self.tables.spaces():
-            await self.tables.upgrade(space)
-            self._builder.start(space)
+        if self.lease.remaining_s():
+            await self._take_over()
         self._task = asyncio.create_task(self._run(), name="index-writer")
 
     async def stop(self) -> None:
@@ -99,9 +107,7 @@ class IndexWriter:
             await self._task
             self._task = None
         await self._builder.stop()
-        for state in self._states.values():
-            state.folder.close()
-        self._states = {}
+        self._forget_tables()
 
     async def write(self, space: str, records: Sequence[Record]) -> list[InvalidInput | None]:
         """Indexes records, replacing those of the same key; a key given twice
@@ -137,6 +143,46 @@ class IndexWriter:
         finally:
             self._refuse_waiting()
 
+    async def _begin(self) -> None:
+        """To be called before a job. Raises as ``_require_lease``."""
+        if self.lease.remaining_s() and self._epoch != self.lease.epoch:
+            await self._take_over()
+        self._require_lease()
+
+    async def _take_over(self) -> None:
+        """Begins anew with each table: another process may have written last."""
+        epoch = self.lease.epoch
+        self._forget_tables()
+        for space in await self.tables.spaces():
+            await self._claim(space)
+            self._builder.start(space)
+        self._epoch = epoch
+
+    async def _claim(self, space: str) -> None:
+        await self.tables.upgrade(space)
+        table = await self.tables.open_to_write(space)
+        if not math.isinf(self.lease.remaining_s()):
+            await fence(table, self.lease)
+        folder = self.tables.path(space)
+        self._states[space] = _TableState(table, FolderSync(folder) if folder else None)
+
+    def _forget_tables(self) -> None:
+        for state in self._states.values():
+            state.table.close()
+            if state.folder is not None:
+                state.folder.close()
+        self._states = {}
+
+    def _require_lease(self) -> float:
+        """How long a commit may take. Raises Unavailable INDEX_WRITER_CHANGED where the
+        lease is not held, or not any more since the last take-over."""
+        if not (remaining_s := self._remaining_s()):
+            raise writer_changed()
+        return remaining_s
+
+    def _remaining_s(self) -> float:
+        return self.lease.remaining_s() if self._epoch == self.lease.epoch else 0.0
+
     async def _take(self) -> _Write | _Delete | None:
         job, self._next = self._next, None
         while job is None and any(state.commit_count for state in self._states.values()):
@@ -169,15 +215,16 @@ class IndexWriter:
 
     async def _do_write(self, writes: list[_Write]) -> None:
         space = writes[0].space
+        for write in writes:
+            metrics.index_queue_wait.record(time.monotonic() - write.queued_s, {"kind": "write"})
         records = [record for write in writes for record in write.records]
         try:
             with span("search.commit", row_count=len(records)):
                 refusals = await self._commit(space, records)
-        except DATABASE_ERRORS:
-            log.exception("a commit of %d rows failed", len(records))
-            error = InternalFailure("INDEX_WRITE_FAILED", "The documents could not be indexed.")
+        except (Unavailable, *DATABASE_ERRORS) as error:
+            ours = self._failure(error, "The documents could not be indexed.")
             for write in writes:
-                _fail(write.done, error)
+                _fail(write.done, ours)
             return
         start = 0
         for write in writes:
@@ -189,55 +236,72 @@ class IndexWriter:
     async def _commit(self, space: str, records: list[Record]) -> list[InvalidInput | None]:
         if not records:
             return []
+        await self._begin()
         began = time.perf_counter()
-        table = await self.tables.find_or_create(space, len(records[0].vector))
+        if space not in self._states:
+            await self.tables.find_or_create(space, len(records[0].vector))
+            await self._claim(space)
         dimension = self.tables.dimension(space) or 0
         refusals = [_refusal(record, dimension) for record in records]
         fitting = zip(records, refusals, strict=True)
         last = {record.key: record for record, refusal in fitting if refusal is None}
         if last:
             rows = await asyncio.to_thread(to_arrow, list(last.values()), dimension)
+            table = self._states[space].table
             merge = table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
-            await merge.execute(rows)
-            await self._sync(space)
-            self._count(space, time.perf_counter() - began)
+            # In this order: a version that was read while the lease was held is one from
+            # before the fence of the next holder, however late the commit comes.
+            await table.checkout_latest()
+            remaining_s = self._require_lease()
+            timeout = None if math.isinf(remaining_s) else timedelta(seconds=remaining_s)
+            await merge.execute(rows, timeout=timeout)
+            await self._finish(space, began, "write", len(rows))
         return refusals
 
     async def _do_delete(self, job: _Delete) -> None:
+        metrics.index_queue_wait.record(time.monotonic() - job.queued_s, {"kind": "delete"})
         condition, count = job.scope.sql(), 0
         try:
-            for space in await self.tables.spaces():
-                table: AsyncTable = await self.tables.find(space)
-                found = await table.count_rows(condition)
+            await self._begin()
+            for space, state in self._states.items():
+                await state.table.checkout_latest()
+                found = await state.table.count_rows(condition)
                 if found:
                     began = time.perf_counter()
-                    await table.delete(condition)
-                    await self._sync(space)
-                    self._count(space, time.perf_counter() - began)
+                    self._require_lease()
+                    await state.table.delete(condition)
+                    await self._finish(space, began, "delete", found)
                     count += found
-        except DATABASE_ERRORS:
-            log.exception("a deletion failed")
-            error = InternalFailure("INDEX_WRITE_FAILED", "The documents could not be deleted.")
-            _fail(job.done, error)
+        except (Unavailable, *DATABASE_ERRORS) as error:
+            _fail(job.done, self._failure(error, "The documents could not be deleted."))
             return
         if not job.done.done():
             job.done.set_result(count)
 
-    async def _sync(self, space: str) -> None:
-        await asyncio.to_thread(self._state(space).folder.sync)
-
-    def _state(self, space: str) -> _TableState:
-        if space not in self._states:
-            self._states[space] = _TableState(FolderSync(self.tables.path(space)))
-        return self._states[space]
-
-    def _count(self, space: str, duration_s: float) -> None:
-        state = self._state(space)
+    async def _finish(self, space: str, began: float, kind: str, row_count: int) -> None:
+        """Makes a commit durable and counts it. Raises Unavailable INDEX_WRITER_CHANGED
+        where the lease ran out under it: the next holder may not have seen it."""
+        state = self._states[space]
+        if state.folder is not None:
+            await asyncio.to_thread(state.folder.sync)
+        self._require_lease()
+        duration_s = time.perf_counter() - began
         state.commit_count += 1
         state.write_s += duration_s
+        metrics.index_commit_duration.record(duration_s, {"kind": kind})
+        metrics.index_rows.add(row_count, {"kind": kind})
+
+    def _failure(self, error: Exception, message: str) -> SensoriumError:
+        """What the callers of a failed commit are told."""
+        if isinstance(error, Unavailable):
+            return error
+        log.error("a commit failed", exc_info=error)
+        if not self._remaining_s():
+            return writer_changed()
+        return InternalFailure("INDEX_WRITE_FAILED", message)
 
     async def _compact_if_due(self, space: str) -> None:
-        state, options = self._state(space), self.options
+        state, options = self._states[space], self.options
         if state.commit_count < options.compact_commits or self._builder.building(space):
             return
         # A large table takes long to compact; doing it ever so often would cost
@@ -248,16 +312,20 @@ class IndexWriter:
         await self._compact(space)
 
     async def _compact(self, space: str) -> None:
-        state = self._state(space)
+        state = self._states[space]
+        if not self._remaining_s():
+            state.commit_count, state.write_s = 0, 0.0
+            return
         began = time.perf_counter()
-        table: AsyncTable = await self.tables.find(space)
         try:
             with span("search.compact", commit_count=state.commit_count):
-                await table.optimize(cleanup_older_than=self.options.keep_versions)
+                await state.table.checkout_latest()
+                await state.table.optimize(cleanup_older_than=self.options.keep_versions)
         except DATABASE_ERRORS:
             # Compaction changes no row; the next one may succeed.
             log.exception("compaction failed")
         state.last_compact_s = time.perf_counter() - began
+        metrics.index_compaction_duration.record(state.last_compact_s)
         state.commit_count, state.write_s = 0, 0.0
         self._builder.start(space)
 
@@ -269,6 +337,16 @@ class IndexWriter:
             job = self._queue.get_nowait()
             if job is not None:
                 _fail(job.done, error)
+
+
+async def fence(table: AsyncTable, lease: Lease) -> None:
+    """Shuts out who held the lease before: commits what the table holds once more, as a
+    restored version. No other commit agrees with that: one that began before fails,
+    however late it comes. Raises Unavailable INDEX_WRITER_CHANGED."""
+    await table.checkout(await table.version())
+    if not lease.remaining_s():
+        raise writer_changed()
+    await table.restore()
 
 
 def _refusal(record: Record, dimension: int) -> InvalidInput | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from services.search.filters import Scope
+from services.search.lease import FolderLease
 from services.search.mixing import WeightedText, WeightedVector
 from services.search.query import Query, Searcher
 from services.search.ranking import Hit
@@ -102,12 +103,15 @@ class Index:
 async def open_index(folder: Path, options: WriterOptions | None = None) -> AsyncIterator[Index]:
     tables = Tables(folder)
     await tables.connect()
-    writer = IndexWriter(tables, options or WriterOptions())
+    lease = FolderLease(folder, address="")
+    assert await lease.acquire() is None
+    writer = IndexWriter(tables, lease, options or WriterOptions())
     await writer.start()
     try:
         yield Index(tables, writer, Searcher(tables))
     finally:
         await writer.stop()
+        await lease.release()
         tables.close()
 
 

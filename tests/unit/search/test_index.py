@@ -1,10 +1,6 @@
 """Writing: durable, idempotent, bounded."""
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,13 +9,13 @@ import pytest
 from services.runtime.errors import InvalidInput, Unavailable
 from services.search.durability import FolderSync
 from services.search.filters import Scope
+from services.search.lease import FolderLease
 from services.search.record import Chars, Record, Region
 from services.search.tables import Tables
 from services.search.writer import IndexWriter, WriterOptions
 from tests.unit.search.builders import SPACE, open_index, record, vector
 
 TENANT = Scope("tenant")
-REPOSITORY = Path(__file__).parents[3]
 
 
 async def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -86,13 +82,16 @@ async def test_two_databases_that_create_the_same_table_share_it(tmp_path: Path)
     await asyncio.gather(first.connect(), second.connect())
     await asyncio.gather(first.find_or_create(SPACE, 8), second.find_or_create(SPACE, 8))
     assert await first.spaces() == await second.spaces() == [SPACE]
-    writer = IndexWriter(first)
+    lease = FolderLease(tmp_path, address="")
+    await lease.acquire()
+    writer = IndexWriter(first, lease)
     await writer.start()
     await writer.write(SPACE, [record("d")])
     table = await second.find(SPACE)
     assert table is not None
     assert await table.count_rows() == 1, "what one process commits the other reads"
     await writer.stop()
+    await lease.release()
     first.close()
     second.close()
 
@@ -164,40 +163,3 @@ def test_only_what_is_new_is_synced(tmp_path: Path) -> None:
     (folder / "data" / "a").write_text("longer")
     assert sync.sync() == 1, "the file"
     sync.close()
-
-
-_VICTIM = """
-import asyncio, os, signal, sys
-from pathlib import Path
-from tests.unit.search.builders import open_index, record
-
-async def main():
-    async with open_index(Path(sys.argv[1])) as index:
-        for number in range(5):
-            await index.add(*(record(f"d{number}-{part}") for part in range(20)))
-            print("acknowledged", number, flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-asyncio.run(main())
-"""
-
-
-async def test_acknowledged_documents_survive_a_kill(tmp_path: Path) -> None:
-    victim = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", _VICTIM, str(tmp_path)],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert victim.returncode == -signal.SIGKILL, victim.stderr
-    assert victim.stdout.count("acknowledged") == 5
-    async with open_index(tmp_path) as index:
-        assert sorted(await index.ids()) == sorted(
-            f"d{number}-{part}" for number in range(5) for part in range(20)
-        )
-        await index.add(record("after"))
-        assert await index.searcher.count("tenant") == {SPACE: 101}
