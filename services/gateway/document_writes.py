@@ -16,13 +16,15 @@ from sensorium.search.v1 import search_pb2
 from services.gateway.stages import Stages
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, exchange
-from services.runtime.errors import SensoriumError
+from services.runtime.errors import SensoriumError, Unavailable
 
 log = logging.getLogger(__name__)
 
 ASSETS_A_CALL = 64
 DOCUMENTS_A_CALL = 1024
 """No more assets are added to a call that has so many documents."""
+SENDINGS_MAX = 5
+"""Of the same documents, while search says that it can take them later."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +78,7 @@ class DocumentWrites:
     async def _send(self, together: Sequence[_Waiting], scope: CallScope) -> None:
         try:
             with telemetry.span("gateway.write_documents", asset_count=len(together)):
-                counts = await self._index(together, scope)
+                counts = await self._index_patiently(together, scope)
         except SensoriumError as error:
             for each in together:
                 if not each.done.done():
@@ -89,6 +91,21 @@ class DocumentWrites:
             for each in together:
                 # Only where this was cancelled.
                 each.done.cancel()
+
+    async def _index_patiently(
+        self, together: Sequence[_Waiting], scope: CallScope
+    ) -> Counter[str]:
+        """Index, again where search asks for it, as when another of its processes takes over
+        the writing."""
+        for _ in range(SENDINGS_MAX - 1):
+            try:
+                return await self._index(together, scope)
+            except Unavailable as error:
+                if error.retry_after_s is None:
+                    raise
+                log.warning("documents are sent again in %g s: %s", error.retry_after_s, error)
+                await asyncio.sleep(error.retry_after_s)
+        return await self._index(together, scope)
 
     async def _index(self, together: Sequence[_Waiting], scope: CallScope) -> Counter[str]:
         """How many documents of each asset are durable."""
