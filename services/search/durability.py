@@ -37,7 +37,8 @@ class FolderSync:
         changed_files = self._changed(files)
         changed_folders = self._changed(folders)
         if not self._synced:
-            changed_folders.append(str(self._folder.parent))
+            # The folder of the index, and the one that got it as a new entry.
+            changed_folders.extend(str(parent) for parent in self._folder.parents[:2])
         # Files first: a folder's entry must point to what is there.
         for paths in (changed_files, changed_folders):
             list(self._pool.map(_fsync, paths))
