@@ -95,6 +95,8 @@ def to_preview(message: media_pb2.AudioPreview) -> Segment:
 
 def to_partial(heard: Sequence[Utterance], preview: Segment) -> Event:
     """The event that tells what is heard in a preview."""
+    sound_s = len(preview.payload) / 2 / preview.sample_rate_hz
+    window = media_pb2.TimeSpan(end=to_duration(preview.start_s + sound_s))
     transcript = media_pb2.Transcript(
         text=" ".join(said.text for said in heard), language=heard[0].language if heard else ""
     )
@@ -102,8 +104,7 @@ def to_partial(heard: Sequence[Utterance], preview: Segment) -> Event:
         segment_id=preview.segment_id, asset_id=preview.asset_id, transcript=transcript
     )
     start_s, end_s = (heard[0].start_s, heard[-1].end_s) if heard else (0.0, 0.0)
-    partial.span.start.CopyFrom(to_duration(preview.start_s + start_s))
-    partial.span.end.CopyFrom(to_duration(preview.start_s + end_s))
+    partial.span.CopyFrom(_span(start_s, end_s, preview, window))
     return Event(partial_transcript=partial)
 
 

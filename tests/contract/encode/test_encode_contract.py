@@ -425,7 +425,7 @@ async def test_a_preview_is_heard_and_its_window_after_it(stub: Stub, fake: Fake
     call = stub.StreamingEncode()
     for message in (
         encode_pb2.StreamingEncodeRequest(config=encode_pb2.EncodeConfig()),
-        encode_pb2.StreamingEncodeRequest(preview=preview(0, start_s=10.0)),
+        encode_pb2.StreamingEncodeRequest(preview=preview(0, bytes(64_000), start_s=10.0)),
     ):
         await call.write(message)
     assert (await read(call)).WhichOneof("event") == "ready"
