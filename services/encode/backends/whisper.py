@@ -1,7 +1,11 @@
 """Speech to text: whisper (Radford et al., 2022) by CTranslate2, silence cut by Silero VAD."""
 
+import contextlib
 import math
+import os
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +42,7 @@ _COMPRESSION_RATIO_MAX = 2.4
 _CHARACTERS_A_SECOND_MAX = 60
 # Twice what a fast speaker says in the longest window; a loop would take seconds.
 _DRAFT_TOKENS_MAX = 160
+_LOWEST_PRIORITY = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +54,12 @@ class PreparedSpeech:
 
 
 class Whisper:
-    """Speech to utterances. One recording a batch; workers run side by side."""
+    """Speech to utterances. One recording a batch; workers run side by side, but no two drafts."""
 
     def __init__(self, model: ResolvedModel, options: LoadOptions) -> None:
+        self._folder = str(model.folder)
         self._model = WhisperModel(
-            str(model.folder),
+            self._folder,
             device="cpu",
             compute_type="int8",
             num_workers=options.cpu_threads,
@@ -62,6 +68,8 @@ class Whisper:
             cpu_threads=options.cpu_threads,
             local_files_only=True,
         )
+        # With a single worker a window would wait for a draft, and that for everybody else.
+        self._drafter = self._model if options.cpu_threads == 1 else None
         # It would log every recording.
         self._model.logger.setLevel("WARNING")
         self._description = ModelDescription(model.ref, "ctranslate2-int8", model.sha256)
@@ -106,7 +114,8 @@ class Whisper:
         if request.language == AUTO and not get_speech_timestamps(item.samples, _VOICE):
             # The language of silence would be looked for all the same.
             return []
-        segments, info = self._model.transcribe(
+        model = self._model_of_drafts() if request.draft else self._model
+        segments, info = model.transcribe(
             item.samples,
             language=None if request.language == AUTO else request.language,
             # As usual. One beam is a third faster, and mishears 13 words of 100 where five mishear
@@ -128,6 +137,22 @@ class Whisper:
             if not is_invented(segment):
                 utterances.append(_utterance(segment, info.language, voiced))
         return utterances
+
+    def _model_of_drafts(self) -> WhisperModel:
+        """The same model again, on one thread that takes only the time that others leave."""
+        if self._drafter is None:
+            with ThreadPoolExecutor(1) as thread:
+                self._drafter = thread.submit(self._load_yielding).result()
+            self._drafter.logger.setLevel("WARNING")
+        return self._drafter
+
+    def _load_yielding(self) -> WhisperModel:
+        # The threads of the model inherit this on Linux; elsewhere threads have no such thing.
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+        return WhisperModel(
+            self._folder, device="cpu", compute_type="int8", cpu_threads=1, local_files_only=True
+        )
 
     def _warm_up(self) -> None:
         # Noise, since silence would never get past the voice detector.
