@@ -19,6 +19,8 @@ from services.runtime.settings import Settings
 
 INSTRUMENTATION = "sensorium"
 SPANS_PER_TRACE_MAX = 2000
+SPANS_MAX = 20_000
+"""Of all traces kept in memory, at 3 KB each: a folder of small files makes that many soon."""
 
 
 class RecentSpans(SpanProcessor):
@@ -27,13 +29,14 @@ class RecentSpans(SpanProcessor):
     def __init__(self, trace_count_max: int) -> None:
         self._trace_count_max = trace_count_max
         self._traces: OrderedDict[int, list[ReadableSpan]] = OrderedDict()
+        self._span_count = 0
         self._lock = threading.Lock()
 
     def on_start(self, span: Span, parent_context: otel_context.Context | None = None) -> None:
         """Nothing: a span is kept when it ends."""
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Keep the span; forget the oldest trace when there are too many."""
+        """Keep the span; forget the oldest traces when there are too many, of either."""
         span_context = span.get_span_context()
         if span_context is None:
             return
@@ -42,8 +45,10 @@ class RecentSpans(SpanProcessor):
             self._traces.move_to_end(span_context.trace_id)
             if len(spans) < SPANS_PER_TRACE_MAX:
                 spans.append(span)
-            while len(self._traces) > self._trace_count_max:
-                self._traces.popitem(last=False)
+                self._span_count += 1
+            while len(self._traces) > self._trace_count_max or self._span_count > SPANS_MAX:
+                _, oldest = self._traces.popitem(last=False)
+                self._span_count -= len(oldest)
 
     def shutdown(self) -> None:
         """Nothing to flush."""
