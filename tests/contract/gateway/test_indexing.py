@@ -11,7 +11,7 @@ from services.gateway.policy import Policies
 from services.gateway.stages import connect
 from services.host import builders
 from services.search.lease import FolderLease
-from tests.contract.gateway.test_search import SCOPE, World
+from tests.contract.gateway.conftest import SCOPE, World
 from tests.fakes import FakeEncoder
 from tests.harness import make_settings, serve_all
 from tests.pipeline.platform import until
