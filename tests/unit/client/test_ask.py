@@ -86,7 +86,7 @@ async def test_words_being_said_are_asked_for_and_told(
     told = [event async for event in stream if isinstance(event, events.PartialTranscript)]
     assert gateway.configs[0].perception.partial_transcripts
     assert [(event.text, event.language) for event in told] == [("The lighthouse", "en"), ("", "")]
-    assert told[0].span == events.TimeSpan(1.0, 2.5)
+    assert told[0].span == TimeSpan(1.0, 2.5)
 
 
 async def test_known_bytes_are_named_and_not_sent(
