@@ -18,12 +18,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from services.search.schema import KEY, VECTOR
 
 # Orders vectors of unit length as the dot product does; but a clustering by dot
 # product finds worse centroids.
-DISTANCE = "cosine"
+DISTANCE: Final = "cosine"
 
 # A search reads partitions until they hold so many rows of its scope, and so many
 # partitions in any case: the nearest of few rows lie far apart.

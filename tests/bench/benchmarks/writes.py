@@ -83,17 +83,19 @@ async def _write_stream(
     stub: "search_pb2_grpc.SearchServiceAsyncStub", prefix: str, count: int
 ) -> list[float]:
     call = stub.StreamingIndex()
+    answers = aiter(call)
     await call.write(search_pb2.StreamingIndexRequest(config=search_pb2.IndexConfig()))
-    ready = await call.read()
+    ready = await anext(answers)
     latencies_ms = []
     for document in _documents(ready.ready.effective_config.space, prefix, count):
         began = time.perf_counter()
         await call.write(search_pb2.StreamingIndexRequest(document=document))
-        answer = await call.read()
+        answer = await anext(answers)
         assert answer.WhichOneof("event") == "ack", answer
         latencies_ms.append(1e3 * (time.perf_counter() - began))
     await call.done_writing()
-    await call.read()
+    async for _ in answers:
+        pass  # the summary
     return latencies_ms
 
 
