@@ -15,9 +15,10 @@ from services.search.schema import ADDED_FIELDS, TEXT, VECTOR, dimension_of, tab
 
 log = logging.getLogger(__name__)
 
-# Bounded: without a session of its own each table's caches grow to gigabytes.
+# Bounded: without a session of its own each table's caches grow to gigabytes. The
+# index on the vectors of 500,000 rows takes 33 MB.
 INDEX_CACHE_BYTES = 64 << 20
-METADATA_CACHE_BYTES = 32 << 20
+METADATA_CACHE_BYTES = 16 << 20
 
 # What LanceDB raises; its own types all derive from these.
 DATABASE_ERRORS = (RuntimeError, OSError, ValueError, TypeError, KeyError)

@@ -22,6 +22,7 @@ from services.search.filters import Scope
 from services.search.indexes import IndexPolicy
 from services.search.lease import Lease, writer_changed
 from services.search.maintenance import IndexBuilder
+from services.search.memory import release_free_memory
 from services.search.record import Record
 from services.search.schema import KEY, to_arrow
 from services.search.tables import DATABASE_ERRORS, AsyncTable, Tables
@@ -41,7 +42,7 @@ class WriterOptions:
     """A table is compacted after this many commits ..."""
     compact_share: float = 0.2
     """... and not before that takes at most this share of the time spent writing ..."""
-    compact_commits_max: int = 512
+    compact_commits_max: int = 256
     """... but after this many in any case."""
     keep_versions: timedelta = timedelta(seconds=30)
     """Old versions live this long: longer than any read, which holds one."""
@@ -321,6 +322,7 @@ class IndexWriter:
             with span("search.compact", commit_count=state.commit_count):
                 await state.table.checkout_latest()
                 await state.table.optimize(cleanup_older_than=self.options.keep_versions)
+            await asyncio.to_thread(release_free_memory)
         except DATABASE_ERRORS:
             # Compaction changes no row; the next one may succeed.
             log.exception("compaction failed")

@@ -101,7 +101,7 @@ class _Table:
             await asyncio.sleep(0.01)
         self.row_count = row_count
         count = partition_count(await indexes_of(table))
-        size_bytes = _size_bytes(self.tables.folder)
+        size_bytes = _size_bytes(self.tables.path(SPACE))
         self.notes.append(
             f"{row_count:,} rows: loaded in {loaded - began:.1f} s, compacted in "
             f"{compacted - loaded:.1f} s, indexes built in {time.perf_counter() - compacted:.1f} s "
@@ -256,7 +256,8 @@ def _request(query: Vectors) -> search_pb2.StreamingSearchRequest:
     )
 
 
-def _size_bytes(folder: Path) -> int:
+def _size_bytes(folder: Path | None) -> int:
+    assert folder is not None
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
