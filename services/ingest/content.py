@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from services.ingest.model import Rendition
-from services.ingest.rendition_store import rendition_key
-from services.ingest.store import AssetRecord, blob_key
+from services.ingest.records import AssetRecord, Keys
 from services.runtime.errors import LimitExceeded
 
 
@@ -24,9 +23,10 @@ class Content:
     def key(self) -> str:
         """Of the object that holds the bytes."""
         sha256 = self.record.sha256
+        keys = Keys(self.tenant)
         if self.rendition is None:
-            return blob_key(self.tenant, sha256)
-        return rendition_key(self.tenant, sha256, self.rendition.name)
+            return keys.blob(sha256)
+        return keys.rendition(sha256, self.rendition.name)
 
     @property
     def size_bytes(self) -> int:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sensorium.ingest.v1 import ingest_pb2
-from sensorium.media.v1 import download_pb2, media_pb2, moderation_pb2, upload_pb2
+from sensorium.media.v1 import check_pb2, download_pb2, media_pb2, moderation_pb2, upload_pb2
 
+from services.ingest.audit import Finding
 from services.ingest.content import Content
 from services.ingest.events import (
     AssetAnnouncement,
@@ -33,7 +34,7 @@ from services.ingest.model import (
     Span,
 )
 from services.ingest.options import FrameSampling, SamplingMethod
-from services.ingest.store import AssetRecord
+from services.ingest.records import AssetRecord
 from services.runtime.durations import to_duration, to_seconds
 from services.runtime.errors import InvalidInput
 from services.runtime.status import item_error
@@ -165,6 +166,7 @@ def write_asset(record: AssetRecord, renditions: Iterable[Rendition] = ()) -> me
         duplicate_of=record.duplicate_of,
         indexed=record.indexed,
         renditions=map(write_rendition, renditions),
+        document_count=record.document_count,
         user_id=record.user_id,
         tags=record.tags,
         metadata=record.metadata,
@@ -205,6 +207,16 @@ def write_content(content: Content) -> download_pb2.ContentInfo:
         size_bytes=content.size_bytes,
         sha256=content.sha256,
         name=content.record.name,
+    )
+
+
+def write_finding(finding: Finding) -> check_pb2.Finding:
+    """One thing that is wrong."""
+    return check_pb2.Finding(
+        fault=check_pb2.Fault.Value(f"FAULT_{finding.fault.name}"),
+        asset_id=finding.asset_id,
+        message=finding.message,
+        repaired=finding.repaired,
     )
 
 

@@ -1,6 +1,7 @@
 """Files and folders that survive a crash once a call returns. Everything here blocks."""
 
 import os
+import shutil
 import uuid
 from pathlib import Path
 
@@ -46,14 +47,31 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def link_file(source: Path, target: Path) -> None:
+def link_file(source: Path, target: Path) -> bool:
     """Give a synced file a second name, durable; no bytes are copied.
 
-    A file that is already there under that name is left as it is.
+    A file that is already there under that name is left as it is: that gives False.
     """
     make_folder(target.parent)
     try:
         target.hardlink_to(source)
     except FileExistsError:
-        return
+        return False
     sync_folder(target.parent)
+    return True
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file for good; nothing where there is none."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    sync_folder(path.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and all in it for good; nothing where there is none."""
+    if folder.is_dir():
+        shutil.rmtree(folder)
+        sync_folder(folder.parent)

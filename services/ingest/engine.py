@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,18 +10,24 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from services.ingest.audit import Auditor, Finding
 from services.ingest.growing import Cancellation, Growth
 from services.ingest.links import Links
+from services.ingest.local_file import local_file
 from services.ingest.model import CutItem, MadeRendition, Modality
+from services.ingest.objects import Objects
 from services.ingest.options import CutOptions, Limits, RenditionKinds
+from services.ingest.records import AssetRecord
 from services.ingest.rendering import HAVE_PICTURES, Renderer
 from services.ingest.rendition_store import RenditionStore
 from services.ingest.renditions import THUMBNAIL
 from services.ingest.segmenter import Segmenter
 from services.ingest.spool import Part, PartState, Spool
-from services.ingest.store import AssetRecord, MediaStore
-from services.runtime.errors import InvalidInput, NotFound
+from services.ingest.store import MediaStore
+from services.runtime.errors import InvalidInput, NotFound, SensoriumError
 from services.runtime.streams import iterate_in_thread
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,31 +48,41 @@ class UploadState:
     expire_time_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where the bytes are: on their way in, and for good. ``scratch`` is a local folder for what
+    is being made."""
+
+    spool: Spool
+    objects: Objects
+    scratch: Path
+
+
 class IngestEngine:
     """Takes bytes in and cuts them. One for each process."""
 
     def __init__(
         self,
-        data_dir: Path,
+        storage: Storage,
         limits: Limits,
         cut_options: CutOptions,
-        expiry_s: float,
         rendition_kinds: RenditionKinds,
         links: Links,
     ) -> None:
         self.limits = limits
         self.cut_options = cut_options
         self.links = links
-        self.spool = Spool(data_dir / "uploads", expiry_s)
-        self.store = MediaStore(data_dir / "media")
+        self.spool = storage.spool
+        self.store = MediaStore(storage.objects)
+        self.auditor = Auditor(self.store)
         self.segmenter = Segmenter(limits)
-        self.renditions = RenditionStore(data_dir / "media")
+        self.renditions = RenditionStore(storage.objects)
         self.renderer = Renderer(
             self.store,
             self.renditions,
             limits,
             rendition_kinds,
-            data_dir / "scratch",
+            storage.scratch,
             self.on_disk,
         )
         self._disk = ThreadPoolExecutor(DISK_THREADS, "ingest-disk")
@@ -85,7 +102,11 @@ class IngestEngine:
         return self.spool.open_count
 
     async def start(self) -> None:
-        """Begin to throw expired uploads away, and to make renditions."""
+        """Begin to throw away what nobody needs any more, and to make renditions.
+
+        Raises Unavailable ``MEDIA_STORE_UNAVAILABLE``, naming the setting.
+        """
+        await self.on_disk(self.store.objects.check)
         self._sweeper = asyncio.create_task(self._sweep())
         await self.renderer.start()
 
@@ -103,6 +124,11 @@ class IngestEngine:
     async def _sweep(self) -> None:
         while True:
             await self.on_disk(self.spool.sweep)
+            await self.on_disk(self.store.objects.sweep)
+            try:
+                await self.on_disk(self.auditor.collect_orphans)
+            except (SensoriumError, OSError) as error:
+                log.warning("could not collect orphans: %s", error)
             await asyncio.sleep(SWEEP_INTERVAL_S)
 
     async def on_disk(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -163,11 +189,19 @@ class IngestEngine:
             NotFound: ``ASSET_NOT_FOUND``.
         """
         record = await self.on_disk(self.store.get, tenant, asset_id)
-        path = self.store.blob_path(tenant, record.sha256)
         growth = Growth(record.size_bytes, complete=True)
-        async with self.cutting(path, growth, "", options) as items:
+        async with (
+            self.stored_file(tenant, record) as path,
+            self.cutting(path, growth, "", options) as items,
+        ):
             async for item in items:
                 yield record, item
+
+    def stored_file(
+        self, tenant: str, record: AssetRecord
+    ) -> contextlib.AbstractAsyncContextManager[Path]:
+        """The bytes of an asset as a local file; see ``local_file``."""
+        return local_file(self.store, self.on_disk, tenant, record)
 
     async def thumbnail(self, tenant: str, asset_id: str, offset_s: float | None) -> bytes:
         """The thumbnail of a committed asset, a JPEG; made now where the background has not come
@@ -192,22 +226,44 @@ class IngestEngine:
         if kept is not None:
             return kept
         made = await self._shrink(tenant, record, None)
-        await self.on_disk(self.renditions.add, tenant, record.sha256, made)
+        await self.on_disk(self._keep_thumbnail, tenant, record, made)
         return made.picture
+
+    def _keep_thumbnail(self, tenant: str, record: AssetRecord, made: MadeRendition) -> None:
+        with self.store.lock:
+            # It may have been deleted meanwhile.
+            self.store.get(tenant, record.asset_id)
+            self.renditions.add(tenant, record.sha256, made)
 
     async def _shrink(
         self, tenant: str, record: AssetRecord, offset_s: float | None
     ) -> MadeRendition:
-        path = self.store.blob_path(tenant, record.sha256)
         growth = Growth(record.size_bytes, complete=True)
         cancel = Cancellation()
-        made = iterate_in_thread(
-            lambda: self.segmenter.thumbnail(path, growth, cancel, self.cut_options, offset_s),
-            cancel,
-            self._decoders,
+        async with self.stored_file(tenant, record) as path:
+            made = iterate_in_thread(
+                lambda: self.segmenter.thumbnail(path, growth, cancel, self.cut_options, offset_s),
+                cancel,
+                self._decoders,
+            )
+            async with contextlib.aclosing(made):
+                return await anext(made)
+
+    async def purge(self, tenant: str, asset_id: str) -> None:
+        """Remove all that is left of a deleted asset, what an upload left of it too."""
+        await self.on_disk(self.spool.drop, tenant, asset_id)
+        await self.on_disk(self.store.purge, tenant, asset_id)
+
+    async def check(
+        self, tenant: str, *, deep: bool, repair: bool
+    ) -> AsyncGenerator[Finding, None]:
+        """All that is wrong with what is stored; see ``Auditor.check``."""
+        findings = iterate_in_thread(
+            lambda: self.auditor.check(tenant, deep=deep, repair=repair), Cancellation()
         )
-        async with contextlib.aclosing(made):
-            return await anext(made)
+        async with contextlib.aclosing(findings):
+            async for finding in findings:
+                yield finding
 
     async def upload_state(self, tenant: str, asset_id: str) -> UploadState:
         """How far an upload is. Raises NotFound ``UPLOAD_NOT_FOUND``."""

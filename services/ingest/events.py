@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from services.ingest.model import MediaInfo, Segment, SoundPreview
 from services.ingest.options import CutOptions
-from services.ingest.store import AssetRecord
+from services.ingest.records import AssetRecord
 from services.runtime.errors import SensoriumError
 
 

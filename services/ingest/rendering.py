@@ -5,17 +5,18 @@ import contextlib
 import logging
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Any
 
 from services.ingest.durable import make_folder
+from services.ingest.local_file import OnDisk, local_file
 from services.ingest.model import MadeRendition, Modality
 from services.ingest.options import Limits, RenditionKinds
+from services.ingest.records import AssetRecord
 from services.ingest.render_job import RenderJob
 from services.ingest.render_process import RenderProcess
 from services.ingest.rendition_store import RenditionStore
-from services.ingest.store import AssetRecord, MediaStore
+from services.ingest.store import MediaStore
 from services.runtime.errors import SensoriumError
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,6 @@ HAVE_PICTURES = (Modality.IMAGE, Modality.VIDEO)
 _PAGE_SIZE = 100
 _IDLE_S = 60.0
 """After so long without work the process that does it ends, and gives its memory back."""
-
-OnDisk = Callable[..., Awaitable[Any]]
 
 
 class Renderer:
@@ -125,9 +124,12 @@ class Renderer:
             known = await self._on_disk(self._renditions.of, tenant, record.sha256)
             if self._kinds.are_met_by(known.recipe):
                 return
-            async with self._folder() as folder:
+            async with (
+                self._folder() as folder,
+                local_file(self._store, self._on_disk, tenant, record) as source,
+            ):
                 job = RenderJob(
-                    source=self._store.blob_path(tenant, record.sha256),
+                    source=source,
                     size_bytes=record.size_bytes,
                     folder=folder,
                     reencodes_video=self._kinds is RenditionKinds.ALL,

@@ -9,16 +9,15 @@ All that was made of one content lies below one key, so that a deletion is the r
 import dataclasses
 import hashlib
 import json
-import shutil
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from obstore.store import LocalStore
-
-from services.ingest.durable import link_file, make_folder, sync_file, write_file
+from services.ingest.durable import sync_file
 from services.ingest.model import MadeRendition, Rendition
+from services.ingest.objects import Objects
+from services.ingest.records import Keys
 
 _LIST = "list.json"
 
@@ -37,26 +36,24 @@ class Renditions:
 
 
 class RenditionStore:
-    """Renditions of all tenants below one local folder. Thread-safe."""
+    """Renditions of all tenants. Thread-safe."""
 
-    def __init__(self, root: Path) -> None:
-        make_folder(root)
-        self._root = root
-        self._objects = LocalStore(root)
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
         self._lock = threading.Lock()
 
     def keep(self, tenant: str, sha256: str, made: MadeRendition) -> Rendition:
         """Store the bytes of a rendition, durably; ``publish`` makes it known."""
-        path = self._root / rendition_key(tenant, sha256, made.name)
+        key = Keys(tenant).rendition(sha256, made.name)
         if isinstance(made.content, Path):
             with made.content.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             size_bytes = made.content.stat().st_size
             sync_file(made.content)
-            link_file(made.content, path)
+            self._objects.put_file(key, made.content)
         else:
             digest, size_bytes = hashlib.sha256(made.content).hexdigest(), len(made.content)
-            write_file(path, made.content)
+            self._objects.put(key, made.content)
         return Rendition(
             name=made.name,
             mime_type=made.mime_type,
@@ -77,9 +74,8 @@ class RenditionStore:
                 "recipe": recipe or known.recipe,
                 "items": [dataclasses.asdict(item) for item in by_name.values()],
             }
-            write_file(
-                self._root / rendition_key(tenant, sha256, _LIST), json.dumps(content).encode()
-            )
+            key = Keys(tenant).rendition(sha256, _LIST)
+            self._objects.put(key, json.dumps(content).encode())
 
     def add(self, tenant: str, sha256: str, made: MadeRendition) -> None:
         """Keep one rendition and make it known besides the others."""
@@ -95,22 +91,13 @@ class RenditionStore:
 
     def get(self, tenant: str, sha256: str, name: str) -> bytes | None:
         """All bytes of a small rendition, None if there is none."""
-        try:
-            return bytes(self._objects.get(rendition_key(tenant, sha256, name)).bytes())
-        except FileNotFoundError:
-            return None
+        return self._objects.get(Keys(tenant).rendition(sha256, name))
 
     def read(self, tenant: str, sha256: str, name: str, start: int, end: int) -> bytes:
         """The bytes of a rendition from ``start`` to before ``end``; fewer where it has no more.
         Raises FileNotFoundError."""
-        key = rendition_key(tenant, sha256, name)
-        return bytes(self._objects.get_range(key, start=start, end=end))
+        return self._objects.get_range(Keys(tenant).rendition(sha256, name), start, end)
 
     def remove(self, tenant: str, sha256: str) -> None:
         """Forget all that was made of a content."""
-        shutil.rmtree(self._root / rendition_key(tenant, sha256), ignore_errors=True)
-
-
-def rendition_key(tenant: str, sha256: str, name: str = "") -> str:
-    """Where a rendition lies; without a name, all of them."""
-    return f"tenants/{tenant}/renditions/{sha256[:2]}/{sha256}/{name}"
+        self._objects.delete_folder(Keys(tenant).derived("renditions", sha256))

@@ -15,8 +15,8 @@ from services.ingest.events import Event, StreamScope
 from services.ingest.model import MediaInfo, Rendition, Segment
 from services.ingest.options import CutOptions
 from services.ingest.reading import find_content, read_content
+from services.ingest.records import AssetRecord
 from services.ingest.session import IngestSession
-from services.ingest.store import AssetRecord
 from services.runtime.calls import tenant_id, user_id
 from services.runtime.durations import to_seconds
 from services.runtime.errors import InvalidInput
@@ -223,7 +223,11 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.MarkIndexedResponse:
         """Note that the index holds all of an asset."""
         await self._engine.on_disk(
-            self._engine.store.mark_indexed, tenant_id(context), request.asset_id
+            self._engine.store.mark_indexed,
+            tenant_id(context),
+            request.asset_id,
+            request.sha256,
+            request.document_count,
         )
         return ingest_pb2.MarkIndexedResponse()
 
@@ -241,6 +245,76 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         )
         return ingest_pb2.RecordModerationResponse()
 
+    async def UnmarkIndexed(
+        self,
+        request: ingest_pb2.UnmarkIndexedRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.UnmarkIndexedRequest, ingest_pb2.UnmarkIndexedResponse
+        ],
+    ) -> ingest_pb2.UnmarkIndexedResponse:
+        """Have an asset indexed again."""
+        store = self._engine.store
+        await self._engine.on_disk(store.unmark_indexed, tenant_id(context), request.asset_id)
+        return ingest_pb2.UnmarkIndexedResponse()
+
+    async def DeleteAsset(
+        self,
+        request: ingest_pb2.DeleteAssetRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.DeleteAssetRequest, ingest_pb2.DeleteAssetResponse
+        ],
+    ) -> ingest_pb2.DeleteAssetResponse:
+        """Begin to delete an asset."""
+        store = self._engine.store
+        promoted = await self._engine.on_disk(store.bury, tenant_id(context), request.asset_id)
+        return ingest_pb2.DeleteAssetResponse(promoted_asset_id=promoted)
+
+    async def PurgeAsset(
+        self,
+        request: ingest_pb2.PurgeAssetRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.PurgeAssetRequest, ingest_pb2.PurgeAssetResponse
+        ],
+    ) -> ingest_pb2.PurgeAssetResponse:
+        """End a deletion."""
+        await self._engine.purge(tenant_id(context), request.asset_id)
+        return ingest_pb2.PurgeAssetResponse()
+
+    async def ListDeletions(
+        self,
+        request: ingest_pb2.ListDeletionsRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.ListDeletionsRequest, ingest_pb2.ListDeletionsResponse
+        ],
+    ) -> ingest_pb2.ListDeletionsResponse:
+        """Deletions that are not done."""
+        buried = await self._engine.on_disk(self._engine.store.buried, tenant_id(context))
+        return ingest_pb2.ListDeletionsResponse(asset_ids=buried)
+
+    async def ListTenants(
+        self,
+        request: ingest_pb2.ListTenantsRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.ListTenantsRequest, ingest_pb2.ListTenantsResponse
+        ],
+    ) -> ingest_pb2.ListTenantsResponse:
+        """All that ever stored anything."""
+        tenants = await self._engine.on_disk(self._engine.store.tenants)
+        return ingest_pb2.ListTenantsResponse(tenant_ids=tenants)
+
+    async def CheckStore(
+        self,
+        request: ingest_pb2.CheckStoreRequest,
+        context: grpc.aio.ServicerContext[
+            ingest_pb2.CheckStoreRequest, ingest_pb2.CheckStoreResponse
+        ],
+    ) -> AsyncIterator[ingest_pb2.CheckStoreResponse]:
+        """All that is wrong with what is stored."""
+        found = self._engine.check(tenant_id(context), deep=request.deep, repair=request.repair)
+        async with contextlib.aclosing(found) as findings:
+            async for finding in findings:
+                yield ingest_pb2.CheckStoreResponse(finding=convert.write_finding(finding))
+
     async def ListAssets(
         self,
         request: ingest_pb2.ListAssetsRequest,
@@ -250,8 +324,13 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.ListAssetsResponse:
         """A page of assets, newest first."""
         page_size = min(request.page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        before_us = request.before.ToMicroseconds() if request.HasField("before") else None
         records, next_page_token = await self._engine.on_disk(
-            self._engine.store.list_newest, tenant_id(context), page_size, request.page_token
+            self._engine.store.list_newest,
+            tenant_id(context),
+            page_size,
+            request.page_token,
+            before_us,
         )
         return ingest_pb2.ListAssetsResponse(
             assets=map(convert.write_asset, records), next_page_token=next_page_token

@@ -191,6 +191,11 @@ class Spool:
             return None
         return PartState(_durable_bytes(state_path), expire_time_s)
 
+    def drop(self, tenant: str, asset_id: str) -> None:
+        """Throw away what an upload left, unless a stream holds it."""
+        if is_asset_id(asset_id):
+            self._expire(self._path(tenant, asset_id))
+
     def sweep(self) -> int:
         """Throw away what has expired and what a dead process left; returns how many parts."""
         count = 0

@@ -2,23 +2,28 @@
 
 from sensorium.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 
-from services.ingest.engine import IngestEngine
+from services.ingest.engine import IngestEngine, Storage
+from services.ingest.fetched import FetchedFiles
 from services.ingest.links import Links
+from services.ingest.objects import open_objects
 from services.ingest.options import RenditionKinds, cut_options_of, limits_of
 from services.ingest.service import IngestService
+from services.ingest.spool import Spool
 from services.runtime.server import Stage
 from services.runtime.settings import Settings
 
 
 def build_engine(settings: Settings) -> IngestEngine:
     """The part of the stage that does the work."""
+    folder = settings.data_dir
+    fetched = FetchedFiles(folder / "fetched", settings.media_cache_bytes)
+    objects = open_objects(settings.media_url, folder / "media", fetched)
     return IngestEngine(
-        settings.data_dir,
+        Storage(Spool(folder / "uploads", settings.upload_expiry_s), objects, folder / "scratch"),
         limits_of(settings),
         cut_options_of(settings),
-        settings.upload_expiry_s,
         RenditionKinds(settings.renditions),
-        Links(settings.cdn_url_template, None),
+        Links(settings.cdn_url_template, objects.sign if objects.has_urls else None),
     )
 
 

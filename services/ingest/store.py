@@ -1,267 +1,349 @@
 """The media store: blobs under their hash, records of assets, both durable. Blocks throughout.
 
-Layout below the root, all inside one tenant::
+What is kept, all inside one tenant, is listed in ``records.Keys``. A commit
+writes blob, claim, time entry and record in this order, so a crash in between
+leaves nothing visible, and the same commit tried again completes it.
 
-    tenants/<tenant>/media/<aa>/<sha256>         the bytes, once
-    tenants/<tenant>/renditions/...              see rendition_store.py
-    tenants/<tenant>/by-sha256/<sha256>.json     id of the asset that first had them
-    tenants/<tenant>/by-time/<order>-<asset id>  one empty file for each asset, newest first
-    tenants/<tenant>/assets/<asset id>.json      the record; an asset exists when this does
-    tenants/<tenant>/indexed/<asset id>          an empty file, once the index holds all of it
-    tenants/<tenant>/moderation/<asset id>.json  what moderation found in it, if anything
-
-A commit writes them in this order, so a crash in between leaves nothing
-visible, and the same commit tried again completes it. Reads go through obstore;
-writes to a local folder add what its ``put`` leaves out, the fsync of the file
-and of its folder, and take the spooled file in by a hard link.
+A deletion writes its intent, then makes a tombstone of the record: from then on
+nobody sees the asset, and its id cannot be used. What hangs on it goes next,
+the tombstone and the intent last, so a deletion that a crash cut off is found
+and completed.
 """
 
 import dataclasses
 import json
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
-from obstore.store import LocalStore
-
-from services.ingest.durable import link_file, make_folder, write_file
+from services.ingest.claims import Claims
 from services.ingest.findings import findings_from_json, findings_to_json
-from services.ingest.model import MediaInfo, Modality, ModerationFinding
+from services.ingest.model import ModerationFinding
 from services.ingest.names import is_asset_id, is_sha256
-from services.runtime.errors import AlreadyExists, InvalidInput, NotFound
+from services.ingest.objects import Objects
+from services.ingest.records import (
+    DERIVED_KINDS,
+    NOTED_KINDS,
+    ORDER_DIGITS,
+    AssetRecord,
+    Keys,
+    from_json,
+    order_of,
+    require_same_bytes,
+    to_json,
+)
+from services.runtime.errors import InternalFailure, InvalidInput, NotFound, OutOfOrder
 
-_ORDER_DIGITS = 20
-_ORDER_BASE = 10**_ORDER_DIGITS - 1
-
-
-@dataclass(frozen=True, slots=True)
-class AssetRecord:
-    """A committed asset."""
-
-    asset_id: str
-    name: str
-    sha256: str
-    size_bytes: int
-    info: MediaInfo
-    create_time_us: int
-    """Unix time in microseconds."""
-    duplicate_of: str = ""
-    user_id: str = ""
-    tags: tuple[str, ...] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    indexed: bool = False
-    """Read from its mark, never from the record."""
-    findings: tuple[ModerationFinding, ...] = ()
-    """Read from a file of their own, never from the record."""
+log = logging.getLogger(__name__)
 
 
 class MediaStore:
-    """Committed assets of all tenants below one local folder. Thread-safe."""
+    """Committed assets of all tenants. Thread-safe."""
 
-    def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
-        make_folder(root)
-        self._root = root
-        self._objects = LocalStore(root)
+    def __init__(self, objects: Objects, clock: Callable[[], float] = time.time) -> None:
+        self.objects = objects
+        self.lock = threading.Lock()
+        """Held while the catalogue is changed."""
+        self.claims = Claims(objects, self.find_living)
+        self.incoming: Counter[tuple[str, str]] = Counter()
+        """Tenant and hash of the bytes that are being committed now."""
         self._clock = clock
-        self._commit_lock = threading.Lock()
         self._last_time_us = 0
 
     def commit(self, tenant: str, part: Path, draft: AssetRecord) -> AssetRecord:
         """Take a synced file in as an asset; durable when this returns.
 
-        ``draft`` is the record without time and ``duplicate_of``. Committing
-        the same bytes under the same id again returns the first record.
+        ``draft`` is the record without its time. Committing the same bytes under
+        the same id again returns the first record.
 
         Raises:
             AlreadyExists: ``ASSET_EXISTS`` when the id holds other bytes.
+            OutOfOrder: ``ASSET_BEING_DELETED`` while an asset of this id is being deleted.
         """
-        link_file(part, self.blob_path(tenant, draft.sha256))
-        with self._commit_lock:
-            existing = self.find(tenant, draft.asset_id)
-            if existing is not None:
-                require_same_bytes(existing, draft.sha256)
-                return existing
-            record = dataclasses.replace(
-                draft,
-                duplicate_of=self._claim(tenant, draft),
-                create_time_us=self._next_time_us(),
-            )
-            write_file(self._root / _time_key(tenant, record), b"")
-            write_file(
-                self._root / _record_key(tenant, record.asset_id),
-                json.dumps(_to_json(record)).encode(),
-            )
-            return record
+        keys = Keys(tenant)
+        with self.lock:
+            self.incoming[tenant, draft.sha256] += 1
+        try:
+            # Outside the lock: of a remote store it takes as long as the file is large.
+            self.objects.put_file(keys.blob(draft.sha256), part)
+            return self._enter(keys, part, draft)
+        finally:
+            with self.lock:
+                self.incoming[tenant, draft.sha256] -= 1
+                self.incoming += Counter()  # drops what is at 0
 
-    def _claim(self, tenant: str, draft: AssetRecord) -> str:
-        """The asset that first had these bytes, or empty where this one now is the first."""
-        first = self._first_with(tenant, draft.sha256)
-        # A first whose commit was cut off by a crash has no record and does not count.
-        if first is not None and first.asset_id != draft.asset_id:
-            return first.asset_id
-        claim = json.dumps({"asset_id": draft.asset_id}).encode()
-        write_file(self._root / _hash_key(tenant, draft.sha256), claim)
-        return ""
+    def _enter(self, keys: Keys, part: Path, draft: AssetRecord) -> AssetRecord:
+        with self.lock:
+            if existing := self.read_record(keys, draft.asset_id):
+                _require_living(existing)
+                require_same_bytes(existing, draft.sha256)
+                return self._with_state(keys, existing)
+            record = dataclasses.replace(draft, create_time_us=self._next_time_us())
+            self._secure(keys, part, record)
+            self.objects.put(keys.time(record), b"")
+            if not self.objects.create(keys.record(record.asset_id), to_json(record)):
+                return self._committed_elsewhere(keys, record)
+            # Another process may have taken the claim, or the bytes, before it saw the record.
+            duplicate_of = self._secure(keys, part, record)
+            return self._with_state(keys, record, duplicate_of)
+
+    def _secure(self, keys: Keys, part: Path, record: AssetRecord) -> str:
+        """First the claim, then the bytes: so no deletion takes them. Returns whose they were."""
+        holder = self.claims.join(keys, record.sha256, record.asset_id)
+        self.objects.put_file(keys.blob(record.sha256), part)
+        return holder
+
+    def _committed_elsewhere(self, keys: Keys, record: AssetRecord) -> AssetRecord:
+        self.objects.delete(keys.time(record))
+        first = self.get(keys.tenant, record.asset_id)
+        require_same_bytes(first, record.sha256)
+        return first
 
     def _next_time_us(self) -> int:
         self._last_time_us = max(self._last_time_us + 1, round(self._clock() * 1e6))
         return self._last_time_us
 
-    def find(self, tenant: str, asset_id: str) -> AssetRecord | None:
-        """An asset's record, None if there is none."""
+    # --- reading -------------------------------------------------------------------------
+
+    def read_record(self, keys: Keys, asset_id: str) -> AssetRecord | None:
+        """A record as it is stored, which may be a tombstone; None if there is none.
+
+        Raises InternalFailure ``RECORD_DAMAGED``.
+        """
         if not is_asset_id(asset_id):
             return None
-        found = self._read(_record_key(tenant, asset_id))
-        if found is None:
+        stored = self.objects.get(keys.record(asset_id))
+        if stored is None:
             return None
-        record = _from_json(found)
-        content_id = record.duplicate_of or asset_id
-        mark = self._root / _mark_key(tenant, content_id)
-        findings = self._root / _findings_key(tenant, content_id)
+        try:
+            return from_json(stored)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InternalFailure(
+                "RECORD_DAMAGED",
+                "The record of this asset cannot be read; `sensorium fsck` says more.",
+                subject=asset_id,
+            ) from error
+
+    def find_living(self, keys: Keys, asset_id: str) -> AssetRecord | None:
+        """A record as it is stored; None if there is none or it is a tombstone."""
+        record = self.read_record(keys, asset_id)
+        return None if record is None or record.deleted else record
+
+    def find(self, tenant: str, asset_id: str) -> AssetRecord | None:
+        """An asset's record with its state, None if there is none."""
+        keys = Keys(tenant)
+        record = self.find_living(keys, asset_id)
+        return None if record is None else self._with_state(keys, record)
+
+    def get(self, tenant: str, asset_id: str) -> AssetRecord:
+        """An asset's record with its state. Raises NotFound ``ASSET_NOT_FOUND``."""
+        record = self.find(tenant, asset_id)
+        if record is None:
+            raise NotFound("ASSET_NOT_FOUND", "There is no such asset.", subject=asset_id)
+        return record
+
+    def _with_state(
+        self, keys: Keys, record: AssetRecord, holder: str | None = None
+    ) -> AssetRecord:
+        if holder is None:
+            holder = self.claims.holder(keys, record.sha256)
+        content_id = holder or record.asset_id
+        mark = self.objects.get(keys.mark(content_id))
+        findings = self.objects.get(keys.findings(content_id))
         return dataclasses.replace(
             record,
-            indexed=mark.exists(),
-            findings=findings_from_json(findings.read_bytes()) if findings.exists() else (),
+            duplicate_of="" if holder == record.asset_id else holder,
+            indexed=mark is not None,
+            document_count=_document_count(mark),
+            findings=findings_from_json(findings) if findings else (),
         )
 
-    def mark_indexed(self, tenant: str, asset_id: str) -> None:
-        """Note, durably, that the index holds all of an asset. Raises as ``get``."""
-        if not self.get(tenant, asset_id).indexed:
-            write_file(self._root / _mark_key(tenant, asset_id), b"")
+    def find_by_sha256(self, tenant: str, hashes: Iterable[str]) -> list[AssetRecord]:
+        """For each hash the asset that first had the bytes; unknown ones are left out."""
+        keys = Keys(tenant)
+        found = []
+        for sha256 in filter(is_sha256, dict.fromkeys(hashes)):
+            holder = self.claims.holder(keys, sha256)
+            record = self.find(tenant, holder) if holder else None
+            if record is not None and record.sha256 == sha256:
+                found.append(record)
+        return found
+
+    def list_newest(
+        self, tenant: str, count: int, page_token: str = "", before_us: int | None = None
+    ) -> tuple[list[AssetRecord], str]:
+        """A page of assets, newest first, and the token of the next page (empty on the last).
+
+        ``before_us`` leaves out what was committed then or later (Unix time in
+        microseconds). Assets committed after the first page was read do not shift
+        later pages.
+
+        Raises:
+            InvalidInput: ``PAGE_TOKEN_INVALID``.
+        """
+        if page_token and not page_token[:ORDER_DIGITS].isdecimal():
+            raise InvalidInput(
+                "PAGE_TOKEN_INVALID", "Use the token of the page before.", subject="page_token"
+            )
+        after = page_token
+        if before_us is not None:
+            # "~" comes after every character of an id.
+            after = max(after, order_of(before_us) + "-~")
+        keys = Keys(tenant)
+        folder = keys.folder("by-time")
+        names = (i.name for i in self.objects.listed(folder, f"{folder}/{after}" if after else ""))
+        records: list[AssetRecord] = []
+        for name, record in self._listed(tenant, names):
+            # An entry of a commit that a crash cut off has no record, or one of another time.
+            if record is None or not name.startswith(order_of(record.create_time_us)):
+                continue
+            if len(records) == count:
+                last = records[-1]
+                return records, f"{order_of(last.create_time_us)}-{last.asset_id}"
+            records.append(record)
+        return records, ""
+
+    def _listed(
+        self, tenant: str, names: Iterator[str]
+    ) -> Iterator[tuple[str, AssetRecord | None]]:
+        def read(name: str) -> tuple[str, AssetRecord | None]:
+            try:
+                return name, self.find(tenant, name[ORDER_DIGITS + 1 :])
+            except InternalFailure as error:
+                log.warning("left out of a listing: %s", error)
+                return name, None
+
+        if self.objects.parallel_reads == 1:
+            yield from map(read, names)
+            return
+        batch_count = 4 * self.objects.parallel_reads
+        with ThreadPoolExecutor(self.objects.parallel_reads, "ingest-list") as pool:
+            while batch := [name for name, _ in zip(names, range(batch_count), strict=False)]:
+                yield from pool.map(read, batch)
+
+    def tenants(self) -> list[str]:
+        """All that ever stored anything."""
+        return self.objects.folders("tenants")
+
+    def blob_file(self, tenant: str, sha256: str) -> AbstractContextManager[Path]:
+        """The bytes of a committed asset as a local file, while the block lasts.
+
+        Raises FileNotFoundError when they were deleted meanwhile.
+        """
+        return self.objects.as_file(Keys(tenant).blob(sha256))
+
+    def read(self, tenant: str, sha256: str, start: int, end: int) -> bytes:
+        """The bytes of a committed asset from ``start`` to before ``end``; fewer where it has no
+        more. Raises FileNotFoundError."""
+        return self.objects.get_range(Keys(tenant).blob(sha256), start, end)
+
+    # --- what is noted later ---------------------------------------------------------------
+
+    def mark_indexed(
+        self, tenant: str, asset_id: str, sha256: str = "", document_count: int = 0
+    ) -> None:
+        """Note, durably, that the index holds all of an asset, in so many documents.
+
+        With ``sha256`` only of one with these bytes. Raises as ``get``.
+        """
+        keys = Keys(tenant)
+        with self.lock:
+            record = self.get(tenant, asset_id)
+            if sha256 and record.sha256 != sha256:
+                raise NotFound("ASSET_NOT_FOUND", "There is no such asset.", subject=asset_id)
+            mark = json.dumps({"document_count": document_count}).encode()
+            self.objects.put(keys.mark(asset_id), mark)
+
+    def unmark_indexed(self, tenant: str, asset_id: str) -> None:
+        """Have an asset indexed again. Raises as ``get``."""
+        with self.lock:
+            self.get(tenant, asset_id)
+            self.objects.delete(Keys(tenant).mark(asset_id))
 
     def record_findings(
         self, tenant: str, asset_id: str, findings: Sequence[ModerationFinding]
     ) -> None:
         """Keep, durably, what moderation found in an asset, in place of what was kept before.
         Raises as ``get``."""
-        self.get(tenant, asset_id)
-        write_file(self._root / _findings_key(tenant, asset_id), findings_to_json(findings))
+        with self.lock:
+            self.get(tenant, asset_id)
+            self.objects.put(Keys(tenant).findings(asset_id), findings_to_json(findings))
 
-    def get(self, tenant: str, asset_id: str) -> AssetRecord:
-        """An asset's record. Raises NotFound ``ASSET_NOT_FOUND``."""
-        record = self.find(tenant, asset_id)
-        if record is None:
-            raise NotFound("ASSET_NOT_FOUND", "There is no such asset.", subject=asset_id)
-        return record
+    # --- deletion ----------------------------------------------------------------------------
 
-    def find_by_sha256(self, tenant: str, hashes: Iterable[str]) -> list[AssetRecord]:
-        """For each hash the asset that first had the bytes; unknown ones are left out."""
-        found = (self._first_with(tenant, sha256) for sha256 in dict.fromkeys(hashes))
-        return [record for record in found if record is not None]
+    def bury(self, tenant: str, asset_id: str) -> str:
+        """Make an asset invisible, durably; its id can be used again after ``purge``.
 
-    def list_newest(
-        self, tenant: str, count: int, page_token: str = ""
-    ) -> tuple[list[AssetRecord], str]:
-        """A page of assets, newest first, and the token of the next page (empty on the last).
-
-        Assets committed after the first page was read do not shift later pages.
+        Returns the asset that was promoted to stand for its bytes, empty if none was. Doing
+        it again is harmless until then.
 
         Raises:
-            InvalidInput: ``PAGE_TOKEN_INVALID``.
+            NotFound: ``ASSET_NOT_FOUND``.
         """
-        if page_token and not page_token[:_ORDER_DIGITS].isdecimal():
-            raise InvalidInput(
-                "PAGE_TOKEN_INVALID", "Use the token of the page before.", subject="page_token"
-            )
-        names = sorted(name for name in self._names(tenant) if name > page_token)
-        records: list[AssetRecord] = []
-        for name in names:
-            record = self.find(tenant, name[_ORDER_DIGITS + 1 :])
-            # An entry of a commit that a crash cut off has no record, or one of another time.
-            if record is None or not name.startswith(_order(record)):
-                continue
-            if len(records) == count:
-                return records, _order(records[-1]) + "-" + records[-1].asset_id
-            records.append(record)
-        return records, ""
+        keys = Keys(tenant)
+        with self.lock:
+            record = self.read_record(keys, asset_id)
+            if record is None:
+                if asset_id not in self.buried(tenant):
+                    raise NotFound("ASSET_NOT_FOUND", "There is no such asset.", subject=asset_id)
+                return ""
+            if not record.deleted:
+                self.objects.put(keys.deletion(asset_id), b"")
+                tombstone = dataclasses.replace(record, deleted=True)
+                self.objects.put(keys.record(asset_id), to_json(tombstone))
+            return self.claims.leave(keys, record.sha256, asset_id)
 
-    def blob_path(self, tenant: str, sha256: str) -> Path:
-        """Where the bytes of a committed asset lie."""
-        return self._root / blob_key(tenant, sha256)
+    def purge(self, tenant: str, asset_id: str) -> None:
+        """Remove all of a buried asset, and its bytes with the last that has them.
 
-    def tenants(self) -> list[str]:
-        """All that ever stored anything."""
-        return sorted(path.name for path in (self._root / "tenants").glob("*"))
+        Doing it again is harmless; of a living asset nothing is touched.
+        """
+        keys = Keys(tenant)
+        with self.lock:
+            record = self.read_record(keys, asset_id)
+            if record is not None and record.deleted:
+                self.objects.delete(keys.duplicate(record.sha256, asset_id))
+                self.remove_unclaimed(keys, record.sha256)
+                for kind in NOTED_KINDS:
+                    self.objects.delete(keys.noted(kind, asset_id))
+                self.objects.delete(keys.time(record))
+                self.objects.delete(keys.record(asset_id))
+            if is_asset_id(asset_id):
+                self.objects.delete(keys.deletion(asset_id))
 
-    def read(self, tenant: str, sha256: str, start: int, end: int) -> bytes:
-        """The bytes of a committed asset from ``start`` to before ``end``; fewer where it has no
-        more. Raises FileNotFoundError."""
-        key = blob_key(tenant, sha256)
-        return bytes(self._objects.get_range(key, start=start, end=end))
+    def remove_unclaimed(self, keys: Keys, sha256: str) -> bool:
+        """Remove bytes, and what was made from them, unless an asset has them; tells whether.
 
-    def _first_with(self, tenant: str, sha256: str) -> AssetRecord | None:
-        if not is_sha256(sha256):
-            return None
-        claim = self._read(_hash_key(tenant, sha256))
-        record = self.find(tenant, claim["asset_id"]) if claim else None
-        return record if record is not None and record.sha256 == sha256 else None
+        The caller holds the lock.
+        """
+        if not self.claims.seal(keys, sha256):
+            return False
+        for kind in DERIVED_KINDS:
+            self.objects.delete_folder(keys.derived(kind, sha256))
+        self.objects.delete(keys.blob(sha256))
+        self.claims.drop(keys, sha256)
+        return True
 
-    def _names(self, tenant: str) -> Iterable[str]:
-        for chunk in self._objects.list(f"tenants/{tenant}/by-time", chunk_size=1000):
-            for entry in chunk:
-                name = str(entry["path"]).rpartition("/")[2]
-                if not name.startswith("."):  # a draft that a crash left
-                    yield name
-
-    def _read(self, key: str) -> dict[str, Any] | None:
-        try:
-            content = bytes(self._objects.get(key).bytes())
-        except FileNotFoundError:
-            return None
-        loaded: dict[str, Any] = json.loads(content)
-        return loaded
+    def buried(self, tenant: str) -> list[str]:
+        """The ids of assets whose deletion is not done."""
+        return [info.name for info in self.objects.listed(Keys(tenant).folder("deleted"))]
 
 
-def require_same_bytes(record: AssetRecord, sha256: str) -> None:
-    """Raise AlreadyExists ``ASSET_EXISTS`` when the asset holds other bytes than these."""
-    if record.sha256 != sha256:
-        raise AlreadyExists(
-            "ASSET_EXISTS",
-            "This asset id already holds other bytes; use a fresh id.",
+def _require_living(record: AssetRecord) -> None:
+    if record.deleted:
+        raise OutOfOrder(
+            "ASSET_BEING_DELETED",
+            "An asset of this id is being deleted; try again.",
             subject=record.asset_id,
+            retry_after_s=1.0,
         )
 
 
-def blob_key(tenant: str, sha256: str) -> str:
-    """Where the bytes of a committed asset lie."""
-    return f"tenants/{tenant}/media/{sha256[:2]}/{sha256}"
-
-
-def _record_key(tenant: str, asset_id: str) -> str:
-    return f"tenants/{tenant}/assets/{asset_id}.json"
-
-
-def _hash_key(tenant: str, sha256: str) -> str:
-    return f"tenants/{tenant}/by-sha256/{sha256}.json"
-
-
-def _time_key(tenant: str, record: AssetRecord) -> str:
-    return f"tenants/{tenant}/by-time/{_order(record)}-{record.asset_id}"
-
-
-def _mark_key(tenant: str, asset_id: str) -> str:
-    return f"tenants/{tenant}/indexed/{asset_id}"
-
-
-def _findings_key(tenant: str, asset_id: str) -> str:
-    return f"tenants/{tenant}/moderation/{asset_id}.json"
-
-
-def _order(record: AssetRecord) -> str:
-    """Sorts the newest first."""
-    return f"{_ORDER_BASE - record.create_time_us:0{_ORDER_DIGITS}d}"
-
-
-def _to_json(record: AssetRecord) -> dict[str, Any]:
-    fields = dataclasses.asdict(record)
-    fields["info"]["modality"] = record.info.modality.value
-    del fields["indexed"], fields["findings"]
-    return fields
-
-
-def _from_json(fields: dict[str, Any]) -> AssetRecord:
-    info = {**fields["info"], "modality": Modality(fields["info"]["modality"])}
-    return AssetRecord(**{**fields, "info": MediaInfo(**info), "tags": tuple(fields["tags"])})
+def _document_count(mark: bytes | None) -> int:
+    """What a mark says; 0 where it says nothing."""
+    return int(json.loads(mark)["document_count"]) if mark else 0

@@ -24,8 +24,8 @@ from services.ingest.events import (
 from services.ingest.growing import Growth
 from services.ingest.intake import Chunk, Finish, Intake
 from services.ingest.model import MediaInfo, SoundPreview
+from services.ingest.records import AssetRecord, require_same_bytes
 from services.ingest.spool import SYNC_INTERVAL_S, Part
-from services.ingest.store import AssetRecord, require_same_bytes
 from services.runtime.errors import (
     AlreadyExists,
     InternalFailure,
@@ -41,7 +41,12 @@ from services.runtime.telemetry import span
 log = logging.getLogger(__name__)
 
 ACK_BYTES = 1 << 20
-_RESUMABLE = {"CHUNK_OFFSET_MISMATCH", "ASSET_UNFINISHED", "UPLOAD_STALLED"}
+_RESUMABLE = {
+    "CHUNK_OFFSET_MISMATCH",
+    "ASSET_UNFINISHED",
+    "UPLOAD_STALLED",
+    "ASSET_BEING_DELETED",
+}
 """Failures after which the durable part is still good."""
 
 Emit = Callable[[Event], Awaitable[None]]
@@ -230,8 +235,8 @@ class AssetUpload:
             require_same_bytes(existing, digest.hexdigest())
         if finish.sha256:
             require_same_bytes(existing, finish.sha256)
-        path = self._engine.store.blob_path(self._scope.tenant, existing.sha256)
-        _, segment_count = await self._cut(path, Growth(existing.size_bytes, complete=True))
+        async with self._engine.stored_file(self._scope.tenant, existing) as path:
+            _, segment_count = await self._cut(path, Growth(existing.size_bytes, complete=True))
         if not self._scope.store_only:
             await self._emit(SegmentsComplete(existing.asset_id, segment_count))
         await self._emit(AssetCommitted(existing))

@@ -49,8 +49,13 @@ class Settings(BaseSettings):
 
     # --- Where it keeps things ---------------------------------------------
     data_dir: Path = Path.home() / ".local" / "share" / "sensorium"
-    """Media, uploads and, unless it lies elsewhere, the index. Locked against a second server
+    """Uploads and, unless they lie elsewhere, media and the index. Locked against a second server
     that stores media."""
+    media_url: str = ""
+    """Where media is kept: s3://bucket/prefix (with the usual AWS_* variables), memory:///;
+    empty: in the data folder, where uploads on their way stay in any case."""
+    media_cache_bytes: int = Field(2 << 30, ge=0)
+    """Bound of the local copies of media that is kept elsewhere."""
     index_url: str = ""
     """Where the index lies: a local folder, or a prefix in an object store such as
     s3://bucket/prefix, reached by the usual AWS_* variables; empty: in the data folder."""
@@ -121,6 +126,10 @@ class Settings(BaseSettings):
     """Most tokens of an answer, unless the request says otherwise."""
     question_characters_max: int = Field(8000, ge=1)
     """Longest question."""
+
+    # --- Retention ----------------------------------------------------------------
+    retention_file: Path | None = None
+    """JSON file of how many days each tenant's assets are kept; unset: until they are deleted."""
 
     # --- Moderation ---------------------------------------------------------------
     moderation_file: Path | None = None

@@ -14,6 +14,7 @@ from sensorium.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from sensorium.media.v1 import media_pb2, stream_pb2, upload_pb2
 
 from services.ingest.engine import IngestEngine
+from services.ingest.records import Keys
 from services.ingest.stage import build_engine, stage_of
 from services.runtime.settings import Settings
 from tests.harness import make_settings, serve_stage
@@ -142,6 +143,10 @@ class Ingest:
     def parts(self) -> list[str]:
         """Names of the files in the spool."""
         return sorted(path.name for path in self.data_dir.glob("uploads/*/*"))
+
+    def blob(self, sha256: str) -> Path:
+        """The file that holds the bytes of an asset of the default tenant."""
+        return self.data_dir / "media" / Keys("default").blob(sha256)
 
     def visible(self) -> list[str]:
         """Names of the files in the media store."""

@@ -62,7 +62,7 @@ async def test_what_cannot_be_read_says_why(ingest: Ingest) -> None:
     assert await refused(read(ingest, tenant="other").read()) == other
     unmade = ("NOT_FOUND", "RENDITION_NOT_FOUND", "rendition")
     assert await refused(read(ingest, rendition="thumbnail").read()) == unmade
-    blob = ingest.engine.store.blob_path("default", sent.asset.sha256)
+    blob = ingest.blob(sent.asset.sha256)
     os.truncate(blob, BLOCK_BYTES + 10)
     call = read(ingest)
     for _ in range(1 + BLOCK_BYTES // PIECE_BYTES):

@@ -252,7 +252,7 @@ DAMAGED: dict[str, Callable[[], bytes]] = {
 async def test_what_is_damaged_after_the_commit_says_so(ingest: Ingest, name: str) -> None:
     content = DAMAGED[name]()
     sent = await ingest.send(whole("a", content, name))
-    blob = ingest.engine.store.blob_path("default", sent.asset.sha256)
+    blob = ingest.blob(sent.asset.sha256)
     request = ingest_pb2.GetThumbnailRequest(asset_id="a")
     reasons = ("MEDIA_UNREADABLE", "MEDIA_TRUNCATED")
     damaged = {("INVALID_ARGUMENT", reason) for reason in reasons}
@@ -274,7 +274,7 @@ async def test_damaged_assets_do_not_stop_the_background_and_are_tried_once(
         await before.send(whole("photo", media.jpeg()))
         for name, make in DAMAGED.items():
             sent = await before.send(whole(name.replace(".", "-"), make()))
-            blob = before.engine.store.blob_path("default", sent.asset.sha256)
+            blob = before.blob(sent.asset.sha256)
             os.truncate(blob, 500)
     for is_first in (True, False):
         caplog.clear()

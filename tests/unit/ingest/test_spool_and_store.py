@@ -1,31 +1,17 @@
 """Parts that resume and assets that are whole or not there."""
 
 import hashlib
-import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.ingest.model import MediaInfo, Modality
+from services.ingest.objects import LocalObjects
 from services.ingest.spool import Spool
-from services.ingest.store import AssetRecord, MediaStore
+from services.ingest.store import MediaStore
 from services.runtime.errors import AlreadyExists, OutOfOrder
-
-CONTENT = bytes(range(256)) * 40
-
-
-def draft(asset_id: str, content: bytes = CONTENT) -> AssetRecord:
-    return AssetRecord(
-        asset_id=asset_id,
-        name="n",
-        sha256=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
-        info=MediaInfo(Modality.TEXT, "text/plain"),
-        create_time_us=0,
-        tags=("x",),
-    )
+from tests.unit.ingest.stored import CONTENT, draft
 
 
 @settings(max_examples=20, deadline=None)
@@ -70,47 +56,11 @@ def test_part_is_held_by_one_stream_and_expires(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("t/*"))
 
 
-def test_commit_cut_off_at_any_write_leaves_nothing_visible_and_can_be_repeated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    part = tmp_path / "part"
-    part.write_bytes(CONTENT)
-    for survived in range(4):
-        root = tmp_path / f"store{survived}"
-        store = MediaStore(root)
-        calls = [0]
-
-        def dying(*args: object, calls: list[int] = calls, survived: int = survived) -> None:
-            if calls[0] >= survived:
-                raise KeyboardInterrupt
-            calls[0] += 1
-            link(*args) if isinstance(args[1], Path) else write(*args)  # type: ignore[arg-type]
-
-        from services.ingest.durable import link_file as link
-        from services.ingest.durable import write_file as write
-
-        with monkeypatch.context() as patched:
-            patched.setattr("services.ingest.store.link_file", dying)
-            patched.setattr("services.ingest.store.write_file", dying)
-            with pytest.raises(KeyboardInterrupt):
-                store.commit("t", part, draft("a"))
-        reopened = MediaStore(root)
-        assert reopened.find("t", "a") is None
-        assert reopened.find_by_sha256("t", [draft("a").sha256]) == []
-        assert reopened.list_newest("t", 10) == ([], "")
-        record = reopened.commit("t", part, draft("b"))
-        assert record.duplicate_of == ""
-        assert reopened.commit("t", part, draft("a")).duplicate_of == "b"
-        assert [r.asset_id for r in reopened.list_newest("t", 10)[0]] == ["a", "b"]
-        assert reopened.blob_path("t", record.sha256).read_bytes() == CONTENT
-        shutil.rmtree(root)
-
-
 def test_asset_id_holds_one_content(tmp_path: Path) -> None:
     part, other = tmp_path / "part", tmp_path / "other"
     part.write_bytes(CONTENT)
     other.write_bytes(b"other")
-    store = MediaStore(tmp_path / "store")
+    store = MediaStore(LocalObjects(tmp_path / "store"))
     record = store.commit("t", part, draft("a"))
     assert store.commit("t", part, draft("a")) == record == store.get("t", "a")
     with pytest.raises(AlreadyExists, match="ASSET_EXISTS"):
@@ -118,7 +68,7 @@ def test_asset_id_holds_one_content(tmp_path: Path) -> None:
 
 
 def test_names_that_climb_find_nothing(tmp_path: Path) -> None:
-    store, spool = MediaStore(tmp_path / "store"), Spool(tmp_path / "uploads", 10)
+    store, spool = MediaStore(LocalObjects(tmp_path / "store")), Spool(tmp_path / "uploads", 10)
     assert store.find("t", "../../x") is None
     assert store.find_by_sha256("t", ["../../x"]) == []
     assert spool.state("t", "../../x") is None

@@ -24,69 +24,94 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from sensorium.media.v1 import check_pb2 as sensorium_dot_media_dot_v1_dot_check__pb2
 from sensorium.media.v1 import download_pb2 as sensorium_dot_media_dot_v1_dot_download__pb2
 from sensorium.media.v1 import media_pb2 as sensorium_dot_media_dot_v1_dot_media__pb2
 from sensorium.media.v1 import stream_pb2 as sensorium_dot_media_dot_v1_dot_stream__pb2
 from sensorium.media.v1 import upload_pb2 as sensorium_dot_media_dot_v1_dot_upload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sensorium/ingest/v1/ingest.proto\x12\x13sensorium.ingest.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!sensorium/media/v1/download.proto\x1a\x1esensorium/media/v1/media.proto\x1a\x1fsensorium/media/v1/stream.proto\x1a\x1fsensorium/media/v1/upload.proto\"\x99\x01\n\x0cIngestConfig\x12\x12\n\nstore_only\x18\x01 \x01(\x08\x12\x11\n\tephemeral\x18\x02 \x01(\x08\x12\x39\n\x0e\x66rame_sampling\x18\x03 \x01(\x0b\x32!.sensorium.media.v1.FrameSampling\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x16\n\x0e\x61udio_previews\x18\x05 \x01(\x08\"\xf9\x01\n\x16StreamingIngestRequest\x12\x33\n\x06\x63onfig\x18\x01 \x01(\x0b\x32!.sensorium.ingest.v1.IngestConfigH\x00\x12\x35\n\x0b\x61sset_start\x18\x02 \x01(\x0b\x32\x1e.sensorium.media.v1.AssetStartH\x00\x12/\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x1e.sensorium.media.v1.MediaChunkH\x00\x12\x37\n\x0c\x61sset_finish\x18\x04 \x01(\x0b\x32\x1f.sensorium.media.v1.AssetFinishH\x00\x42\t\n\x07message\"J\n\x0bStreamReady\x12;\n\x10\x65\x66\x66\x65\x63tive_config\x18\x01 \x01(\x0b\x32!.sensorium.ingest.v1.IngestConfig\"S\n\rIngestSummary\x12\x13\n\x0b\x61sset_count\x18\x01 \x01(\r\x12\x15\n\rsegment_count\x18\x02 \x01(\r\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x04\"\xa4\x05\n\x17StreamingIngestResponse\x12\x31\n\x05ready\x18\x01 \x01(\x0b\x32 .sensorium.ingest.v1.StreamReadyH\x00\x12\x39\n\rupload_opened\x18\x02 \x01(\x0b\x32 .sensorium.media.v1.UploadOpenedH\x00\x12\x33\n\nasset_info\x18\x03 \x01(\x0b\x32\x1d.sensorium.media.v1.AssetInfoH\x00\x12\x31\n\tchunk_ack\x18\x04 \x01(\x0b\x32\x1c.sensorium.media.v1.ChunkAckH\x00\x12\x33\n\x07segment\x18\x05 \x01(\x0b\x32 .sensorium.media.v1.MediaSegmentH\x00\x12\x41\n\x11segments_complete\x18\x06 \x01(\x0b\x32$.sensorium.media.v1.SegmentsCompleteH\x00\x12*\n\x05\x61sset\x18\x07 \x01(\x0b\x32\x19.sensorium.media.v1.AssetH\x00\x12\x33\n\nitem_error\x18\x08 \x01(\x0b\x32\x1d.sensorium.media.v1.ItemErrorH\x00\x12\x30\n\x05\x65rror\x18\t \x01(\x0b\x32\x1f.sensorium.media.v1.StreamErrorH\x00\x12-\n\x07go_away\x18\n \x01(\x0b\x32\x1a.sensorium.media.v1.GoAwayH\x00\x12\x35\n\x07summary\x18\x0b \x01(\x0b\x32\".sensorium.ingest.v1.IngestSummaryH\x00\x12\x39\n\raudio_preview\x18\x0c \x01(\x0b\x32 .sensorium.media.v1.AudioPreviewH\x00\x42\x07\n\x05\x65vent\"b\n\x13SegmentAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x39\n\x0e\x66rame_sampling\x18\x02 \x01(\x0b\x32!.sensorium.media.v1.FrameSampling\"\xcc\x01\n\x14SegmentAssetResponse\x12\x33\n\nasset_info\x18\x01 \x01(\x0b\x32\x1d.sensorium.media.v1.AssetInfoH\x00\x12\x33\n\x07segment\x18\x02 \x01(\x0b\x32 .sensorium.media.v1.MediaSegmentH\x00\x12\x41\n\x11segments_complete\x18\x03 \x01(\x0b\x32$.sensorium.media.v1.SegmentsCompleteH\x00\x42\x07\n\x05\x65vent\"$\n\x10GetUploadRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x81\x01\n\x11GetUploadResponse\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64urable_offset\x18\x02 \x01(\x04\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcommitted\x18\x04 \x01(\x08\"W\n\x10ReadAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0e\n\x06length\x18\x03 \x01(\x04\x12\x11\n\trendition\x18\x04 \x01(\t\"\x81\x01\n\x11ReadAssetResponse\x12\x32\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x1f.sensorium.media.v1.ContentInfoH\x00\x12/\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1e.sensorium.media.v1.MediaChunkH\x00\x42\x07\n\x05\x65vent\"<\n\x0fGetAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x17\n\x0fwith_renditions\x18\x02 \x01(\x08\"<\n\x10GetAssetResponse\x12(\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x19.sensorium.media.v1.Asset\"a\n\x12GetAssetUrlRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x11\n\trendition\x18\x02 \x01(\t\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x85\x01\n\x13GetAssetUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x1f.sensorium.media.v1.ContentInfo\"6\n\x11\x46indAssetsRequest\x12\x0e\n\x06sha256\x18\x01 \x03(\t\x12\x11\n\tasset_ids\x18\x02 \x03(\t\"?\n\x12\x46indAssetsResponse\x12)\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x19.sensorium.media.v1.Asset\"&\n\x12MarkIndexedRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x15\n\x13MarkIndexedResponse\"d\n\x17RecordModerationRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x37\n\x08\x66indings\x18\x02 \x03(\x0b\x32%.sensorium.media.v1.ModerationFinding\"\x1a\n\x18RecordModerationResponse\"R\n\x13GetThumbnailRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12)\n\x06offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"$\n\x14GetThumbnailResponse\x12\x0c\n\x04jpeg\x18\x01 \x01(\x0c\":\n\x11ListAssetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x12ListAssetsResponse\x12)\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x19.sensorium.media.v1.Asset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xd3\x08\n\rIngestService\x12p\n\x0fStreamingIngest\x12+.sensorium.ingest.v1.StreamingIngestRequest\x1a,.sensorium.ingest.v1.StreamingIngestResponse(\x01\x30\x01\x12\x65\n\x0cSegmentAsset\x12(.sensorium.ingest.v1.SegmentAssetRequest\x1a).sensorium.ingest.v1.SegmentAssetResponse0\x01\x12Z\n\tGetUpload\x12%.sensorium.ingest.v1.GetUploadRequest\x1a&.sensorium.ingest.v1.GetUploadResponse\x12W\n\x08GetAsset\x12$.sensorium.ingest.v1.GetAssetRequest\x1a%.sensorium.ingest.v1.GetAssetResponse\x12`\n\x0bGetAssetUrl\x12\'.sensorium.ingest.v1.GetAssetUrlRequest\x1a(.sensorium.ingest.v1.GetAssetUrlResponse\x12]\n\nFindAssets\x12&.sensorium.ingest.v1.FindAssetsRequest\x1a\'.sensorium.ingest.v1.FindAssetsResponse\x12`\n\x0bMarkIndexed\x12\'.sensorium.ingest.v1.MarkIndexedRequest\x1a(.sensorium.ingest.v1.MarkIndexedResponse\x12\\\n\tReadAsset\x12%.sensorium.ingest.v1.ReadAssetRequest\x1a&.sensorium.ingest.v1.ReadAssetResponse0\x01\x12o\n\x10RecordModeration\x12,.sensorium.ingest.v1.RecordModerationRequest\x1a-.sensorium.ingest.v1.RecordModerationResponse\x12\x63\n\x0cGetThumbnail\x12(.sensorium.ingest.v1.GetThumbnailRequest\x1a).sensorium.ingest.v1.GetThumbnailResponse\x12]\n\nListAssets\x12&.sensorium.ingest.v1.ListAssetsRequest\x1a\'.sensorium.ingest.v1.ListAssetsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sensorium/ingest/v1/ingest.proto\x12\x13sensorium.ingest.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1esensorium/media/v1/check.proto\x1a!sensorium/media/v1/download.proto\x1a\x1esensorium/media/v1/media.proto\x1a\x1fsensorium/media/v1/stream.proto\x1a\x1fsensorium/media/v1/upload.proto\"\x99\x01\n\x0cIngestConfig\x12\x12\n\nstore_only\x18\x01 \x01(\x08\x12\x11\n\tephemeral\x18\x02 \x01(\x08\x12\x39\n\x0e\x66rame_sampling\x18\x03 \x01(\x0b\x32!.sensorium.media.v1.FrameSampling\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x16\n\x0e\x61udio_previews\x18\x05 \x01(\x08\"\xf9\x01\n\x16StreamingIngestRequest\x12\x33\n\x06\x63onfig\x18\x01 \x01(\x0b\x32!.sensorium.ingest.v1.IngestConfigH\x00\x12\x35\n\x0b\x61sset_start\x18\x02 \x01(\x0b\x32\x1e.sensorium.media.v1.AssetStartH\x00\x12/\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x1e.sensorium.media.v1.MediaChunkH\x00\x12\x37\n\x0c\x61sset_finish\x18\x04 \x01(\x0b\x32\x1f.sensorium.media.v1.AssetFinishH\x00\x42\t\n\x07message\"J\n\x0bStreamReady\x12;\n\x10\x65\x66\x66\x65\x63tive_config\x18\x01 \x01(\x0b\x32!.sensorium.ingest.v1.IngestConfig\"S\n\rIngestSummary\x12\x13\n\x0b\x61sset_count\x18\x01 \x01(\r\x12\x15\n\rsegment_count\x18\x02 \x01(\r\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x04\"\xa4\x05\n\x17StreamingIngestResponse\x12\x31\n\x05ready\x18\x01 \x01(\x0b\x32 .sensorium.ingest.v1.StreamReadyH\x00\x12\x39\n\rupload_opened\x18\x02 \x01(\x0b\x32 .sensorium.media.v1.UploadOpenedH\x00\x12\x33\n\nasset_info\x18\x03 \x01(\x0b\x32\x1d.sensorium.media.v1.AssetInfoH\x00\x12\x31\n\tchunk_ack\x18\x04 \x01(\x0b\x32\x1c.sensorium.media.v1.ChunkAckH\x00\x12\x33\n\x07segment\x18\x05 \x01(\x0b\x32 .sensorium.media.v1.MediaSegmentH\x00\x12\x41\n\x11segments_complete\x18\x06 \x01(\x0b\x32$.sensorium.media.v1.SegmentsCompleteH\x00\x12*\n\x05\x61sset\x18\x07 \x01(\x0b\x32\x19.sensorium.media.v1.AssetH\x00\x12\x33\n\nitem_error\x18\x08 \x01(\x0b\x32\x1d.sensorium.media.v1.ItemErrorH\x00\x12\x30\n\x05\x65rror\x18\t \x01(\x0b\x32\x1f.sensorium.media.v1.StreamErrorH\x00\x12-\n\x07go_away\x18\n \x01(\x0b\x32\x1a.sensorium.media.v1.GoAwayH\x00\x12\x35\n\x07summary\x18\x0b \x01(\x0b\x32\".sensorium.ingest.v1.IngestSummaryH\x00\x12\x39\n\raudio_preview\x18\x0c \x01(\x0b\x32 .sensorium.media.v1.AudioPreviewH\x00\x42\x07\n\x05\x65vent\"b\n\x13SegmentAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x39\n\x0e\x66rame_sampling\x18\x02 \x01(\x0b\x32!.sensorium.media.v1.FrameSampling\"\xcc\x01\n\x14SegmentAssetResponse\x12\x33\n\nasset_info\x18\x01 \x01(\x0b\x32\x1d.sensorium.media.v1.AssetInfoH\x00\x12\x33\n\x07segment\x18\x02 \x01(\x0b\x32 .sensorium.media.v1.MediaSegmentH\x00\x12\x41\n\x11segments_complete\x18\x03 \x01(\x0b\x32$.sensorium.media.v1.SegmentsCompleteH\x00\x42\x07\n\x05\x65vent\"$\n\x10GetUploadRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x81\x01\n\x11GetUploadResponse\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64urable_offset\x18\x02 \x01(\x04\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcommitted\x18\x04 \x01(\x08\"W\n\x10ReadAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0e\n\x06length\x18\x03 \x01(\x04\x12\x11\n\trendition\x18\x04 \x01(\t\"\x81\x01\n\x11ReadAssetResponse\x12\x32\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x1f.sensorium.media.v1.ContentInfoH\x00\x12/\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x1e.sensorium.media.v1.MediaChunkH\x00\x42\x07\n\x05\x65vent\"<\n\x0fGetAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x17\n\x0fwith_renditions\x18\x02 \x01(\x08\"<\n\x10GetAssetResponse\x12(\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x19.sensorium.media.v1.Asset\"a\n\x12GetAssetUrlRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x11\n\trendition\x18\x02 \x01(\t\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x85\x01\n\x13GetAssetUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x1f.sensorium.media.v1.ContentInfo\"6\n\x11\x46indAssetsRequest\x12\x0e\n\x06sha256\x18\x01 \x03(\t\x12\x11\n\tasset_ids\x18\x02 \x03(\t\"?\n\x12\x46indAssetsResponse\x12)\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x19.sensorium.media.v1.Asset\"N\n\x12MarkIndexedRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x16\n\x0e\x64ocument_count\x18\x03 \x01(\r\"\x15\n\x13MarkIndexedResponse\"d\n\x17RecordModerationRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x37\n\x08\x66indings\x18\x02 \x03(\x0b\x32%.sensorium.media.v1.ModerationFinding\"\x1a\n\x18RecordModerationResponse\"R\n\x13GetThumbnailRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12)\n\x06offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"$\n\x14GetThumbnailResponse\x12\x0c\n\x04jpeg\x18\x01 \x01(\x0c\"f\n\x11ListAssetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\x12*\n\x06\x62\x65\x66ore\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x12ListAssetsResponse\x12)\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x19.sensorium.media.v1.Asset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x14UnmarkIndexedRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x17\n\x15UnmarkIndexedResponse\"&\n\x12\x44\x65leteAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"0\n\x13\x44\x65leteAssetResponse\x12\x19\n\x11promoted_asset_id\x18\x01 \x01(\t\"%\n\x11PurgeAssetRequest\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\"\x14\n\x12PurgeAssetResponse\"\x16\n\x14ListDeletionsRequest\"*\n\x15ListDeletionsResponse\x12\x11\n\tasset_ids\x18\x01 \x03(\t\"\x14\n\x12ListTenantsRequest\")\n\x13ListTenantsResponse\x12\x12\n\ntenant_ids\x18\x01 \x03(\t\"1\n\x11\x43heckStoreRequest\x12\x0c\n\x04\x64\x65\x65p\x18\x01 \x01(\x08\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"B\n\x12\x43heckStoreResponse\x12,\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1b.sensorium.media.v1.Finding2\xa7\r\n\rIngestService\x12p\n\x0fStreamingIngest\x12+.sensorium.ingest.v1.StreamingIngestRequest\x1a,.sensorium.ingest.v1.StreamingIngestResponse(\x01\x30\x01\x12\x65\n\x0cSegmentAsset\x12(.sensorium.ingest.v1.SegmentAssetRequest\x1a).sensorium.ingest.v1.SegmentAssetResponse0\x01\x12Z\n\tGetUpload\x12%.sensorium.ingest.v1.GetUploadRequest\x1a&.sensorium.ingest.v1.GetUploadResponse\x12W\n\x08GetAsset\x12$.sensorium.ingest.v1.GetAssetRequest\x1a%.sensorium.ingest.v1.GetAssetResponse\x12`\n\x0bGetAssetUrl\x12\'.sensorium.ingest.v1.GetAssetUrlRequest\x1a(.sensorium.ingest.v1.GetAssetUrlResponse\x12]\n\nFindAssets\x12&.sensorium.ingest.v1.FindAssetsRequest\x1a\'.sensorium.ingest.v1.FindAssetsResponse\x12`\n\x0bMarkIndexed\x12\'.sensorium.ingest.v1.MarkIndexedRequest\x1a(.sensorium.ingest.v1.MarkIndexedResponse\x12\\\n\tReadAsset\x12%.sensorium.ingest.v1.ReadAssetRequest\x1a&.sensorium.ingest.v1.ReadAssetResponse0\x01\x12o\n\x10RecordModeration\x12,.sensorium.ingest.v1.RecordModerationRequest\x1a-.sensorium.ingest.v1.RecordModerationResponse\x12\x63\n\x0cGetThumbnail\x12(.sensorium.ingest.v1.GetThumbnailRequest\x1a).sensorium.ingest.v1.GetThumbnailResponse\x12]\n\nListAssets\x12&.sensorium.ingest.v1.ListAssetsRequest\x1a\'.sensorium.ingest.v1.ListAssetsResponse\x12\x66\n\rUnmarkIndexed\x12).sensorium.ingest.v1.UnmarkIndexedRequest\x1a*.sensorium.ingest.v1.UnmarkIndexedResponse\x12`\n\x0b\x44\x65leteAsset\x12\'.sensorium.ingest.v1.DeleteAssetRequest\x1a(.sensorium.ingest.v1.DeleteAssetResponse\x12]\n\nPurgeAsset\x12&.sensorium.ingest.v1.PurgeAssetRequest\x1a\'.sensorium.ingest.v1.PurgeAssetResponse\x12\x66\n\rListDeletions\x12).sensorium.ingest.v1.ListDeletionsRequest\x1a*.sensorium.ingest.v1.ListDeletionsResponse\x12`\n\x0bListTenants\x12\'.sensorium.ingest.v1.ListTenantsRequest\x1a(.sensorium.ingest.v1.ListTenantsResponse\x12_\n\nCheckStore\x12&.sensorium.ingest.v1.CheckStoreRequest\x1a\'.sensorium.ingest.v1.CheckStoreResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sensorium.ingest.v1.ingest_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INGESTCONFIG']._serialized_start=256
-  _globals['_INGESTCONFIG']._serialized_end=409
-  _globals['_STREAMINGINGESTREQUEST']._serialized_start=412
-  _globals['_STREAMINGINGESTREQUEST']._serialized_end=661
-  _globals['_STREAMREADY']._serialized_start=663
-  _globals['_STREAMREADY']._serialized_end=737
-  _globals['_INGESTSUMMARY']._serialized_start=739
-  _globals['_INGESTSUMMARY']._serialized_end=822
-  _globals['_STREAMINGINGESTRESPONSE']._serialized_start=825
-  _globals['_STREAMINGINGESTRESPONSE']._serialized_end=1501
-  _globals['_SEGMENTASSETREQUEST']._serialized_start=1503
-  _globals['_SEGMENTASSETREQUEST']._serialized_end=1601
-  _globals['_SEGMENTASSETRESPONSE']._serialized_start=1604
-  _globals['_SEGMENTASSETRESPONSE']._serialized_end=1808
-  _globals['_GETUPLOADREQUEST']._serialized_start=1810
-  _globals['_GETUPLOADREQUEST']._serialized_end=1846
-  _globals['_GETUPLOADRESPONSE']._serialized_start=1849
-  _globals['_GETUPLOADRESPONSE']._serialized_end=1978
-  _globals['_READASSETREQUEST']._serialized_start=1980
-  _globals['_READASSETREQUEST']._serialized_end=2067
-  _globals['_READASSETRESPONSE']._serialized_start=2070
-  _globals['_READASSETRESPONSE']._serialized_end=2199
-  _globals['_GETASSETREQUEST']._serialized_start=2201
-  _globals['_GETASSETREQUEST']._serialized_end=2261
-  _globals['_GETASSETRESPONSE']._serialized_start=2263
-  _globals['_GETASSETRESPONSE']._serialized_end=2323
-  _globals['_GETASSETURLREQUEST']._serialized_start=2325
-  _globals['_GETASSETURLREQUEST']._serialized_end=2422
-  _globals['_GETASSETURLRESPONSE']._serialized_start=2425
-  _globals['_GETASSETURLRESPONSE']._serialized_end=2558
-  _globals['_FINDASSETSREQUEST']._serialized_start=2560
-  _globals['_FINDASSETSREQUEST']._serialized_end=2614
-  _globals['_FINDASSETSRESPONSE']._serialized_start=2616
-  _globals['_FINDASSETSRESPONSE']._serialized_end=2679
-  _globals['_MARKINDEXEDREQUEST']._serialized_start=2681
-  _globals['_MARKINDEXEDREQUEST']._serialized_end=2719
-  _globals['_MARKINDEXEDRESPONSE']._serialized_start=2721
-  _globals['_MARKINDEXEDRESPONSE']._serialized_end=2742
-  _globals['_RECORDMODERATIONREQUEST']._serialized_start=2744
-  _globals['_RECORDMODERATIONREQUEST']._serialized_end=2844
-  _globals['_RECORDMODERATIONRESPONSE']._serialized_start=2846
-  _globals['_RECORDMODERATIONRESPONSE']._serialized_end=2872
-  _globals['_GETTHUMBNAILREQUEST']._serialized_start=2874
-  _globals['_GETTHUMBNAILREQUEST']._serialized_end=2956
-  _globals['_GETTHUMBNAILRESPONSE']._serialized_start=2958
-  _globals['_GETTHUMBNAILRESPONSE']._serialized_end=2994
-  _globals['_LISTASSETSREQUEST']._serialized_start=2996
-  _globals['_LISTASSETSREQUEST']._serialized_end=3054
-  _globals['_LISTASSETSRESPONSE']._serialized_start=3056
-  _globals['_LISTASSETSRESPONSE']._serialized_end=3144
-  _globals['_INGESTSERVICE']._serialized_start=3147
-  _globals['_INGESTSERVICE']._serialized_end=4254
+  _globals['_INGESTCONFIG']._serialized_start=288
+  _globals['_INGESTCONFIG']._serialized_end=441
+  _globals['_STREAMINGINGESTREQUEST']._serialized_start=444
+  _globals['_STREAMINGINGESTREQUEST']._serialized_end=693
+  _globals['_STREAMREADY']._serialized_start=695
+  _globals['_STREAMREADY']._serialized_end=769
+  _globals['_INGESTSUMMARY']._serialized_start=771
+  _globals['_INGESTSUMMARY']._serialized_end=854
+  _globals['_STREAMINGINGESTRESPONSE']._serialized_start=857
+  _globals['_STREAMINGINGESTRESPONSE']._serialized_end=1533
+  _globals['_SEGMENTASSETREQUEST']._serialized_start=1535
+  _globals['_SEGMENTASSETREQUEST']._serialized_end=1633
+  _globals['_SEGMENTASSETRESPONSE']._serialized_start=1636
+  _globals['_SEGMENTASSETRESPONSE']._serialized_end=1840
+  _globals['_GETUPLOADREQUEST']._serialized_start=1842
+  _globals['_GETUPLOADREQUEST']._serialized_end=1878
+  _globals['_GETUPLOADRESPONSE']._serialized_start=1881
+  _globals['_GETUPLOADRESPONSE']._serialized_end=2010
+  _globals['_READASSETREQUEST']._serialized_start=2012
+  _globals['_READASSETREQUEST']._serialized_end=2099
+  _globals['_READASSETRESPONSE']._serialized_start=2102
+  _globals['_READASSETRESPONSE']._serialized_end=2231
+  _globals['_GETASSETREQUEST']._serialized_start=2233
+  _globals['_GETASSETREQUEST']._serialized_end=2293
+  _globals['_GETASSETRESPONSE']._serialized_start=2295
+  _globals['_GETASSETRESPONSE']._serialized_end=2355
+  _globals['_GETASSETURLREQUEST']._serialized_start=2357
+  _globals['_GETASSETURLREQUEST']._serialized_end=2454
+  _globals['_GETASSETURLRESPONSE']._serialized_start=2457
+  _globals['_GETASSETURLRESPONSE']._serialized_end=2590
+  _globals['_FINDASSETSREQUEST']._serialized_start=2592
+  _globals['_FINDASSETSREQUEST']._serialized_end=2646
+  _globals['_FINDASSETSRESPONSE']._serialized_start=2648
+  _globals['_FINDASSETSRESPONSE']._serialized_end=2711
+  _globals['_MARKINDEXEDREQUEST']._serialized_start=2713
+  _globals['_MARKINDEXEDREQUEST']._serialized_end=2791
+  _globals['_MARKINDEXEDRESPONSE']._serialized_start=2793
+  _globals['_MARKINDEXEDRESPONSE']._serialized_end=2814
+  _globals['_RECORDMODERATIONREQUEST']._serialized_start=2816
+  _globals['_RECORDMODERATIONREQUEST']._serialized_end=2916
+  _globals['_RECORDMODERATIONRESPONSE']._serialized_start=2918
+  _globals['_RECORDMODERATIONRESPONSE']._serialized_end=2944
+  _globals['_GETTHUMBNAILREQUEST']._serialized_start=2946
+  _globals['_GETTHUMBNAILREQUEST']._serialized_end=3028
+  _globals['_GETTHUMBNAILRESPONSE']._serialized_start=3030
+  _globals['_GETTHUMBNAILRESPONSE']._serialized_end=3066
+  _globals['_LISTASSETSREQUEST']._serialized_start=3068
+  _globals['_LISTASSETSREQUEST']._serialized_end=3170
+  _globals['_LISTASSETSRESPONSE']._serialized_start=3172
+  _globals['_LISTASSETSRESPONSE']._serialized_end=3260
+  _globals['_UNMARKINDEXEDREQUEST']._serialized_start=3262
+  _globals['_UNMARKINDEXEDREQUEST']._serialized_end=3302
+  _globals['_UNMARKINDEXEDRESPONSE']._serialized_start=3304
+  _globals['_UNMARKINDEXEDRESPONSE']._serialized_end=3327
+  _globals['_DELETEASSETREQUEST']._serialized_start=3329
+  _globals['_DELETEASSETREQUEST']._serialized_end=3367
+  _globals['_DELETEASSETRESPONSE']._serialized_start=3369
+  _globals['_DELETEASSETRESPONSE']._serialized_end=3417
+  _globals['_PURGEASSETREQUEST']._serialized_start=3419
+  _globals['_PURGEASSETREQUEST']._serialized_end=3456
+  _globals['_PURGEASSETRESPONSE']._serialized_start=3458
+  _globals['_PURGEASSETRESPONSE']._serialized_end=3478
+  _globals['_LISTDELETIONSREQUEST']._serialized_start=3480
+  _globals['_LISTDELETIONSREQUEST']._serialized_end=3502
+  _globals['_LISTDELETIONSRESPONSE']._serialized_start=3504
+  _globals['_LISTDELETIONSRESPONSE']._serialized_end=3546
+  _globals['_LISTTENANTSREQUEST']._serialized_start=3548
+  _globals['_LISTTENANTSREQUEST']._serialized_end=3568
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=3570
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=3611
+  _globals['_CHECKSTOREREQUEST']._serialized_start=3613
+  _globals['_CHECKSTOREREQUEST']._serialized_end=3662
+  _globals['_CHECKSTORERESPONSE']._serialized_start=3664
+  _globals['_CHECKSTORERESPONSE']._serialized_end=3730
+  _globals['_INGESTSERVICE']._serialized_start=3733
+  _globals['_INGESTSERVICE']._serialized_end=5436
 # @@protoc_insertion_point(module_scope)

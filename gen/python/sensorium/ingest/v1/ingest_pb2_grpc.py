@@ -92,6 +92,36 @@ class IngestServiceStub:
                 request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListAssetsRequest.SerializeToString,
                 response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListAssetsResponse.FromString,
                 _registered_method=True)
+        self.UnmarkIndexed = channel.unary_unary(
+                '/sensorium.ingest.v1.IngestService/UnmarkIndexed',
+                request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.UnmarkIndexedRequest.SerializeToString,
+                response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.UnmarkIndexedResponse.FromString,
+                _registered_method=True)
+        self.DeleteAsset = channel.unary_unary(
+                '/sensorium.ingest.v1.IngestService/DeleteAsset',
+                request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.DeleteAssetRequest.SerializeToString,
+                response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.DeleteAssetResponse.FromString,
+                _registered_method=True)
+        self.PurgeAsset = channel.unary_unary(
+                '/sensorium.ingest.v1.IngestService/PurgeAsset',
+                request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.PurgeAssetRequest.SerializeToString,
+                response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.PurgeAssetResponse.FromString,
+                _registered_method=True)
+        self.ListDeletions = channel.unary_unary(
+                '/sensorium.ingest.v1.IngestService/ListDeletions',
+                request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListDeletionsRequest.SerializeToString,
+                response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListDeletionsResponse.FromString,
+                _registered_method=True)
+        self.ListTenants = channel.unary_unary(
+                '/sensorium.ingest.v1.IngestService/ListTenants',
+                request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListTenantsResponse.FromString,
+                _registered_method=True)
+        self.CheckStore = channel.unary_stream(
+                '/sensorium.ingest.v1.IngestService/CheckStore',
+                request_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.CheckStoreRequest.SerializeToString,
+                response_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.CheckStoreResponse.FromString,
+                _registered_method=True)
 
 
 class IngestServiceServicer:
@@ -195,6 +225,53 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UnmarkIndexed(self, request, context):
+        """Has an asset indexed again: takes MarkIndexed back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAsset(self, request, context):
+        """Begins to delete an asset. From the answer on it is durably invisible, and its
+        id cannot be used until PurgeAsset. Fails with NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeAsset(self, request, context):
+        """Ends a deletion, once nothing outside of the media store knows the asset any
+        more: removes its record, with the last asset that has them its bytes and all
+        that was made from them, and what an upload of it left. Harmless to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeletions(self, request, context):
+        """Lists the deletions that were begun and not ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenants(self, request, context):
+        """Lists the tenants that ever stored anything: of the metadata's tenant nothing
+        is read. For the gateway's own upkeep.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckStore(self, request, context):
+        """Checks that records, claims, lists and bytes of the tenant agree. What is
+        lost is told only, never removed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IngestServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -252,6 +329,36 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.ListAssets,
                     request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListAssetsRequest.FromString,
                     response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListAssetsResponse.SerializeToString,
+            ),
+            'UnmarkIndexed': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnmarkIndexed,
+                    request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.UnmarkIndexedRequest.FromString,
+                    response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.UnmarkIndexedResponse.SerializeToString,
+            ),
+            'DeleteAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAsset,
+                    request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.DeleteAssetRequest.FromString,
+                    response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.DeleteAssetResponse.SerializeToString,
+            ),
+            'PurgeAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeAsset,
+                    request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.PurgeAssetRequest.FromString,
+                    response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.PurgeAssetResponse.SerializeToString,
+            ),
+            'ListDeletions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeletions,
+                    request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListDeletionsRequest.FromString,
+                    response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListDeletionsResponse.SerializeToString,
+            ),
+            'ListTenants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenants,
+                    request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListTenantsRequest.FromString,
+                    response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'CheckStore': grpc.unary_stream_rpc_method_handler(
+                    servicer.CheckStore,
+                    request_deserializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.CheckStoreRequest.FromString,
+                    response_serializer=sensorium_dot_ingest_dot_v1_dot_ingest__pb2.CheckStoreResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -554,6 +661,168 @@ class IngestService:
             '/sensorium.ingest.v1.IngestService/ListAssets',
             sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListAssetsRequest.SerializeToString,
             sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListAssetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnmarkIndexed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.ingest.v1.IngestService/UnmarkIndexed',
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.UnmarkIndexedRequest.SerializeToString,
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.UnmarkIndexedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.ingest.v1.IngestService/DeleteAsset',
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.DeleteAssetRequest.SerializeToString,
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.DeleteAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.ingest.v1.IngestService/PurgeAsset',
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.PurgeAssetRequest.SerializeToString,
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.PurgeAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeletions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.ingest.v1.IngestService/ListDeletions',
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListDeletionsRequest.SerializeToString,
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListDeletionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.ingest.v1.IngestService/ListTenants',
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListTenantsRequest.SerializeToString,
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sensorium.ingest.v1.IngestService/CheckStore',
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.CheckStoreRequest.SerializeToString,
+            sensorium_dot_ingest_dot_v1_dot_ingest__pb2.CheckStoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

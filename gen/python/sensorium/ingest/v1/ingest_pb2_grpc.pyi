@@ -85,6 +85,27 @@ class IngestServiceStub:
     """
     ListAssets: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListAssetsRequest, _ingest_pb2.ListAssetsResponse]
     """Lists committed assets, newest first."""
+    UnmarkIndexed: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.UnmarkIndexedRequest, _ingest_pb2.UnmarkIndexedResponse]
+    """Has an asset indexed again: takes MarkIndexed back."""
+    DeleteAsset: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.DeleteAssetRequest, _ingest_pb2.DeleteAssetResponse]
+    """Begins to delete an asset. From the answer on it is durably invisible, and its
+    id cannot be used until PurgeAsset. Fails with NOT_FOUND.
+    """
+    PurgeAsset: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.PurgeAssetRequest, _ingest_pb2.PurgeAssetResponse]
+    """Ends a deletion, once nothing outside of the media store knows the asset any
+    more: removes its record, with the last asset that has them its bytes and all
+    that was made from them, and what an upload of it left. Harmless to repeat.
+    """
+    ListDeletions: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListDeletionsRequest, _ingest_pb2.ListDeletionsResponse]
+    """Lists the deletions that were begun and not ended."""
+    ListTenants: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListTenantsRequest, _ingest_pb2.ListTenantsResponse]
+    """Lists the tenants that ever stored anything: of the metadata's tenant nothing
+    is read. For the gateway's own upkeep.
+    """
+    CheckStore: _grpc.UnaryStreamMultiCallable[_ingest_pb2.CheckStoreRequest, _ingest_pb2.CheckStoreResponse]
+    """Checks that records, claims, lists and bytes of the tenant agree. What is
+    lost is told only, never removed.
+    """
 
 @_typing.type_check_only
 class IngestServiceAsyncStub(IngestServiceStub):
@@ -143,6 +164,27 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """
     ListAssets: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListAssetsRequest, _ingest_pb2.ListAssetsResponse]  # type: ignore[assignment]
     """Lists committed assets, newest first."""
+    UnmarkIndexed: _aio.UnaryUnaryMultiCallable[_ingest_pb2.UnmarkIndexedRequest, _ingest_pb2.UnmarkIndexedResponse]  # type: ignore[assignment]
+    """Has an asset indexed again: takes MarkIndexed back."""
+    DeleteAsset: _aio.UnaryUnaryMultiCallable[_ingest_pb2.DeleteAssetRequest, _ingest_pb2.DeleteAssetResponse]  # type: ignore[assignment]
+    """Begins to delete an asset. From the answer on it is durably invisible, and its
+    id cannot be used until PurgeAsset. Fails with NOT_FOUND.
+    """
+    PurgeAsset: _aio.UnaryUnaryMultiCallable[_ingest_pb2.PurgeAssetRequest, _ingest_pb2.PurgeAssetResponse]  # type: ignore[assignment]
+    """Ends a deletion, once nothing outside of the media store knows the asset any
+    more: removes its record, with the last asset that has them its bytes and all
+    that was made from them, and what an upload of it left. Harmless to repeat.
+    """
+    ListDeletions: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListDeletionsRequest, _ingest_pb2.ListDeletionsResponse]  # type: ignore[assignment]
+    """Lists the deletions that were begun and not ended."""
+    ListTenants: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListTenantsRequest, _ingest_pb2.ListTenantsResponse]  # type: ignore[assignment]
+    """Lists the tenants that ever stored anything: of the metadata's tenant nothing
+    is read. For the gateway's own upkeep.
+    """
+    CheckStore: _aio.UnaryStreamMultiCallable[_ingest_pb2.CheckStoreRequest, _ingest_pb2.CheckStoreResponse]  # type: ignore[assignment]
+    """Checks that records, claims, lists and bytes of the tenant agree. What is
+    lost is told only, never removed.
+    """
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes media as it is being sent, cuts it into segments while the bytes still
@@ -264,5 +306,62 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.ListAssetsResponse, _abc.Awaitable[_ingest_pb2.ListAssetsResponse]]:
         """Lists committed assets, newest first."""
+
+    @_abc_1.abstractmethod
+    def UnmarkIndexed(
+        self,
+        request: _ingest_pb2.UnmarkIndexedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.UnmarkIndexedResponse, _abc.Awaitable[_ingest_pb2.UnmarkIndexedResponse]]:
+        """Has an asset indexed again: takes MarkIndexed back."""
+
+    @_abc_1.abstractmethod
+    def DeleteAsset(
+        self,
+        request: _ingest_pb2.DeleteAssetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.DeleteAssetResponse, _abc.Awaitable[_ingest_pb2.DeleteAssetResponse]]:
+        """Begins to delete an asset. From the answer on it is durably invisible, and its
+        id cannot be used until PurgeAsset. Fails with NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeAsset(
+        self,
+        request: _ingest_pb2.PurgeAssetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.PurgeAssetResponse, _abc.Awaitable[_ingest_pb2.PurgeAssetResponse]]:
+        """Ends a deletion, once nothing outside of the media store knows the asset any
+        more: removes its record, with the last asset that has them its bytes and all
+        that was made from them, and what an upload of it left. Harmless to repeat.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDeletions(
+        self,
+        request: _ingest_pb2.ListDeletionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.ListDeletionsResponse, _abc.Awaitable[_ingest_pb2.ListDeletionsResponse]]:
+        """Lists the deletions that were begun and not ended."""
+
+    @_abc_1.abstractmethod
+    def ListTenants(
+        self,
+        request: _ingest_pb2.ListTenantsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.ListTenantsResponse, _abc.Awaitable[_ingest_pb2.ListTenantsResponse]]:
+        """Lists the tenants that ever stored anything: of the metadata's tenant nothing
+        is read. For the gateway's own upkeep.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckStore(
+        self,
+        request: _ingest_pb2.CheckStoreRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ingest_pb2.CheckStoreResponse], _abc.AsyncIterator[_ingest_pb2.CheckStoreResponse]]:
+        """Checks that records, claims, lists and bytes of the tenant agree. What is
+        lost is told only, never removed.
+        """
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

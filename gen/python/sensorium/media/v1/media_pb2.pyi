@@ -669,6 +669,7 @@ class Asset(_message.Message):
     INDEXED_FIELD_NUMBER: _builtins.int
     RENDITIONS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    DOCUMENT_COUNT_FIELD_NUMBER: _builtins.int
     MODERATION_FINDINGS_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Chosen by the client; unique within the tenant."""
@@ -684,6 +685,8 @@ class Asset(_message.Message):
     """The user who sent it, as the gateway knows them; may be empty."""
     indexed: _builtins.bool
     """Whether the index holds all that was perceived of these bytes."""
+    document_count: _builtins.int
+    """How many documents of these bytes the index holds; 0 while it is not indexed."""
     @_builtins.property
     def info(self) -> Global___AssetInfo:
         """What it is."""
@@ -726,11 +729,12 @@ class Asset(_message.Message):
         indexed: _builtins.bool = ...,
         renditions: _abc.Iterable[Global___Rendition] | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        document_count: _builtins.int = ...,
         moderation_findings: _abc.Iterable[Global___ModerationFinding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "duplicate_of", b"duplicate_of", "indexed", b"indexed", "info", b"info", "metadata", b"metadata", "moderation_findings", b"moderation_findings", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "document_count", b"document_count", "duplicate_of", b"duplicate_of", "indexed", b"indexed", "info", b"info", "metadata", b"metadata", "moderation_findings", b"moderation_findings", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
