@@ -1,12 +1,12 @@
 """Runs the tasks on a segment, through the cache, and tells what comes of each."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from services.encode.codec import pack, unpack
 from services.encode.engines import Engines
-from services.encode.keys import payload_key
+from services.encode.keys import owner_of, payload_key
 from services.encode.labels import choose_labels
 from services.encode.languages import AUTO
 from services.encode.moderation import Moderator
@@ -137,7 +137,7 @@ class Encoder:
         self, segment: Segment, options: EncodeOptions, state: StreamState
     ) -> tuple[TaskResult, bool]:
         text = segment.payload.decode()
-        vector, cached = await self._text_vector(text, options, state)
+        vector, cached = await self._text_vector(text, segment, options, state)
         finding = Finding(Task.EMBED, text, 1.0, vector)
         return TaskResult(vector, (finding,)), cached
 
@@ -156,7 +156,7 @@ class Encoder:
                 for label in choose_labels(probabilities, engines.vocabulary)
             ]
             vector = engines.class_space.project(probabilities)
-            described = await self._with_vectors(findings, options, state)
+            described = await self._with_vectors(findings, segment, options, state)
             return pack(TaskResult(vector.tobytes(), described))
 
         identity = (engines.classifier.description.identity, engines.text.description.identity)
@@ -172,7 +172,7 @@ class Encoder:
             findings = [
                 Finding(Task.OCR, line.text, line.confidence, box=line.box) for line in page.lines
             ]
-            described = await self._with_vectors(findings, options, state)
+            described = await self._with_vectors(findings, segment, options, state)
             return pack(TaskResult(b"", described, page.width_px, page.height_px))
 
         identity = (engines.ocr.description.identity, engines.text.description.identity)
@@ -219,17 +219,19 @@ class Encoder:
                 )
                 for said in utterances
             ]
-            return pack(TaskResult(b"", await self._with_vectors(findings, options, state)))
+            return pack(
+                TaskResult(b"", await self._with_vectors(findings, segment, options, state))
+            )
 
         identity = (engine.description.identity, self._engines.text.description.identity)
         transform = ("transcribe-2", language, str(options.word_times), *identity)
         return await self._cached(segment, options, transform, compute)
 
     async def _with_vectors(
-        self, findings: list[Finding], options: EncodeOptions, state: StreamState
+        self, findings: list[Finding], segment: Segment, options: EncodeOptions, state: StreamState
     ) -> tuple[Finding, ...]:
         vectors = await asyncio.gather(
-            *(self._text_vector(finding.text, options, state) for finding in findings)
+            *(self._text_vector(finding.text, segment, options, state) for finding in findings)
         )
         return tuple(
             replace(finding, vector=vector)
@@ -237,7 +239,7 @@ class Encoder:
         )
 
     async def _text_vector(
-        self, text: str, options: EncodeOptions, state: StreamState
+        self, text: str, segment: Segment, options: EncodeOptions, state: StreamState
     ) -> tuple[bytes, bool]:
         """The vector of a text as float32 little-endian, and whether it was cached."""
         engine = self._engines.text
@@ -247,7 +249,8 @@ class Encoder:
             return vector.astype("<f4", copy=False).tobytes()
 
         key = cache_key(options.tenant, text, "text-1", engine.description.identity)
-        return await self._cache.get_or_compute(key, compute, TTL_S["text"])
+        owner = owner_of(options.tenant, segment.asset_id)
+        return await self._cache.get_or_compute(key, compute, TTL_S["text"], owner)
 
     async def _cached(
         self,
@@ -257,8 +260,16 @@ class Encoder:
         compute: Callable[[], Awaitable[bytes]],
     ) -> tuple[TaskResult, bool]:
         key = await payload_key(options.tenant, segment.payload, transform)
-        packed, cached = await self._cache.get_or_compute(key, compute, TTL_S[segment.modality])
+        owner = owner_of(options.tenant, segment.asset_id)
+        packed, cached = await self._cache.get_or_compute(
+            key, compute, TTL_S[segment.modality], owner
+        )
         return unpack(packed), cached
+
+    async def forget(self, tenant: str, asset_ids: Iterable[str]) -> None:
+        """Drop the cached results of deleted assets."""
+        for asset_id in asset_ids:
+            await self._cache.forget(owner_of(tenant, asset_id))
 
 
 def _share(result: TaskResult, task: Task) -> TaskResult:

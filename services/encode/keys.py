@@ -13,3 +13,8 @@ async def payload_key(tenant: str, payload: bytes, transform: tuple[str, ...]) -
     if len(payload) <= _HASH_INLINE_BYTES:
         return cache_key(tenant, payload, *transform)
     return await asyncio.to_thread(cache_key, tenant, payload, *transform)
+
+
+def owner_of(tenant: str, asset_id: str) -> str:
+    """Whose a result is: with the asset it is dropped."""
+    return f"{tenant}/{asset_id}"

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from services.encode.engines import Engines
-from services.encode.keys import payload_key
+from services.encode.keys import owner_of, payload_key
 from services.encode.moderators import ModerationEngine
 from services.encode.segments import (
     PICTURES,
@@ -18,6 +19,15 @@ from services.encode.segments import (
 )
 from services.runtime.batching import Meter
 from services.runtime.cache import TTL_S, ResultCache
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A picture or a text, and whose it is."""
+
+    raw: bytes | str
+    modality: Modality
+    owner: str
 
 
 class Moderator:
@@ -34,16 +44,18 @@ class Moderator:
         and whether all were cached. Raises SensoriumError as a back end does.
         """
         moderators = self._engines.moderators
-        due: list[tuple[ModerationEngine, bytes | str, Modality]] = []
+        owner = owner_of(options.tenant, segment.asset_id)
+        due: list[tuple[ModerationEngine, _Judged]] = []
         if segment.kind in PICTURES:
-            due += [(each, segment.payload, segment.modality) for each in moderators.pictures]
+            picture = _Judged(segment.payload, segment.modality, owner)
+            due += [(each, picture) for each in moderators.pictures]
         if words := _words(segment, found).strip():
-            due += [(each, words, "text") for each in moderators.texts]
+            due += [(each, _Judged(words, "text", owner)) for each in moderators.texts]
         scores: dict[str, float] = {}
         all_cached = True
-        for moderator, raw, modality in due:
+        for moderator, judged in due:
             if asked := options.moderation_categories & moderator.categories:
-                of_all, cached = await self._scores(moderator, raw, modality, options, meter)
+                of_all, cached = await self._scores(moderator, judged, options, meter)
                 scores |= {category: of_all[category] for category in asked}
                 all_cached = all_cached and cached
         return dict(sorted(scores.items())), all_cached
@@ -51,8 +63,7 @@ class Moderator:
     async def _scores(
         self,
         moderator: ModerationEngine,
-        raw: bytes | str,
-        modality: Modality,
+        judged: _Judged,
         options: EncodeOptions,
         meter: Meter,
     ) -> tuple[Scores, bool]:
@@ -60,13 +71,16 @@ class Moderator:
         engine = await moderator.engine.get()
 
         async def compute() -> bytes:
-            computed = await engine.run(raw, bulk=options.bulk, meter=meter)
+            computed = await engine.run(judged.raw, bulk=options.bulk, meter=meter)
             return json.dumps(dict(computed)).encode()
 
+        raw = judged.raw
         payload = raw.encode() if isinstance(raw, str) else raw
         transform = ("moderate-1", engine.description.identity)
         key = await payload_key(options.tenant, payload, transform)
-        data, cached = await self._cache.get_or_compute(key, compute, TTL_S[modality])
+        data, cached = await self._cache.get_or_compute(
+            key, compute, TTL_S[judged.modality], judged.owner
+        )
         scores: Scores = json.loads(data)
         return scores, cached
 

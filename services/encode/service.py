@@ -37,6 +37,7 @@ STREAM_BYTES = 16 << 20
 _SEGMENT_BYTES_MIN = 4 << 10
 BATCH_SEGMENTS_MAX = 256
 BATCH_BYTES_MAX = 3 << 20
+FORGOTTEN_ASSETS_MAX = 1000
 _RESPONSE_BYTES_MAX = 4_000_000
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -148,6 +149,20 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
             for task, model in engines.descriptions()
         ]
         return encode_pb2.ListModelsResponse(models=models)
+
+    async def ForgetAssets(
+        self, request: encode_pb2.ForgetAssetsRequest, context: Context
+    ) -> encode_pb2.ForgetAssetsResponse:
+        """Drop what is cached of deleted assets."""
+        _, encoder = self._opened()
+        if len(request.asset_ids) > FORGOTTEN_ASSETS_MAX:
+            raise LimitExceeded(
+                "TOO_MANY_ASSETS",
+                f"Name at most {FORGOTTEN_ASSETS_MAX} assets at once.",
+                subject="asset_ids",
+            )
+        await encoder.forget(tenant_id(context), request.asset_ids)
+        return encode_pb2.ForgetAssetsResponse()
 
     async def _encode(
         self,

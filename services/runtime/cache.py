@@ -1,6 +1,7 @@
 """Results kept by what they were made from: memory first, then Redis; equal work runs once.
 
-A cache only ever saves time. A dead, slow or lying Redis is a miss.
+A cache only ever saves time. A dead, slow or lying Redis is a miss. Results know
+whose they are: with an asset goes what was made from it.
 """
 
 import asyncio
@@ -39,13 +40,16 @@ def cache_key(*parts: str | bytes) -> str:
 
 
 class RemoteTier(Protocol):
-    """A second tier shared between processes. Neither method raises."""
+    """A second tier shared between processes. No method raises."""
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None."""
 
-    def put(self, key: str, value: bytes, ttl_s: int) -> None:
+    def put(self, key: str, value: bytes, ttl_s: int, owner: str) -> None:
         """Stores a value some time soon, if it can."""
+
+    async def forget(self, owner: str) -> None:
+        """Drops the values of an owner, if it can."""
 
     async def close(self) -> None:
         """Frees its connections."""
@@ -127,17 +131,41 @@ class RedisTier:
         self._breaker.succeeded()
         return _unsigned(stored) if isinstance(stored, bytes) else None
 
-    def put(self, key: str, value: bytes, ttl_s: int) -> None:
+    def put(self, key: str, value: bytes, ttl_s: int, owner: str) -> None:
         """Stores in the background; gives up silently where too many writes wait already."""
         if len(self._writes) >= _BACKGROUND_WRITES_MAX or not self._breaker.allows():
             return
-        task = asyncio.get_running_loop().create_task(self._store(key, value, ttl_s))
+        task = asyncio.get_running_loop().create_task(self._store(key, value, ttl_s, owner))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
-    async def _store(self, key: str, value: bytes, ttl_s: int) -> None:
+    async def _store(self, key: str, value: bytes, ttl_s: int, owner: str) -> None:
+        owned, longest_s, now_s = _owner_key(owner), max(TTL_S.values()), time.time()
         try:
-            await self._client.set(key, _signed(value), ex=ttl_s)
+            async with self._client.pipeline(transaction=False) as commands:
+                commands.set(key, _signed(value), ex=ttl_s)
+                if owner:
+                    # By age: the keys of one that never goes are forgotten with their values.
+                    commands.zadd(owned, {key: now_s})
+                    commands.zremrangebyscore(owned, 0, now_s - longest_s)
+                    commands.expire(owned, longest_s)
+                await commands.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed(error)
+        else:
+            self._breaker.succeeded()
+
+    async def forget(self, owner: str) -> None:
+        """Drops an owner's values, those on their way too. Where Redis does not answer, they
+        stay until they expire."""
+        if self._writes:
+            await asyncio.wait(set(self._writes))
+        if not self._breaker.allows():
+            return
+        owned = _owner_key(owner)
+        try:
+            keys = await self._client.zrange(owned, 0, -1)
+            await self._client.unlink(owned, *keys)
         except (RedisError, OSError, TimeoutError) as error:
             self._failed(error)
         else:
@@ -161,6 +189,8 @@ class ByteLru:
         self._capacity_bytes = capacity_bytes
         self._values: OrderedDict[str, bytes] = OrderedDict()
         self._held_bytes = 0
+        self._owners: dict[str, set[str]] = {}
+        self._owned: dict[str, set[str]] = {}
 
     @property
     def held_bytes(self) -> int:
@@ -176,16 +206,34 @@ class ByteLru:
 
     def put(self, key: str, value: bytes) -> None:
         """Keeps a value, dropping the least recently used; one too large is not kept."""
-        old = self._values.pop(key, None)
-        if old is not None:
-            self._held_bytes -= len(key) + len(old)
+        self._drop(key)
         if len(key) + len(value) > self._capacity_bytes:
             return
         self._values[key] = value
         self._held_bytes += len(key) + len(value)
         while self._held_bytes > self._capacity_bytes:
-            dropped_key, dropped = self._values.popitem(last=False)
-            self._held_bytes -= len(dropped_key) + len(dropped)
+            self._drop(next(iter(self._values)))
+
+    def own(self, key: str, owner: str) -> None:
+        """Notes one more owner of a value, if it is held."""
+        if owner and key in self._values:
+            self._owners.setdefault(key, set()).add(owner)
+            self._owned.setdefault(owner, set()).add(key)
+
+    def forget(self, owner: str) -> None:
+        """Drops the values of an owner, whoever else owns them."""
+        for key in tuple(self._owned.get(owner, ())):
+            self._drop(key)
+
+    def _drop(self, key: str) -> None:
+        dropped = self._values.pop(key, None)
+        if dropped is None:
+            return
+        self._held_bytes -= len(key) + len(dropped)
+        for owner in self._owners.pop(key, ()):
+            self._owned[owner].discard(key)
+            if not self._owned[owner]:
+                del self._owned[owner]
 
 
 @dataclass(slots=True)
@@ -207,10 +255,17 @@ class ResultCache:
         """Keys that are being worked on."""
         return len(self._flights)
 
+    @property
+    def held_bytes(self) -> int:
+        """What memory holds of results, keys included."""
+        return self._memory.held_bytes
+
     async def get_or_compute(
-        self, key: str, compute: Callable[[], Awaitable[bytes]], ttl_s: int
+        self, key: str, compute: Callable[[], Awaitable[bytes]], ttl_s: int, owner: str = ""
     ) -> tuple[bytes, bool]:
         """The value, and whether it was cached (joining work under way counts as cached).
+
+        ``owner`` names whose it is, for ``forget``; empty means nobody's.
 
         Cancelling one caller leaves the work to the others; cancelling the last
         one cancels the work. An error of ``compute`` reaches all who wait and is
@@ -219,11 +274,12 @@ class ResultCache:
         held = self._memory.get(key)
         if held is not None:
             metrics.cache_hits.add(1, {"tier": "memory"})
+            self._memory.own(key, owner)
             return held, True
         flight = self._flights.get(key)
         joined = flight is not None
         if flight is None:
-            task = asyncio.get_running_loop().create_task(self._fly(key, compute, ttl_s))
+            task = asyncio.get_running_loop().create_task(self._fly(key, compute, ttl_s, owner))
             flight = self._flights[key] = _Flight(task)
         flight.waiter_count += 1
         try:
@@ -234,7 +290,15 @@ class ResultCache:
                 # At once, so that the next caller does not join a dying flight.
                 self._forget(key, flight)
                 flight.task.cancel()
+        self._memory.own(key, owner)
         return value, cached or joined
+
+    async def forget(self, owner: str) -> None:
+        """Drops what was made of an owner's data. What is equal to another's is dropped with it
+        and made again when needed; in a remote tier that does not answer it expires."""
+        self._memory.forget(owner)
+        if self._remote is not None:
+            await self._remote.forget(owner)
 
     async def close(self) -> None:
         """Disconnects the remote tier."""
@@ -242,7 +306,7 @@ class ResultCache:
             await self._remote.close()
 
     async def _fly(
-        self, key: str, compute: Callable[[], Awaitable[bytes]], ttl_s: int
+        self, key: str, compute: Callable[[], Awaitable[bytes]], ttl_s: int, owner: str
     ) -> tuple[bytes, bool]:
         flight = self._flights[key]
         try:
@@ -252,7 +316,7 @@ class ResultCache:
                 metrics.cache_misses.add(1)
                 value = await compute()
                 if self._remote is not None:
-                    self._remote.put(key, value, ttl_s)
+                    self._remote.put(key, value, ttl_s, owner)
             else:
                 metrics.cache_hits.add(1, {"tier": "redis"})
             self._memory.put(key, value)
@@ -263,6 +327,10 @@ class ResultCache:
     def _forget(self, key: str, flight: _Flight) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
+
+
+def _owner_key(owner: str) -> str:
+    return cache_key("owner", owner)
 
 
 def _signed(value: bytes) -> bytes:

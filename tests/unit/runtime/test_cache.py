@@ -193,6 +193,24 @@ async def test_values_expire_as_told(valkey: Any, tier: RedisTier) -> None:
     assert 1200 < ttl <= 1234
 
 
+async def test_with_its_owner_a_result_is_gone_from_both_tiers(
+    valkey: Any, tier: RedisTier
+) -> None:
+    cache = ResultCache(1000, tier)
+    for key, owner in (("a1", "t/a"), ("a2", "t/a"), ("shared", "t/b"), ("b1", "t/b"), ("c", "")):
+        await cache.get_or_compute(key, Work(), 60, owner)
+    await cache.get_or_compute("shared", Work(), 60, "t/a")
+    await cache.forget("t/a")
+    await cache.forget("t/nobody")
+    left = {key: (await cache.get_or_compute(key, Work(), 60))[1] for key in ("b1", "c")}
+    gone = {key: (await cache.get_or_compute(key, Work(), 60))[1] for key in ("a1", "a2")}
+    assert (left, gone) == ({"b1": True, "c": True}, {"a1": False, "a2": False})
+    await cache.forget("t/b")
+    await cache.close()
+    # What is left was stored again above, and is nobody's.
+    assert sorted(await tier._client.keys("*")) == [b"a1", b"a2", b"c"]
+
+
 async def test_a_torn_value_is_a_miss(valkey: Any, tier: RedisTier) -> None:
     await tier._client.set("k", b"not signed by us, long enough")
     assert await ResultCache(1000, tier).get_or_compute("k", Work(), 60) == (b"value", False)

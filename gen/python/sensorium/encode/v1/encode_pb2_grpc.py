@@ -52,6 +52,11 @@ class EncodeServiceStub:
                 request_serializer=sensorium_dot_encode_dot_v1_dot_encode__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=sensorium_dot_encode_dot_v1_dot_encode__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.ForgetAssets = channel.unary_unary(
+                '/sensorium.encode.v1.EncodeService/ForgetAssets',
+                request_serializer=sensorium_dot_encode_dot_v1_dot_encode__pb2.ForgetAssetsRequest.SerializeToString,
+                response_deserializer=sensorium_dot_encode_dot_v1_dot_encode__pb2.ForgetAssetsResponse.FromString,
+                _registered_method=True)
 
 
 class EncodeServiceServicer:
@@ -86,6 +91,14 @@ class EncodeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForgetAssets(self, request, context):
+        """Drops the cached results of assets that were deleted, in this process and in
+        the shared tier. Other processes keep theirs until they expire.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EncodeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -103,6 +116,11 @@ def add_EncodeServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=sensorium_dot_encode_dot_v1_dot_encode__pb2.ListModelsRequest.FromString,
                     response_serializer=sensorium_dot_encode_dot_v1_dot_encode__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'ForgetAssets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetAssets,
+                    request_deserializer=sensorium_dot_encode_dot_v1_dot_encode__pb2.ForgetAssetsRequest.FromString,
+                    response_serializer=sensorium_dot_encode_dot_v1_dot_encode__pb2.ForgetAssetsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -189,6 +207,33 @@ class EncodeService:
             '/sensorium.encode.v1.EncodeService/ListModels',
             sensorium_dot_encode_dot_v1_dot_encode__pb2.ListModelsRequest.SerializeToString,
             sensorium_dot_encode_dot_v1_dot_encode__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetAssets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.encode.v1.EncodeService/ForgetAssets',
+            sensorium_dot_encode_dot_v1_dot_encode__pb2.ForgetAssetsRequest.SerializeToString,
+            sensorium_dot_encode_dot_v1_dot_encode__pb2.ForgetAssetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,10 @@ class EncodeServiceStub:
     """Encodes a batch of segments at once, such as the text of a query."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_encode_pb2.ListModelsRequest, _encode_pb2.ListModelsResponse]
     """Lists the models that are loaded."""
+    ForgetAssets: _grpc.UnaryUnaryMultiCallable[_encode_pb2.ForgetAssetsRequest, _encode_pb2.ForgetAssetsResponse]
+    """Drops the cached results of assets that were deleted, in this process and in
+    the shared tier. Other processes keep theirs until they expire.
+    """
 
 @_typing.type_check_only
 class EncodeServiceAsyncStub(EncodeServiceStub):
@@ -69,6 +73,10 @@ class EncodeServiceAsyncStub(EncodeServiceStub):
     """Encodes a batch of segments at once, such as the text of a query."""
     ListModels: _aio.UnaryUnaryMultiCallable[_encode_pb2.ListModelsRequest, _encode_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models that are loaded."""
+    ForgetAssets: _aio.UnaryUnaryMultiCallable[_encode_pb2.ForgetAssetsRequest, _encode_pb2.ForgetAssetsResponse]  # type: ignore[assignment]
+    """Drops the cached results of assets that were deleted, in this process and in
+    the shared tier. Other processes keep theirs until they expire.
+    """
 
 class EncodeServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs the models that perceive: it turns segments into vectors of one named
@@ -105,5 +113,15 @@ class EncodeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_encode_pb2.ListModelsResponse, _abc.Awaitable[_encode_pb2.ListModelsResponse]]:
         """Lists the models that are loaded."""
+
+    @_abc_1.abstractmethod
+    def ForgetAssets(
+        self,
+        request: _encode_pb2.ForgetAssetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_encode_pb2.ForgetAssetsResponse, _abc.Awaitable[_encode_pb2.ForgetAssetsResponse]]:
+        """Drops the cached results of assets that were deleted, in this process and in
+        the shared tier. Other processes keep theirs until they expire.
+        """
 
 def add_EncodeServiceServicer_to_server(servicer: EncodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
