@@ -45,6 +45,17 @@ class Query:
     similarity_min: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AssetCount:
+    """Documents of an asset, and how many of them repeat the key of another one."""
+
+    documents: int = 0
+    repeated: int = 0
+
+    def __add__(self, other: "AssetCount") -> "AssetCount":
+        return AssetCount(self.documents + other.documents, self.repeated + other.repeated)
+
+
 @dataclass(slots=True)
 class Searcher:
     """Reads the index. Reads are consistent: they see every acknowledged write."""
@@ -107,6 +118,26 @@ class Searcher:
             log.exception("a search for look-alikes failed")
             raise InternalFailure("SEARCH_FAILED", "The search failed.") from error
 
+    async def count_by_asset(self, tenant_id: str) -> dict[str, AssetCount]:
+        """How many documents a tenant has of each asset, in all spaces. Raises
+        InternalFailure SEARCH_FAILED."""
+        condition = Scope(tenant_id).sql()
+        counts: dict[str, AssetCount] = {}
+        for space in await self.tables.spaces():
+            table = await self.tables.find(space)
+            if table is None:
+                continue
+            try:
+                rows = await table.query().where(condition).select([KEY, "asset_id"]).to_arrow()
+            except DATABASE_ERRORS as error:
+                log.exception("a count failed")
+                raise InternalFailure(
+                    "SEARCH_FAILED", "The documents could not be counted."
+                ) from error
+            for asset_id, found in (await asyncio.to_thread(_count_by_asset, rows)).items():
+                counts[asset_id] = counts.get(asset_id, AssetCount()) + found
+        return counts
+
     async def count(self, tenant_id: str) -> dict[str, int]:
         """How many documents a tenant has in each space where it has any."""
         condition = Scope(tenant_id).sql()
@@ -117,6 +148,13 @@ class Searcher:
             if count:
                 counts[space] = count
         return counts
+
+
+def _count_by_asset(rows: pa.Table) -> dict[str, AssetCount]:
+    grouped = rows.group_by("asset_id").aggregate([(KEY, "count"), (KEY, "count_distinct")])
+    columns = ("asset_id", f"{KEY}_count", f"{KEY}_count_distinct")
+    found = zip(*(grouped.column(name).to_pylist() for name in columns), strict=True)
+    return {asset_id: AssetCount(count, count - distinct) for asset_id, count, distinct in found}
 
 
 async def _search(table: Any, query: Query) -> list[Hit]:

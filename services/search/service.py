@@ -200,6 +200,20 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
             raise writer_changed(holder.retry_after_s)
         return holder
 
+    async def CountDocuments(
+        self,
+        request: search_pb2.CountDocumentsRequest,
+        context: grpc.aio.ServicerContext[
+            search_pb2.CountDocumentsRequest, search_pb2.CountDocumentsResponse
+        ],
+    ) -> AsyncIterator[search_pb2.CountDocumentsResponse]:
+        """See search.proto."""
+        counts = await self._searcher.count_by_asset(tenant_id(context))
+        for asset_id, count in sorted(counts.items()):
+            yield search_pb2.CountDocumentsResponse(
+                asset_id=asset_id, document_count=count.documents, repeated_count=count.repeated
+            )
+
     def _space(self, asked: str) -> str:
         space = asked or self._default_space
         check_space(space)

@@ -18,6 +18,7 @@ from datetime import timedelta
 from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError, Unavailable
 from services.runtime.telemetry import metrics, span
 from services.search.durability import FolderSync
+from services.search.erasure import fragments_of, rewrite
 from services.search.filters import Scope
 from services.search.indexes import IndexPolicy
 from services.search.lease import Lease, writer_changed
@@ -50,6 +51,9 @@ class WriterOptions:
     """With nothing to write for so long, what was written is compacted."""
     indexes: IndexPolicy = field(default_factory=IndexPolicy)
     """Looked at after each compaction."""
+    erase_s: float = 3600.0
+    """So long after a deletion, at most, the deleted rows are out of the files too, but for
+    ``keep_versions``; with nothing to write it is ``idle_s``."""
 
 
 @dataclass(slots=True)
@@ -74,6 +78,9 @@ class _TableState:
     commit_count: int = 0
     write_s: float = 0.0
     last_compact_s: float = 0.0
+    deleted_from: set[int] = field(default_factory=set)
+    """Fragments whose files still hold deleted rows."""
+    erase_at_s: float = math.inf
 
 
 @dataclass(slots=True)
@@ -269,6 +276,8 @@ class IndexWriter:
                 found = await state.table.count_rows(condition)
                 if found:
                     began = time.perf_counter()
+                    state.deleted_from |= await fragments_of(state.table, condition)
+                    state.erase_at_s = min(state.erase_at_s, began + self.options.erase_s)
                     self._require_lease()
                     await state.table.delete(condition)
                     await self._finish(space, began, "delete", found)
@@ -278,6 +287,8 @@ class IndexWriter:
             return
         if not job.done.done():
             job.done.set_result(count)
+        for space in self._states:
+            await self._compact_if_due(space)
 
     async def _finish(self, space: str, began: float, kind: str, row_count: int) -> None:
         """Makes a commit durable and counts it. Raises Unavailable INDEX_WRITER_CHANGED
@@ -303,7 +314,11 @@ class IndexWriter:
 
     async def _compact_if_due(self, space: str) -> None:
         state, options = self._states[space], self.options
-        if state.commit_count < options.compact_commits or self._builder.building(space):
+        if self._builder.building(space):
+            return
+        if time.perf_counter() >= state.erase_at_s:
+            await self._compact(space)
+        if state.commit_count < options.compact_commits:
             return
         # A large table takes long to compact; doing it ever so often would cost
         # more than all the writing.
@@ -321,15 +336,25 @@ class IndexWriter:
         try:
             with span("search.compact", commit_count=state.commit_count):
                 await state.table.checkout_latest()
+                await rewrite(state.table, state.deleted_from)
                 await state.table.optimize(cleanup_older_than=self.options.keep_versions)
+            self._note_erasure(state)
             await asyncio.to_thread(release_free_memory)
         except DATABASE_ERRORS:
             # Compaction changes no row; the next one may succeed.
             log.exception("compaction failed")
         state.last_compact_s = time.perf_counter() - began
         metrics.index_compaction_duration.record(state.last_compact_s)
-        state.commit_count, state.write_s = 0, 0.0
+        # As long as something is to be erased there is another one to come.
+        state.commit_count, state.write_s = int(not math.isinf(state.erase_at_s)), 0.0
         self._builder.start(space)
+
+    def _note_erasure(self, state: _TableState) -> None:
+        """Deleted rows are in old versions only, which are too young yet to be cleaned up."""
+        state.erase_at_s = math.inf
+        if state.deleted_from:
+            state.deleted_from = set()
+            state.erase_at_s = time.perf_counter() + self.options.keep_versions.total_seconds()
 
     def _refuse_waiting(self) -> None:
         error = Unavailable("INDEX_CLOSED", "The index is closed; try again later.")

@@ -10,9 +10,12 @@ from services.runtime.errors import InvalidInput, Unavailable
 from services.search.durability import FolderSync
 from services.search.filters import Scope
 from services.search.lease import FolderLease
+from services.search.query import AssetCount
 from services.search.record import Chars, Record, Region
+from services.search.schema import to_arrow
 from services.search.tables import Tables
 from services.search.writer import IndexWriter, WriterOptions
+from tests.pipeline.platform import until
 from tests.unit.search.builders import SPACE, open_index, record, vector
 
 TENANT = Scope("tenant")
@@ -103,6 +106,42 @@ async def test_deleting_an_asset_leaves_the_others(tmp_path: Path) -> None:
         assert await index.writer.delete(Scope("tenant", asset_ids=("a", "x' OR '1'='1"))) == 2
         assert await index.searcher.count("tenant") == {SPACE: 1}
         assert await index.ids(asset_id="b") == ["b1"]
+
+
+async def test_of_a_deleted_document_no_file_holds_anything_soon_after(tmp_path: Path) -> None:
+    def files_with(word: str) -> list[Path]:
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        return [path for path in files if word.encode() in path.read_bytes()]
+
+    options = WriterOptions(idle_s=0.05, keep_versions=timedelta(milliseconds=1))
+    async with open_index(tmp_path, options) as index:
+        # One of many: the database itself would leave it there.
+        kept = [record(f"d{number}", text=f"kept{number}", asset_id="b") for number in range(200)]
+        await index.add(*kept, record("gone", text="unmistakable", asset_id="secret-asset"))
+        assert files_with("unmistakable") and files_with("secret-asset")
+        assert await index.writer.delete(Scope("tenant", asset_ids=("secret-asset",))) == 1
+        await until(
+            lambda: not files_with("unmistakable") and not files_with("secret-asset"),
+            20,
+            "no file holds anything of it",
+        )
+        assert len(await index.ids(asset_id="b")) == 200
+        assert len(await index.by_text("kept7", TENANT)) == 1
+
+
+async def test_documents_are_counted_by_asset_and_those_that_repeat_are_told(
+    tmp_path: Path,
+) -> None:
+    async with open_index(tmp_path) as index:
+        await index.add(record("a1", asset_id="a"), record("a2", asset_id="a"))
+        await index.add(record("b1", asset_id="b"))
+        await index.add(record("x1", asset_id="a", tenant_id="other"))
+        table = await index.tables.find(SPACE)
+        assert table is not None
+        # What two writers without a lease would do.
+        await table.add(to_arrow([record("b1", asset_id="b")], len(vector(1))))
+        counts = await index.searcher.count_by_asset("tenant")
+        assert counts == {"a": AssetCount(2, 0), "b": AssetCount(2, 1)}
 
 
 async def test_small_writes_do_not_pile_up(tmp_path: Path) -> None:

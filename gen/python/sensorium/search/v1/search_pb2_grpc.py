@@ -67,6 +67,11 @@ class SearchServiceStub:
                 request_serializer=sensorium_dot_search_dot_v1_dot_search__pb2.GetStatsRequest.SerializeToString,
                 response_deserializer=sensorium_dot_search_dot_v1_dot_search__pb2.GetStatsResponse.FromString,
                 _registered_method=True)
+        self.CountDocuments = channel.unary_stream(
+                '/sensorium.search.v1.SearchService/CountDocuments',
+                request_serializer=sensorium_dot_search_dot_v1_dot_search__pb2.CountDocumentsRequest.SerializeToString,
+                response_deserializer=sensorium_dot_search_dot_v1_dot_search__pb2.CountDocumentsResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer:
@@ -121,6 +126,13 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountDocuments(self, request, context):
+        """Counts the documents of every asset, in order of their ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SearchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -153,6 +165,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.GetStats,
                     request_deserializer=sensorium_dot_search_dot_v1_dot_search__pb2.GetStatsRequest.FromString,
                     response_serializer=sensorium_dot_search_dot_v1_dot_search__pb2.GetStatsResponse.SerializeToString,
+            ),
+            'CountDocuments': grpc.unary_stream_rpc_method_handler(
+                    servicer.CountDocuments,
+                    request_deserializer=sensorium_dot_search_dot_v1_dot_search__pb2.CountDocumentsRequest.FromString,
+                    response_serializer=sensorium_dot_search_dot_v1_dot_search__pb2.CountDocumentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -320,6 +337,33 @@ class SearchService:
             '/sensorium.search.v1.SearchService/GetStats',
             sensorium_dot_search_dot_v1_dot_search__pb2.GetStatsRequest.SerializeToString,
             sensorium_dot_search_dot_v1_dot_search__pb2.GetStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sensorium.search.v1.SearchService/CountDocuments',
+            sensorium_dot_search_dot_v1_dot_search__pb2.CountDocumentsRequest.SerializeToString,
+            sensorium_dot_search_dot_v1_dot_search__pb2.CountDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,8 @@ class SearchServiceStub:
     """
     GetStats: _grpc.UnaryUnaryMultiCallable[_search_pb2.GetStatsRequest, _search_pb2.GetStatsResponse]
     """Counts what is indexed."""
+    CountDocuments: _grpc.UnaryStreamMultiCallable[_search_pb2.CountDocumentsRequest, _search_pb2.CountDocumentsResponse]
+    """Counts the documents of every asset, in order of their ids."""
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
@@ -83,6 +85,8 @@ class SearchServiceAsyncStub(SearchServiceStub):
     """
     GetStats: _aio.UnaryUnaryMultiCallable[_search_pb2.GetStatsRequest, _search_pb2.GetStatsResponse]  # type: ignore[assignment]
     """Counts what is indexed."""
+    CountDocuments: _aio.UnaryStreamMultiCallable[_search_pb2.CountDocumentsRequest, _search_pb2.CountDocumentsResponse]  # type: ignore[assignment]
+    """Counts the documents of every asset, in order of their ids."""
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps what was perceived and finds it again. It runs no model: queries and
@@ -144,5 +148,13 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.GetStatsResponse, _abc.Awaitable[_search_pb2.GetStatsResponse]]:
         """Counts what is indexed."""
+
+    @_abc_1.abstractmethod
+    def CountDocuments(
+        self,
+        request: _search_pb2.CountDocumentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_search_pb2.CountDocumentsResponse], _abc.AsyncIterator[_search_pb2.CountDocumentsResponse]]:
+        """Counts the documents of every asset, in order of their ids."""
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
