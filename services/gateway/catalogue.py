@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2
 from sensorium.search.v1 import search_pb2
@@ -56,17 +57,26 @@ async def canonical_ids(stages: Stages, scope: CallScope, asset_ids: Sequence[st
     return [canonical_id(known[each]) if each in known else each for each in asset_ids]
 
 
-async def list_assets(stages: Stages, scope: CallScope) -> AsyncIterator[media_pb2.Asset]:
-    """All committed assets of a tenant, newest first."""
+async def list_assets(
+    stages: Stages, scope: CallScope, before: Timestamp | None = None
+) -> AsyncIterator[media_pb2.Asset]:
+    """All committed assets of a tenant, or those from before a time, newest first."""
     page_token = ""
     while True:
-        request = ingest_pb2.ListAssetsRequest(page_size=1000, page_token=page_token)
+        request = ingest_pb2.ListAssetsRequest(page_size=1000, page_token=page_token, before=before)
         page = await call_unary(stages.ingest.ListAssets, request, scope)
         for asset in page.assets:
             yield asset
         page_token = page.next_page_token
         if not page_token:
             return
+
+
+async def every_tenant(stages: Stages) -> list[CallScope]:
+    """On behalf of each tenant that ever stored anything, for the upkeep of what it stored."""
+    request = ingest_pb2.ListTenantsRequest()
+    response = await call_unary(stages.ingest.ListTenants, request, CallScope())
+    return [CallScope(tenant_id) for tenant_id in response.tenant_ids]
 
 
 async def list_documents(
@@ -79,3 +89,9 @@ async def list_documents(
         response.document
         async for response in read_stage(stages.search.ListDocuments, request, scope)
     ]
+
+
+async def delete_documents(stages: Stages, scope: CallScope, asset_ids: Sequence[str]) -> None:
+    """Have the index hold nothing of assets. The caller holds ``Indexer.writing`` of each."""
+    request = search_pb2.DeleteDocumentsRequest(asset_ids=asset_ids)
+    await call_unary(stages.search.DeleteDocuments, request, scope)

@@ -3,12 +3,20 @@
 import asyncio
 import contextlib
 import logging
+import weakref
 from collections.abc import AsyncIterator, Iterable, Mapping
 
 from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2
 
-from services.gateway.catalogue import canonical_id, get_asset, list_assets, list_documents
+from services.gateway.catalogue import (
+    canonical_id,
+    delete_documents,
+    every_tenant,
+    get_asset,
+    list_assets,
+    list_documents,
+)
 from services.gateway.document_writes import DocumentWrites
 from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.moderation import Moderation, tell_nobody
@@ -24,14 +32,19 @@ from services.gateway.policy import Policies
 from services.gateway.stages import Stages
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, call_unary
-from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError
+from services.runtime.errors import InternalFailure, InvalidInput, NotFound, SensoriumError
 
 log = logging.getLogger(__name__)
+
+_Key = tuple[str, str]
+"""A tenant and the id by which the index knows an asset."""
 
 JOBS_AT_ONCE = 2
 """Of those that still have something to perceive: indexing yields to answering."""
 WRITES_AT_ONCE = 64
 """Of those that have not: their documents are written together."""
+_NO_FAULT = ("CONTENT_BLOCKED", "ASSET_NOT_FOUND")
+"""Why an asset may rightly not be indexed: its tenant's policy, or it was deleted meanwhile."""
 JOBS_WITH_PIXELS_MAX = 8
 """Past so many waiting jobs, pictures are read from the store again rather than kept."""
 
@@ -52,8 +65,12 @@ class Indexer:
         self._permits = asyncio.Semaphore(JOBS_AT_ONCE)
         self._write_permits = asyncio.Semaphore(WRITES_AT_ONCE)
         self._writes = DocumentWrites(stages)
-        self._jobs: set[asyncio.Task[int]] = set()
-        self._latest: dict[tuple[str, str], asyncio.Task[int]] = {}
+        self._jobs: dict[asyncio.Task[int], _Key] = {}
+        self._latest: dict[_Key, asyncio.Task[int]] = {}
+        self._writing: weakref.WeakValueDictionary[_Key, asyncio.Lock] = (
+            weakref.WeakValueDictionary()
+        )
+        self._unfinished: set[asyncio.Task[int]] = set()
 
     @property
     def pending(self) -> int:
@@ -74,7 +91,7 @@ class Indexer:
         # The client's deadline is not the job's.
         lasting = CallScope(scope.tenant_id, scope.user_id)
         job = asyncio.create_task(self._run(entry, lasting, language, self._latest.get(key)))
-        self._jobs.add(job)
+        self._jobs[job] = key
         self._latest[key] = job
         job.add_done_callback(lambda done: self._done(key, done))
         return job
@@ -83,6 +100,28 @@ class Indexer:
         """Wait until no job is at work on an asset, whether it succeeds or not."""
         if job := self._latest.get((scope.tenant_id, canonical_id(asset))):
             await asyncio.wait({job})
+
+    def writing(self, scope: CallScope, asset_id: str) -> asyncio.Lock:
+        """Held while documents of an asset are written or deleted: one after another."""
+        return self._writing.setdefault((scope.tenant_id, asset_id), asyncio.Lock())
+
+    def abandon(self, scope: CallScope, asset_id: str) -> None:
+        """Stop the work on an asset that is being deleted, unless it is being written."""
+        if self.writing(scope, asset_id).locked():
+            return
+        for job, key in self._jobs.items():
+            if key == (scope.tenant_id, asset_id):
+                job.cancel()
+
+    async def catch_up_all(self) -> None:
+        """``catch_up`` with every tenant."""
+        try:
+            scopes = await every_tenant(self._stages)
+        except SensoriumError as error:
+            log.warning("could not look for assets that are not indexed: %s", error)
+            return
+        for scope in scopes:
+            await self.catch_up(scope)
 
     async def catch_up(self, scope: CallScope) -> None:
         """Index what is stored and not marked. Errors are logged: the next start tries again."""
@@ -96,20 +135,20 @@ class Indexer:
         except SensoriumError as error:
             log.warning("could not look for assets that are not indexed: %s", error)
 
-    def _done(self, key: tuple[str, str], job: "asyncio.Task[int]") -> None:
-        self._jobs.discard(job)
+    def _done(self, key: _Key, job: "asyncio.Task[int]") -> None:
+        del self._jobs[job]
         if self._latest.get(key) is job:
             del self._latest[key]
         if job.cancelled() or (error := job.exception()) is None:
             return
-        if isinstance(error, SensoriumError) and error.reason == "CONTENT_BLOCKED":
+        if isinstance(error, SensoriumError) and error.reason in _NO_FAULT:
             log.info("an asset is not indexed: %s", error.message)
         else:
             log.error("an asset could not be indexed; it will be when next used", exc_info=error)
 
     async def close(self) -> None:
         """Stop all jobs."""
-        jobs = list(self._jobs)
+        jobs = [*self._jobs, *self._unfinished]
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
@@ -218,13 +257,43 @@ class Indexer:
             await call_unary(self._stages.ingest.RecordModeration, request, scope)
 
     async def _write(self, entry: AssetEntry, scope: CallScope) -> int:
-        """Send all documents of an asset to search and mark it when they are durable."""
-        assert entry.asset is not None
+        """Send all documents of an asset to search and mark it when they are durable.
+
+        It is done to its end, whatever becomes of the caller: a deletion that waits for it must
+        not be overtaken. Raises NotFound when the asset was deleted meanwhile.
+        """
+        writing = asyncio.create_task(self._write_alone(entry, scope))
+        self._unfinished.add(writing)
+        writing.add_done_callback(self._unfinished.discard)
+        writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(writing)
+
+    async def _write_alone(self, entry: AssetEntry, scope: CallScope) -> int:
+        asset = entry.asset
+        assert asset is not None
+        known = canonical_id(asset)
         documents = await asyncio.to_thread(list, entry.documents())
-        count = await self._writes.write(canonical_id(entry.asset), documents, scope)
-        mark = ingest_pb2.MarkIndexedRequest(asset_id=canonical_id(entry.asset))
-        await call_unary(self._stages.ingest.MarkIndexed, mark, scope)
+        async with self.writing(scope, known):
+            count = await self._writes.write(known, documents, scope)
+            mark = ingest_pb2.MarkIndexedRequest(
+                asset_id=known, sha256=asset.sha256, document_count=count
+            )
+            try:
+                await call_unary(self._stages.ingest.MarkIndexed, mark, scope)
+            except NotFound:
+                await self._take_back(known, scope)
+                raise
         return count
+
+    async def _take_back(self, asset_id: str, scope: CallScope) -> None:
+        """The documents just written are of an asset that was deleted: its id may be another's
+        by now, whose documents are written anew."""
+        await delete_documents(self._stages, scope, [asset_id])
+        with contextlib.suppress(NotFound):
+            other = await get_asset(self._stages, scope, asset_id)
+            unmark = ingest_pb2.UnmarkIndexedRequest(asset_id=asset_id)
+            await call_unary(self._stages.ingest.UnmarkIndexed, unmark, scope)
+            self.submit(AssetEntry(other.info, other), scope)
 
 
 async def outcome(job: "asyncio.Task[int]") -> int:
@@ -233,7 +302,7 @@ async def outcome(job: "asyncio.Task[int]") -> int:
     await asyncio.wait({job})
     if job.cancelled():
         raise InternalFailure(
-            "INDEXING_STOPPED", "The server stopped before the asset was indexed."
+            "INDEXING_STOPPED", "The server stops, or the asset was deleted, before it was indexed."
         )
     error = job.exception()
     if error is None:

@@ -8,6 +8,7 @@ from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from sensorium.ingest.v1 import ingest_pb2
 
 from services.gateway.admission import Admission
+from services.gateway.checking import Checker
 from services.gateway.conversation import Conversation
 from services.gateway.events import ConverseEvent, TurnEvents
 from services.gateway.fields import (
@@ -43,9 +44,12 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
     """The one public door. Until there are credentials everybody is the default tenant,
     and users are who they say they are (metadata ``sensorium-user``)."""
 
-    def __init__(self, walk: Walk, admission: Admission, recent: RecentSpans) -> None:
+    def __init__(
+        self, walk: Walk, admission: Admission, checker: Checker, recent: RecentSpans
+    ) -> None:
         self._walk = walk
         self._admission = admission
+        self._checker = checker
         self._recent = recent
 
     def _scope(self, context: Context) -> CallScope:
@@ -255,6 +259,23 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             inner.offset.CopyFrom(request.offset)
         made = await self._ingest("GetThumbnail", inner, context)
         return gateway_pb2.GetThumbnailResponse(jpeg=made.jpeg)
+
+    async def DeleteAsset(
+        self, request: gateway_pb2.DeleteAssetRequest, context: Context
+    ) -> gateway_pb2.DeleteAssetResponse:
+        """See the contract."""
+        await self._checker.deleter.delete(self._scope(context), request.asset_id)
+        return gateway_pb2.DeleteAssetResponse()
+
+    async def Check(
+        self, request: gateway_pb2.CheckRequest, context: Context
+    ) -> AsyncIterator[gateway_pb2.CheckResponse]:
+        """See the contract."""
+        async with contextlib.aclosing(
+            self._checker.check(self._scope(context), request)
+        ) as responses:
+            async for response in responses:
+                yield response
 
     async def GetTrace(
         self, request: gateway_pb2.GetTraceRequest, context: Context

@@ -5,14 +5,16 @@ import asyncio
 from sensorium.gateway.v1 import gateway_pb2_grpc
 
 from services.gateway.admission import Admission
+from services.gateway.checking import Checker
+from services.gateway.deletion import Deleter
 from services.gateway.indexing import Indexer
 from services.gateway.moderation import check_served
 from services.gateway.pipeline import Walk
 from services.gateway.policy import load_policies
+from services.gateway.retention import Expiry, load_retention
 from services.gateway.service import GatewayServicer
 from services.gateway.stages import connect, wait_until_serving
 from services.runtime import telemetry
-from services.runtime.calls import CallScope
 from services.runtime.server import Stage
 from services.runtime.settings import Settings
 
@@ -28,19 +30,31 @@ def assemble(settings: Settings, admission: Admission) -> Stage:
     policies = load_policies(settings.moderation_file)
     stages = connect(settings)
     indexer = Indexer(stages, policies)
+    deleter = Deleter(stages, indexer)
+    expiry = Expiry(stages, deleter, load_retention(settings.retention_file))
     servicer = GatewayServicer(
-        Walk(stages, indexer, settings, policies), admission, telemetry.remember_spans(settings)
+        Walk(stages, indexer, settings, policies),
+        admission,
+        Checker(stages, indexer, deleter),
+        telemetry.remember_spans(settings),
     )
+
+    async def keep_up() -> None:
+        # What was being deleted is not indexed first.
+        await deleter.catch_up()
+        await indexer.catch_up_all()
+        await expiry.run()
 
     async def start() -> None:
         # A gateway that answers before its stages do would only refuse.
         await wait_until_serving(stages)
         await check_served(stages, policies.watched)
-        background.append(asyncio.create_task(indexer.catch_up(CallScope())))
+        background.append(asyncio.create_task(keep_up()))
 
     async def stop() -> None:
         for task in background:
             task.cancel()
+        await deleter.close()
         await indexer.close()
         await stages.close()
 

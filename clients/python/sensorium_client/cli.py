@@ -4,10 +4,12 @@ import typer
 
 from sensorium_client.commands.ask import ask
 from sensorium_client.commands.assets import assets
+from sensorium_client.commands.delete import delete
 from sensorium_client.commands.demo import demo
 from sensorium_client.commands.describe import caption, transcribe
 from sensorium_client.commands.doctor import doctor
 from sensorium_client.commands.download import download
+from sensorium_client.commands.fsck import fsck
 from sensorium_client.commands.ingest import ingest
 from sensorium_client.commands.queue import enqueue, queue_app, worker
 from sensorium_client.commands.search import duplicates, search
@@ -26,8 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    *(ask, ingest, assets, search, duplicates, download, transcribe, caption),
-    *(enqueue, worker, serve, doctor, demo),
+    *(ask, ingest, assets, search, duplicates, download, delete, transcribe, caption),
+    *(enqueue, worker, serve, fsck, doctor, demo),
 )
 for command in _COMMANDS:
     app.command()(command)

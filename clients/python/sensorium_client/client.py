@@ -10,7 +10,7 @@ from typing import Self
 import grpc
 from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 
-from sensorium_client import decode, events
+from sensorium_client import checks, decode, events
 from sensorium_client.calls import begin
 from sensorium_client.channel import (
     DEFAULT_ADDRESS,
@@ -283,6 +283,28 @@ class Client(StoredFiles, SearchCalls):
             request.offset.FromMicroseconds(round(offset_s * 1e6))
         response = await self._unary(self._stub.GetThumbnail, request)
         return bytes(response.jpeg)
+
+    async def delete(self, asset_id: str) -> None:
+        """Delete a stored asset and all that was made of it.
+
+        Raises with the reason ASSET_NOT_FOUND if there is none.
+        """
+        request = gateway_pb2.DeleteAssetRequest(asset_id=asset_id)
+        await self._unary(self._stub.DeleteAsset, request)
+
+    async def check(
+        self, *, deep: bool = False, repair: bool = False
+    ) -> AsyncGenerator[checks.Finding | checks.CheckSummary, None]:
+        """Check that everything stored agrees: what is wrong, then the summary."""
+        request = gateway_pb2.CheckRequest(deep=deep, repair=repair)
+        call = self._stub.Check(request, metadata=CallContext().metadata)
+        try:
+            async for response in call:
+                yield decode.check(response)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        finally:
+            call.cancel()
 
     async def get_trace(self, trace_id: str) -> tuple[events.Span, ...]:
         """The spans that the server recorded of a recent trace, in order of their start."""

@@ -6,9 +6,9 @@ from typing import Any
 from google.protobuf import duration_pb2, timestamp_pb2
 from google.protobuf.message import Message
 from sensorium.gateway.v1 import gateway_pb2
-from sensorium.media.v1 import evidence_pb2, media_pb2, stream_pb2, upload_pb2
+from sensorium.media.v1 import check_pb2, evidence_pb2, media_pb2, stream_pb2, upload_pb2
 
-from sensorium_client import events, locators
+from sensorium_client import checks, events, locators
 from sensorium_client.errors import from_stream_error
 
 GatewayEvent = (
@@ -74,6 +74,18 @@ def asset(message: media_pb2.Asset) -> events.StoredAsset:
             for found in message.moderation_findings
         ),
     )
+
+
+def check(message: gateway_pb2.CheckResponse) -> checks.Finding | checks.CheckSummary:
+    """An event of a check."""
+    if message.WhichOneof("event") == "summary":
+        counts = message.summary
+        return checks.CheckSummary(
+            **{f.name: getattr(counts, f.name) for f in counts.DESCRIPTOR.fields}
+        )
+    finding = message.finding
+    fault = check_pb2.Fault.Name(finding.fault).removeprefix("FAULT_").lower()
+    return checks.Finding(fault, finding.asset_id, finding.message, finding.repaired)
 
 
 def span(message: gateway_pb2.Span) -> events.Span:

@@ -13,7 +13,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 from sensorium.gateway.v1 import gateway_pb2 as pb
 from sensorium.gateway.v1 import gateway_pb2_grpc
-from sensorium.media.v1 import download_pb2, evidence_pb2, media_pb2, stream_pb2, upload_pb2
+from sensorium.media.v1 import (
+    check_pb2,
+    download_pb2,
+    evidence_pb2,
+    media_pb2,
+    stream_pb2,
+    upload_pb2,
+)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 ConverseRequests = AsyncIterator[pb.StreamingConverseRequest]
@@ -330,6 +337,28 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
         return pb.GetThumbnailResponse(
             jpeg=f"{request.asset_id} {request.offset.ToMilliseconds()}".encode()
         )
+
+    async def DeleteAsset(
+        self, request: pb.DeleteAssetRequest, context: Context
+    ) -> pb.DeleteAssetResponse:
+        """Forget an asset that is stored."""
+        if self.stored.pop(request.asset_id, None) is None:
+            await abort(context, 5, "ASSET_NOT_FOUND", "There is no such asset.")
+        return pb.DeleteAssetResponse()
+
+    async def Check(
+        self, request: pb.CheckRequest, context: Context
+    ) -> AsyncIterator[pb.CheckResponse]:
+        """A fault that can be mended, and with ``deep`` one that cannot."""
+        faults = [check_pb2.FAULT_ORPHAN] + [check_pb2.FAULT_BYTES_DAMAGED] * request.deep
+        for fault in faults:
+            repaired = request.repair and fault == check_pb2.FAULT_ORPHAN
+            finding = check_pb2.Finding(fault=fault, message="a sentence", repaired=repaired)
+            yield pb.CheckResponse(finding=finding)
+        summary = pb.CheckSummary(
+            asset_count=3, finding_count=len(faults), repaired_count=int(request.repair)
+        )
+        yield pb.CheckResponse(summary=summary)
 
     async def GetTrace(self, request: pb.GetTraceRequest, context: Context) -> pb.GetTraceResponse:
         """A root and a child."""

@@ -180,8 +180,8 @@ async def test_wrong_usage_exits_with_two(address: str, tmp_path: Path) -> None:
 
 
 COMMANDS = (
-    *("ask", "ingest", "assets", "search", "duplicates", "download", "transcribe", "caption"),
-    *("enqueue", "worker", "serve", "doctor", "demo"),
+    *("ask", "ingest", "assets", "search", "duplicates", "download", "delete", "transcribe"),
+    *("caption", "enqueue", "worker", "serve", "fsck", "doctor", "demo"),
 )
 
 
@@ -194,6 +194,30 @@ def test_every_command_explains_itself(name: str) -> None:
     assert result.exit_code == 0
     if name not in ("doctor", "demo"):
         assert f"sensorium {name} " in result.output
+
+
+async def test_delete_tells_of_each_asset_what_became_of_it(
+    address: str, gateway: FakeGateway
+) -> None:
+    gateway.stored["known"] = media_pb2.Asset(asset_id="known")
+    code, out, error = await run(address, "delete", "known", "unknown")
+    assert (code, error) == (1, "")
+    assert out.splitlines() == ["deleted known", "unknown: there is no such asset"]
+    code, out, _ = await run(address, "delete", "unknown", "--json")
+    (told,) = json_lines(out)
+    assert (code, told["type"], told["asset_id"]) == (1, "item_failed", "unknown")
+
+
+async def test_fsck_ends_well_only_if_nothing_is_wrong_any_more(address: str) -> None:
+    code, out, error = await run(address, "fsck")
+    assert (code, error) == (1, "")
+    assert "1 faults, 0 mended, 1 left" in out
+    code, out, _ = await run(address, "fsck", "--repair")
+    assert code == 0
+    assert "orphan a sentence (mended)" in out
+    code, out, _ = await run(address, "fsck", "--deep", "--repair", "--json")
+    assert code == 1
+    assert [line["type"] for line in json_lines(out)] == ["finding", "finding", "summary"]
 
 
 async def test_ask_shows_what_was_flagged_and_why_the_answer_stopped(

@@ -115,6 +115,16 @@ class GatewayServiceStub:
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTraceRequest.SerializeToString,
                 response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTraceResponse.FromString,
                 _registered_method=True)
+        self.DeleteAsset = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/DeleteAsset',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DeleteAssetRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DeleteAssetResponse.FromString,
+                _registered_method=True)
+        self.Check = channel.unary_stream(
+                '/sensorium.gateway.v1.GatewayService/Check',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CheckRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CheckResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer:
@@ -257,6 +267,23 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteAsset(self, request, context):
+        """Deletes an asset: its documents and vectors, cached results, pictures made of
+        it, its record, and its bytes unless another asset has the same. It is gone
+        at once; a turn that already reads it may end with it. Fails with NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Check(self, request, context):
+        """Checks that the media store and the index agree, while both are in use.
+        Events: findings, then the summary.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -339,6 +366,16 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.GetTrace,
                     request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTraceRequest.FromString,
                     response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTraceResponse.SerializeToString,
+            ),
+            'DeleteAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAsset,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DeleteAssetRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DeleteAssetResponse.SerializeToString,
+            ),
+            'Check': grpc.unary_stream_rpc_method_handler(
+                    servicer.Check,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CheckRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CheckResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -774,6 +811,60 @@ class GatewayService:
             '/sensorium.gateway.v1.GatewayService/GetTrace',
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTraceRequest.SerializeToString,
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/DeleteAsset',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DeleteAssetRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DeleteAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Check(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/Check',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CheckRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CheckResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -99,6 +99,15 @@ class GatewayServiceStub:
     """Reads the spans of a recent trace that this server recorded. Fails with
     NOT_FOUND when it has none of that id any more.
     """
+    DeleteAsset: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteAssetRequest, _gateway_pb2.DeleteAssetResponse]
+    """Deletes an asset: its documents and vectors, cached results, pictures made of
+    it, its record, and its bytes unless another asset has the same. It is gone
+    at once; a turn that already reads it may end with it. Fails with NOT_FOUND.
+    """
+    Check: _grpc.UnaryStreamMultiCallable[_gateway_pb2.CheckRequest, _gateway_pb2.CheckResponse]
+    """Checks that the media store and the index agree, while both are in use.
+    Events: findings, then the summary.
+    """
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
@@ -170,6 +179,15 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     GetTrace: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetTraceRequest, _gateway_pb2.GetTraceResponse]  # type: ignore[assignment]
     """Reads the spans of a recent trace that this server recorded. Fails with
     NOT_FOUND when it has none of that id any more.
+    """
+    DeleteAsset: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteAssetRequest, _gateway_pb2.DeleteAssetResponse]  # type: ignore[assignment]
+    """Deletes an asset: its documents and vectors, cached results, pictures made of
+    it, its record, and its bytes unless another asset has the same. It is gone
+    at once; a turn that already reads it may end with it. Fails with NOT_FOUND.
+    """
+    Check: _aio.UnaryStreamMultiCallable[_gateway_pb2.CheckRequest, _gateway_pb2.CheckResponse]  # type: ignore[assignment]
+    """Checks that the media store and the index agree, while both are in use.
+    Events: findings, then the summary.
     """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -335,6 +353,27 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_gateway_pb2.GetTraceResponse, _abc.Awaitable[_gateway_pb2.GetTraceResponse]]:
         """Reads the spans of a recent trace that this server recorded. Fails with
         NOT_FOUND when it has none of that id any more.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteAsset(
+        self,
+        request: _gateway_pb2.DeleteAssetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.DeleteAssetResponse, _abc.Awaitable[_gateway_pb2.DeleteAssetResponse]]:
+        """Deletes an asset: its documents and vectors, cached results, pictures made of
+        it, its record, and its bytes unless another asset has the same. It is gone
+        at once; a turn that already reads it may end with it. Fails with NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def Check(
+        self,
+        request: _gateway_pb2.CheckRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_pb2.CheckResponse], _abc.AsyncIterator[_gateway_pb2.CheckResponse]]:
+        """Checks that the media store and the index agree, while both are in use.
+        Events: findings, then the summary.
         """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
