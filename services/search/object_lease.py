@@ -6,10 +6,10 @@ short intervals; whoever has seen it unchanged for the term that it names may
 take it. Each side measures with its own clock how long something lasts, and
 never compares times of day: clocks need to run equally fast, not to agree.
 
-A holder may be frozen between its last look at the lease and the store's receipt
-of its commit, for any time: the next holder's ``fence`` on each table makes such
-a commit fail. What remains: a process that is frozen, for longer than the term,
-within the single request that sets that fence, while another takes the lease.
+What comes from a holder that was frozen past its term fails at the fence of the
+next one (``claims.py``). Not covered is a process that is frozen, for longer than
+the term, within the single request that sets its fence, while another takes the
+lease and writes: the fence would then restore what was there before.
 """
 
 import asyncio

@@ -11,13 +11,14 @@ import asyncio
 import logging
 import math
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError, Unavailable
 from services.runtime.telemetry import metrics, span
-from services.search.durability import FolderSync
+from services.search.claims import Claims
 from services.search.erasure import fragments_of, rewrite
 from services.search.filters import Scope
 from services.search.indexes import IndexPolicy
@@ -26,7 +27,7 @@ from services.search.maintenance import IndexBuilder
 from services.search.memory import release_free_memory
 from services.search.record import Record
 from services.search.schema import KEY, to_arrow
-from services.search.tables import DATABASE_ERRORS, AsyncTable, Tables
+from services.search.tables import DATABASE_ERRORS, Tables
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +73,9 @@ class _Delete:
 
 
 @dataclass(slots=True)
-class _TableState:
-    table: AsyncTable
-    folder: FolderSync | None
+class _Work:
+    """What was written to a table since its last compaction, and what that took."""
+
     commit_count: int = 0
     write_s: float = 0.0
     last_compact_s: float = 0.0
@@ -93,19 +94,20 @@ class IndexWriter:
     options: WriterOptions = field(default_factory=WriterOptions)
     _queue: asyncio.Queue[_Write | _Delete | None] = field(init=False)
     _builder: IndexBuilder = field(init=False)
-    _states: dict[str, _TableState] = field(default_factory=dict)
+    _claims: Claims = field(init=False)
+    _works: defaultdict[str, _Work] = field(default_factory=lambda: defaultdict(_Work))
     _task: asyncio.Task[None] | None = None
     _next: _Write | _Delete | None = None
-    _epoch: int = 0
 
     def __post_init__(self) -> None:
         self._queue = asyncio.Queue(self.options.queue_count)
         self._builder = IndexBuilder(self.tables, self.options.indexes)
+        self._claims = Claims(self.tables, self.lease)
 
     async def start(self) -> None:
         """Starts the task. The tables are connected."""
         if self.lease.remaining_s():
-            await self._take_over()
+            await self._begin()
         self._task = asyncio.create_task(self._run(), name="index-writer")
 
     async def stop(self) -> None:
@@ -115,7 +117,7 @@ class IndexWriter:
             await self._task
             self._task = None
         await self._builder.stop()
-        self._forget_tables()
+        self._claims.close()
 
     async def write(self, space: str, records: Sequence[Record]) -> list[InvalidInput | None]:
         """Indexes records, replacing those of the same key; a key given twice
@@ -152,53 +154,19 @@ class IndexWriter:
             self._refuse_waiting()
 
     async def _begin(self) -> None:
-        """To be called before a job. Raises as ``_require_lease``."""
-        if self.lease.remaining_s() and self._epoch != self.lease.epoch:
-            await self._take_over()
-        self._require_lease()
-
-    async def _take_over(self) -> None:
-        """Begins anew with each table: another process may have written last."""
-        epoch = self.lease.epoch
-        self._forget_tables()
-        for space in await self.tables.spaces():
-            await self._claim(space)
-            self._builder.start(space)
-        self._epoch = epoch
-
-    async def _claim(self, space: str) -> None:
-        await self.tables.upgrade(space)
-        table = await self.tables.open_to_write(space)
-        if not math.isinf(self.lease.remaining_s()):
-            await fence(table, self.lease)
-        folder = self.tables.path(space)
-        self._states[space] = _TableState(table, FolderSync(folder) if folder else None)
-
-    def _forget_tables(self) -> None:
-        for state in self._states.values():
-            state.table.close()
-            if state.folder is not None:
-                state.folder.close()
-        self._states = {}
-
-    def _require_lease(self) -> float:
-        """How long a commit may take. Raises Unavailable INDEX_WRITER_CHANGED where the
-        lease is not held, or not any more since the last take-over."""
-        if not (remaining_s := self._remaining_s()):
-            raise writer_changed()
-        return remaining_s
-
-    def _remaining_s(self) -> float:
-        return self.lease.remaining_s() if self._epoch == self.lease.epoch else 0.0
+        """Before each job. Raises Unavailable INDEX_WRITER_CHANGED."""
+        if await self._claims.renew():
+            for space in self._claims:
+                self._builder.start(space)
 
     async def _take(self) -> _Write | _Delete | None:
         job, self._next = self._next, None
-        while job is None and any(state.commit_count for state in self._states.values()):
+        while job is None and any(work.commit_count for work in self._works.values()):
             try:
                 return await asyncio.wait_for(self._queue.get(), self.options.idle_s)
             except TimeoutError:
-                for space, state in self._states.items():
-                    if state.commit_count and not self._builder.building(space):
+                for space, work in self._works.items():
+                    if work.commit_count and not self._builder.building(space):
                         await self._compact(space)
         return job if job is not None else await self._queue.get()
 
@@ -246,21 +214,16 @@ class IndexWriter:
             return []
         await self._begin()
         began = time.perf_counter()
-        if space not in self._states:
-            await self.tables.find_or_create(space, len(records[0].vector))
-            await self._claim(space)
+        await self._claims.find_or_create(space, len(records[0].vector))
         dimension = self.tables.dimension(space) or 0
         refusals = [_refusal(record, dimension) for record in records]
         fitting = zip(records, refusals, strict=True)
         last = {record.key: record for record, refusal in fitting if refusal is None}
         if last:
             rows = await asyncio.to_thread(to_arrow, list(last.values()), dimension)
-            table = self._states[space].table
+            table = await self._claims.newest(space)
             merge = table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
-            # In this order: a version that was read while the lease was held is one from
-            # before the fence of the next holder, however late the commit comes.
-            await table.checkout_latest()
-            remaining_s = self._require_lease()
+            remaining_s = self._claims.require()
             timeout = None if math.isinf(remaining_s) else timedelta(seconds=remaining_s)
             await merge.execute(rows, timeout=timeout)
             await self._finish(space, began, "write", len(rows))
@@ -271,15 +234,16 @@ class IndexWriter:
         condition, count = job.scope.sql(), 0
         try:
             await self._begin()
-            for space, state in self._states.items():
-                await state.table.checkout_latest()
-                found = await state.table.count_rows(condition)
+            for space in self._claims:
+                table = await self._claims.newest(space)
+                found = await table.count_rows(condition)
                 if found:
                     began = time.perf_counter()
-                    state.deleted_from |= await fragments_of(state.table, condition)
-                    state.erase_at_s = min(state.erase_at_s, began + self.options.erase_s)
-                    self._require_lease()
-                    await state.table.delete(condition)
+                    work = self._works[space]
+                    work.deleted_from |= await fragments_of(table, condition)
+                    work.erase_at_s = min(work.erase_at_s, began + self.options.erase_s)
+                    self._claims.require()
+                    await table.delete(condition)
                     await self._finish(space, began, "delete", found)
                     count += found
         except (Unavailable, *DATABASE_ERRORS) as error:
@@ -287,19 +251,16 @@ class IndexWriter:
             return
         if not job.done.done():
             job.done.set_result(count)
-        for space in self._states:
+        for space in self._claims:
             await self._compact_if_due(space)
 
     async def _finish(self, space: str, began: float, kind: str, row_count: int) -> None:
-        """Makes a commit durable and counts it. Raises Unavailable INDEX_WRITER_CHANGED
-        where the lease ran out under it: the next holder may not have seen it."""
-        state = self._states[space]
-        if state.folder is not None:
-            await asyncio.to_thread(state.folder.sync)
-        self._require_lease()
+        """Makes a commit durable and counts it. Raises Unavailable INDEX_WRITER_CHANGED."""
+        await self._claims.sync(space)
         duration_s = time.perf_counter() - began
-        state.commit_count += 1
-        state.write_s += duration_s
+        work = self._works[space]
+        work.commit_count += 1
+        work.write_s += duration_s
         metrics.index_commit_duration.record(duration_s, {"kind": kind})
         metrics.index_rows.add(row_count, {"kind": kind})
 
@@ -308,53 +269,53 @@ class IndexWriter:
         if isinstance(error, Unavailable):
             return error
         log.error("a commit failed", exc_info=error)
-        if not self._remaining_s():
+        if not self._claims.remaining_s():
             return writer_changed()
         return InternalFailure("INDEX_WRITE_FAILED", message)
 
     async def _compact_if_due(self, space: str) -> None:
-        state, options = self._states[space], self.options
+        work, options = self._works[space], self.options
         if self._builder.building(space):
             return
-        if time.perf_counter() >= state.erase_at_s:
+        if time.perf_counter() >= work.erase_at_s:
             await self._compact(space)
-        if state.commit_count < options.compact_commits:
+        if work.commit_count < options.compact_commits:
             return
         # A large table takes long to compact; doing it ever so often would cost
         # more than all the writing.
-        worth = state.last_compact_s <= options.compact_share * state.write_s
-        if not worth and state.commit_count < options.compact_commits_max:
+        worth = work.last_compact_s <= options.compact_share * work.write_s
+        if not worth and work.commit_count < options.compact_commits_max:
             return
         await self._compact(space)
 
     async def _compact(self, space: str) -> None:
-        state = self._states[space]
-        if not self._remaining_s():
-            state.commit_count, state.write_s = 0, 0.0
+        work = self._works[space]
+        if not self._claims.remaining_s():
+            work.commit_count, work.write_s = 0, 0.0
             return
         began = time.perf_counter()
         try:
-            with span("search.compact", commit_count=state.commit_count):
-                await state.table.checkout_latest()
-                await rewrite(state.table, state.deleted_from)
-                await state.table.optimize(cleanup_older_than=self.options.keep_versions)
-            self._note_erasure(state)
+            with span("search.compact", commit_count=work.commit_count):
+                table = await self._claims.newest(space)
+                await rewrite(table, work.deleted_from)
+                await table.optimize(cleanup_older_than=self.options.keep_versions)
+            self._note_erasure(work)
             await asyncio.to_thread(release_free_memory)
         except DATABASE_ERRORS:
             # Compaction changes no row; the next one may succeed.
             log.exception("compaction failed")
-        state.last_compact_s = time.perf_counter() - began
-        metrics.index_compaction_duration.record(state.last_compact_s)
+        work.last_compact_s = time.perf_counter() - began
+        metrics.index_compaction_duration.record(work.last_compact_s)
         # As long as something is to be erased there is another one to come.
-        state.commit_count, state.write_s = int(not math.isinf(state.erase_at_s)), 0.0
+        work.commit_count, work.write_s = int(not math.isinf(work.erase_at_s)), 0.0
         self._builder.start(space)
 
-    def _note_erasure(self, state: _TableState) -> None:
+    def _note_erasure(self, work: _Work) -> None:
         """Deleted rows are in old versions only, which are too young yet to be cleaned up."""
-        state.erase_at_s = math.inf
-        if state.deleted_from:
-            state.deleted_from = set()
-            state.erase_at_s = time.perf_counter() + self.options.keep_versions.total_seconds()
+        work.erase_at_s = math.inf
+        if work.deleted_from:
+            work.deleted_from = set()
+            work.erase_at_s = time.perf_counter() + self.options.keep_versions.total_seconds()
 
     def _refuse_waiting(self) -> None:
         error = Unavailable("INDEX_CLOSED", "The index is closed; try again later.")
@@ -364,16 +325,6 @@ class IndexWriter:
             job = self._queue.get_nowait()
             if job is not None:
                 _fail(job.done, error)
-
-
-async def fence(table: AsyncTable, lease: Lease) -> None:
-    """Shuts out who held the lease before: commits what the table holds once more, as a
-    restored version. No other commit agrees with that: one that began before fails,
-    however late it comes. Raises Unavailable INDEX_WRITER_CHANGED."""
-    await table.checkout(await table.version())
-    if not lease.remaining_s():
-        raise writer_changed()
-    await table.restore()
 
 
 def _refusal(record: Record, dimension: int) -> InvalidInput | None:

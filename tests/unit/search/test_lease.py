@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from services.runtime.errors import Unavailable
+from services.search.claims import fence
 from services.search.durability import FolderSync
 from services.search.filters import Scope
 from services.search.lease import FolderLease, Holder
 from services.search.object_lease import LeaseTerms, ObjectLease
 from services.search.schema import KEY, to_arrow
 from services.search.tables import AsyncTable, Tables
-from services.search.writer import IndexWriter, fence
+from services.search.writer import IndexWriter
 from tests.unit.search.builders import SPACE, open_index, record
 
 TERMS = LeaseTerms(ttl_s=100.0)
