@@ -13,6 +13,8 @@ cluster whose machines share the data folder and have this package.
 """
 
 import argparse
+import asyncio
+import contextlib
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,11 +31,12 @@ import ray
 from services.encode.backends.contract import LoadOptions
 from services.encode.backends.registry import TEXT_EMBEDDERS
 from services.encode.engines import ModelChoice
-from services.runtime.errors import SensoriumError
+from services.runtime.errors import SensoriumError, Unavailable
 from services.runtime.server import locked_data_dir
 from services.runtime.settings import Settings, load_settings
 from services.search.durability import FolderSync
 from services.search.filters import quote_all
+from services.search.lease import FolderLease
 from services.search.schema import KEY, TEXT, VECTOR, dimension_of, table_schema
 from services.search.tables import Tables
 
@@ -116,10 +119,10 @@ def swap(settings: Settings) -> tuple[int, int]:
     """Put the table in the place of the live one; rows added and deleted since it was built.
 
     Raises:
-        Unavailable: DATA_DIR_IN_USE, while a server runs.
+        Unavailable: DATA_DIR_IN_USE or INDEX_IN_USE, while a server runs.
     """
     live, fresh = _paths(settings)
-    with locked_data_dir(settings):
+    with locked_data_dir(settings), _held_lease(live.parent):
         added, deleted = _catch_up(live, fresh, settings)
         built = lance.dataset(str(fresh))
         lance.write_dataset(
@@ -130,6 +133,22 @@ def swap(settings: Settings) -> tuple[int, int]:
         sync.close()
         shutil.rmtree(fresh)
     return added, deleted
+
+
+@contextlib.contextmanager
+def _held_lease(index: Path) -> Iterator[None]:
+    """Keep every search process from writing meanwhile."""
+    lease = FolderLease(index, address="")
+    if asyncio.run(lease.acquire()) is not None:
+        raise Unavailable(
+            "INDEX_IN_USE",
+            "A server that searches writes the same index; stop it first.",
+            subject="SENSORIUM_DATA_DIR",
+        )
+    try:
+        yield
+    finally:
+        asyncio.run(lease.release())
 
 
 def _catch_up(live: Path, fresh: Path, settings: Settings) -> tuple[int, int]:
