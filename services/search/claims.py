@@ -92,6 +92,8 @@ class Claims:
         self._claims = {}
 
     async def _claim(self, space: str) -> None:
+        if await self.tables.find(space) is None:
+            return
         await self.tables.upgrade(space)
         table = await self.tables.open_to_write(space)
         # A lease without end was not taken from anybody.

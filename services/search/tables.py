@@ -110,7 +110,15 @@ class Tables:
             if space not in self._open:
                 if space not in await self.spaces():
                     return None
-                await self._keep(space, await self._connection.open_table(name))
+                try:
+                    table = await self._connection.open_table(name)
+                except ValueError as error:
+                    # Listed as soon as its first file is there, but not made yet, or never:
+                    # its maker may have been killed.
+                    if "was not found" not in str(error):
+                        raise
+                    return None
+                await self._keep(space, table)
         return self._open[space]
 
     async def open_to_write(self, space: str) -> AsyncTable:

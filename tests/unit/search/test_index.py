@@ -80,6 +80,15 @@ async def test_documents_are_listed_in_order_of_time(tmp_path: Path) -> None:
         assert await index.ids() == ["f/9", "f/9#label/2", "f/9#label/10", "f/10"]
 
 
+async def test_a_table_whose_making_was_cut_off_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / f"documents-{SPACE}.lance" / "data").mkdir(parents=True)
+    async with open_index(tmp_path) as index:
+        assert await index.searcher.count("tenant") == {}
+        assert await index.writer.delete(TENANT) == 0
+        await index.add(record("d"))
+        assert await index.ids() == ["d"]
+
+
 async def test_two_databases_that_create_the_same_table_share_it(tmp_path: Path) -> None:
     first, second = Tables(tmp_path), Tables(tmp_path)
     await asyncio.gather(first.connect(), second.connect())
