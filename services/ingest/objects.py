@@ -82,10 +82,13 @@ class Objects:
                 subject="SENSORIUM_MEDIA_URL",
             ) from error
 
-    def put(self, key: str, data: bytes) -> None:
-        """Writes or replaces an object: it is the old one or the new one, never half."""
+    def put(self, key: str, data: bytes, mime_type: str = "") -> None:
+        """Writes or replaces an object: it is the old one or the new one, never half.
+
+        Who fetches it by a URL is told ``mime_type``.
+        """
         with _answering():
-            self._store.put(key, data)
+            self._store.put(key, data, attributes=_attributes(mime_type))
 
     def create(self, key: str, data: bytes) -> bool:
         """Writes an object where there is none. Of several at once one returns True."""
@@ -108,11 +111,14 @@ class Objects:
                 return False
             return True
 
-    def put_file(self, key: str, file: Path) -> None:
-        """Takes a synced file in, whose bytes the key stands for: one that is there is kept."""
+    def put_file(self, key: str, file: Path, mime_type: str = "") -> None:
+        """Takes a synced file in, whose bytes the key stands for: one that is there is kept.
+
+        ``mime_type`` is as in ``put``.
+        """
         if self.size_bytes(key) != file.stat().st_size:
             with _answering():
-                self._store.put(key, file)
+                self._store.put(key, file, attributes=_attributes(mime_type))
 
     def get(self, key: str) -> bytes | None:
         """All of an object; None if there is none."""
@@ -194,7 +200,7 @@ class LocalObjects(Objects):
         self._root = root
         self._store = LocalStore(root)
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, mime_type: str = "") -> None:
         """See Objects."""
         write_file(self._root / key, data)
 
@@ -212,7 +218,7 @@ class LocalObjects(Objects):
         self.put(key, new)
         return True
 
-    def put_file(self, key: str, file: Path) -> None:
+    def put_file(self, key: str, file: Path, mime_type: str = "") -> None:
         """See Objects; no bytes are copied."""
         link_file(file, self._root / key)
 
@@ -268,6 +274,10 @@ def open_objects(url: str, local: Path, fetched: FetchedFiles) -> Objects:
             "folder.",
             subject="SENSORIUM_MEDIA_URL",
         ) from None
+
+
+def _attributes(mime_type: str) -> dict[str, str] | None:
+    return {"Content-Type": mime_type} if mime_type else None
 
 
 @contextlib.contextmanager

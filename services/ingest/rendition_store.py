@@ -50,10 +50,12 @@ class RenditionStore:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             size_bytes = made.content.stat().st_size
             sync_file(made.content)
-            self._objects.put_file(key, made.content)
+            # One that other rules made would be kept.
+            self._objects.delete(key)
+            self._objects.put_file(key, made.content, made.mime_type)
         else:
             digest, size_bytes = hashlib.sha256(made.content).hexdigest(), len(made.content)
-            self._objects.put(key, made.content)
+            self._objects.put(key, made.content, made.mime_type)
         return Rendition(
             name=made.name,
             mime_type=made.mime_type,

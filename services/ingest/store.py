@@ -70,7 +70,7 @@ class MediaStore:
             self.incoming[tenant, draft.sha256] += 1
         try:
             # Outside the lock: of a remote store it takes as long as the file is large.
-            self.objects.put_file(keys.blob(draft.sha256), part)
+            self.objects.put_file(keys.blob(draft.sha256), part, draft.info.mime_type)
             return self._enter(keys, part, draft)
         finally:
             with self.lock:
@@ -95,7 +95,7 @@ class MediaStore:
     def _secure(self, keys: Keys, part: Path, record: AssetRecord) -> str:
         """First the claim, then the bytes: so no deletion takes them. Returns whose they were."""
         holder = self.claims.join(keys, record.sha256, record.asset_id)
-        self.objects.put_file(keys.blob(record.sha256), part)
+        self.objects.put_file(keys.blob(record.sha256), part, record.info.mime_type)
         return holder
 
     def _committed_elsewhere(self, keys: Keys, record: AssetRecord) -> AssetRecord:

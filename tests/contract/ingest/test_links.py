@@ -4,20 +4,19 @@ import asyncio
 import time
 import urllib.error
 import urllib.request
-from datetime import timedelta
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import obstore
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from sensorium.ingest.v1 import ingest_pb2
 
-from services.ingest.links import Links
 from services.runtime.settings import Settings
 from tests import media
 from tests.contract.ingest.conftest import Ingest, serving, whole
-from tests.contract.ingest.test_thumbnail import refused
+from tests.contract.ingest.test_renditions import read, rendered
+from tests.contract.ingest.test_thumbnail import numbered_video, refused
 from tests.harness import make_settings
 from tests.object_server import object_server
 
@@ -29,10 +28,10 @@ def ask(ingest: Ingest, asset_id: str = "photo", tenant: str = "default", **want
     return ingest.stub.GetAssetUrl(request, metadata=(("sensorium-tenant", tenant),))
 
 
-def fetch(url: str) -> bytes:
+def fetch(url: str) -> tuple[bytes, str]:
+    """The bytes at a URL and their media type."""
     with urllib.request.urlopen(url) as response:
-        content: bytes = response.read()
-        return content
+        return response.read(), response.headers["Content-Type"]
 
 
 def refusal(url: str) -> int:
@@ -73,29 +72,54 @@ def test_a_template_that_cannot_work_stops_the_start(template: str) -> None:
         Settings(cdn_url_template=template)
 
 
+@pytest.fixture(scope="module")
+def bucket_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Of a server that keeps its media in a bucket of a real object store."""
+    folder = tmp_path_factory.mktemp("bucket")
+    with object_server(folder / "s3") as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        server.store("media").put("made", b"")
+        yield make_settings(folder, media_url="s3://media/here", renditions="none")
+
+
 async def test_a_signed_url_works_as_long_as_it_says_and_only_as_it_is(
-    ingest: Ingest, tmp_path: Path
+    bucket_settings: Settings,
 ) -> None:
-    with object_server(tmp_path / "s3") as server:
-        bucket = server.store("media")
-
-        def sign(key: str, ttl_s: float) -> str:
-            return obstore.sign(bucket, "GET", key, timedelta(seconds=ttl_s))
-
-        ingest.engine.links = Links("", sign)
+    async with serving(bucket_settings) as ingest:
         await ingest.send(whole("photo", PHOTO))
         small = await ingest.stub.GetThumbnail(ingest_pb2.GetThumbnailRequest(asset_id="photo"))
-        for path in (ingest.data_dir / "media").rglob("*"):
-            if path.is_file():
-                bucket.put(str(path.relative_to(ingest.data_dir / "media")), path)
         brief = await ask(ingest, ttl=Duration(seconds=1))
         made = await ask(ingest, ttl=Duration(seconds=60))
-        assert await asyncio.to_thread(fetch, made.url) == PHOTO
+        assert await asyncio.to_thread(fetch, made.url) == (PHOTO, "image/jpeg")
         thumbnail = await ask(ingest, rendition="thumbnail")
-        assert await asyncio.to_thread(fetch, thumbnail.url) == small.jpeg
+        assert await asyncio.to_thread(fetch, thumbnail.url) == (small.jpeg, "image/jpeg")
         assert thumbnail.expire_time.ToSeconds() - time.time() == pytest.approx(3600, abs=60)
         longer = made.url.replace("Expires=60", "Expires=6000")
         other = made.url.replace(made.content.sha256, thumbnail.content.sha256)
         await asyncio.sleep(max(0.0, brief.expire_time.ToSeconds() + 2 - time.time()))
         for url in (longer, other, brief.url):
             assert await asyncio.to_thread(refusal, url) == 403
+
+
+async def test_a_browser_is_told_what_it_gets(bucket_settings: Settings) -> None:
+    """Not what the object store takes it for, which of Matroska is WebM."""
+    async with serving(bucket_settings) as ingest:
+        await ingest.send(whole("film", numbered_video(5)))
+        made = await ask(ingest, "film")
+        assert (await asyncio.to_thread(fetch, made.url))[1] == "video/x-matroska"
+
+
+async def test_what_is_in_a_bucket_is_read_and_rendered_as_elsewhere(
+    bucket_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.ingest.render_process.NICENESS", 0)
+    settings = bucket_settings.model_copy(update={"renditions": "all"})
+    content = numbered_video(20)
+    async with serving(settings) as ingest:
+        await ingest.send(whole("clip", content))
+        made = await rendered(ingest, "clip")
+        assert {"thumbnail", "keyframe-0", "video-web"} <= set(made)
+        web = await read(ingest, "clip", made["video-web"])
+        url = (await ask(ingest, "clip", rendition="video-web")).url
+        assert await asyncio.to_thread(fetch, url) == (web, "video/mp4")

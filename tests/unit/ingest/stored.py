@@ -52,16 +52,16 @@ class DyingObjects(LocalObjects):
             raise Died
         self.changes_left -= 1
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, mime_type: str = "") -> None:
         """See Objects."""
         self._change()
-        super().put(key, data)
+        super().put(key, data, mime_type)
 
-    def put_file(self, key: str, file: Path) -> None:
+    def put_file(self, key: str, file: Path, mime_type: str = "") -> None:
         """See Objects."""
         if self.size_bytes(key) is None:
             self._change()
-            super().put_file(key, file)
+            super().put_file(key, file, mime_type)
 
     def delete(self, key: str) -> None:
         """See Objects."""

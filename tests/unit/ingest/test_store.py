@@ -35,9 +35,9 @@ class PausingObjects(LocalObjects):
         super().__init__(root)
         self.entered, self.go_on = threading.Event(), threading.Event()
 
-    def put_file(self, key: str, file: Path) -> None:
+    def put_file(self, key: str, file: Path, mime_type: str = "") -> None:
         """See Objects."""
-        super().put_file(key, file)
+        super().put_file(key, file, mime_type)
         self.entered.set()
         self.go_on.wait()
 
