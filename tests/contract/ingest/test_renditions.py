@@ -197,6 +197,30 @@ async def test_what_a_crash_left_unmade_is_made_at_the_next_start(tmp_path: Path
         await until(lambda: store.of("another", other.sha256).find("thumbnail") is not None)
 
 
+async def test_an_asset_deleted_while_its_renditions_are_made_leaves_none(
+    rendering: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    keep = rendering.engine.renditions.keep
+
+    def held(*arguments: Any) -> Any:
+        entered.set()
+        go_on.wait(_WITHIN_S)
+        return keep(*arguments)
+
+    monkeypatch.setattr(rendering.engine.renditions, "keep", held)
+    brief = (await rendering.send(whole("brief", media.png(60, 60)))).asset
+    await until(entered.is_set)
+    await rendering.stub.DeleteAsset(ingest_pb2.DeleteAssetRequest(asset_id="brief"))
+    await rendering.stub.PurgeAsset(ingest_pb2.PurgeAssetRequest(asset_id="brief"))
+    go_on.set()
+    # One after another: when the next has its own, this one's are done with.
+    await rendering.send(whole("lasting", media.png(61, 61)))
+    await rendered(rendering, "lasting")
+    left = [path for path in rendering.data_dir.rglob("*") if brief.sha256 in str(path)]
+    assert not [path for path in left if path.is_file()]
+
+
 async def test_more_assets_than_may_wait_are_all_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
