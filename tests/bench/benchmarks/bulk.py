@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -20,6 +21,7 @@ from tests.ports import free_port
 
 FILE_COUNT = 10_000
 QUICK_FILE_COUNT = 1_000
+MEMORY_LIMIT_BYTES = 300_000_000
 _QUEUED_SHARE = 5
 _WORKER_COUNT = 2
 _PICTURE_EVERY = 4
@@ -46,6 +48,7 @@ async def run(plan: Plan) -> list[Row]:
     for target, files in ((folder, count), (queued, count // _QUEUED_SHARE)):
         await asyncio.to_thread(_write_files, target, files)
     async with serving(plan.folder) as server, Client(server.address) as client:
+        warm_bytes = server.resident_bytes()
         killed = await _ingest(server, folder, kill_after=count * 2 // 5)
         plan.say(f"killed after {killed.statuses.total()} files, {killed.seconds:.0f} s")
         before = {asset.asset_id async for asset in client.list_assets(1000)}
@@ -54,15 +57,27 @@ async def run(plan: Plan) -> list[Row]:
         after = [asset async for asset in client.list_assets(1000)]
         indexed = [asset for asset in after if asset.indexed]
         plan.say(f"{len(after)} in the catalogue, {len(indexed)} indexed")
+        grown_bytes = server.resident_bytes() - warm_bytes
+        plan.say(f"the server takes {grown_bytes / 1e6:+.0f} MB of memory")
         return [
             _folder_row(count, (killed, rest), len(before), len(indexed)),
+            Row(
+                name=f"bulk: memory of the server after {count:,} small files",
+                measured=f"{grown_bytes / 1e6:+.0f} MB",
+                against=f"{warm_bytes / 1e6:.0f} MB when it was ready",
+                target=f"≤ +{MEMORY_LIMIT_BYTES / 1e6:.0f} MB",
+                met=grown_bytes <= MEMORY_LIMIT_BYTES,
+                notes=["resident memory as the kernel reports it (VmRSS)"],
+                samples={"grown_bytes": [grown_bytes]},
+            ),
             await _by_queues(server, queued, count // _QUEUED_SHARE),
         ]
 
 
 def _write_files(folder: Path, count: int) -> None:
     """Texts of 40 words, and every fourth a picture of 48 px; no two are equal."""
-    rng = random.Random(str(folder.name))
+    shutil.rmtree(folder, ignore_errors=True)
+    rng = random.Random(folder.name)
     for index in range(count):
         path = folder / f"{index % 100:02}" / f"{index:05}"
         path.parent.mkdir(parents=True, exist_ok=True)
