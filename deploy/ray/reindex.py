@@ -14,7 +14,6 @@ cluster whose machines share the data folder and have this package.
 
 import argparse
 import asyncio
-import contextlib
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -31,8 +30,7 @@ import ray
 from services.encode.backends.contract import LoadOptions
 from services.encode.backends.registry import TEXT_EMBEDDERS
 from services.encode.engines import ModelChoice
-from services.runtime.errors import SensoriumError, Unavailable
-from services.runtime.server import locked_data_dir
+from services.runtime.errors import InvalidInput, SensoriumError, Unavailable
 from services.runtime.settings import Settings, load_settings
 from services.search.durability import FolderSync
 from services.search.filters import quote_all
@@ -115,40 +113,33 @@ def build(settings: Settings, workers: int, address: str | None) -> int:
     return int(lance.dataset(str(fresh)).count_rows())
 
 
-def swap(settings: Settings) -> tuple[int, int]:
+async def swap(settings: Settings) -> tuple[int, int]:
     """Put the table in the place of the live one; rows added and deleted since it was built.
 
     Raises:
-        Unavailable: DATA_DIR_IN_USE or INDEX_IN_USE, while a server runs.
+        Unavailable: INDEX_IN_USE, while a server writes the index.
     """
-    live, fresh = _paths(settings)
-    with locked_data_dir(settings), _held_lease(live.parent):
-        added, deleted = _catch_up(live, fresh, settings)
-        built = lance.dataset(str(fresh))
-        lance.write_dataset(
-            built.scanner().to_reader(), str(live), schema=built.schema, mode="overwrite"
-        )
-        sync = FolderSync(live)
-        sync.sync()
-        sync.close()
-        shutil.rmtree(fresh)
-    return added, deleted
-
-
-@contextlib.contextmanager
-def _held_lease(index: Path) -> Iterator[None]:
-    """Keep every search process from writing meanwhile."""
-    lease = FolderLease(index, address="")
-    if asyncio.run(lease.acquire()) is not None:
-        raise Unavailable(
-            "INDEX_IN_USE",
-            "A server that searches writes the same index; stop it first.",
-            subject="SENSORIUM_DATA_DIR",
-        )
+    lease = FolderLease(_folder(settings), address="")
+    if await lease.acquire() is not None:
+        raise Unavailable("INDEX_IN_USE", "A server writes the index; stop it first.")
     try:
-        yield
+        return await asyncio.to_thread(_replace, settings)
     finally:
-        asyncio.run(lease.release())
+        await lease.release()
+
+
+def _replace(settings: Settings) -> tuple[int, int]:
+    live, fresh = _paths(settings)
+    added, deleted = _catch_up(live, fresh, settings)
+    built = lance.dataset(str(fresh))
+    lance.write_dataset(
+        built.scanner().to_reader(), str(live), schema=built.schema, mode="overwrite"
+    )
+    sync = FolderSync(live)
+    sync.sync()
+    sync.close()
+    shutil.rmtree(fresh)
+    return added, deleted
 
 
 def _catch_up(live: Path, fresh: Path, settings: Settings) -> tuple[int, int]:
@@ -173,8 +164,18 @@ def _conditions(keys: Sequence[str]) -> Iterator[str]:
 
 
 def _paths(settings: Settings) -> tuple[Path, Path]:
-    live = Tables(settings.data_dir / "lancedb").path(settings.space)
+    """The live table and the one that is built."""
+    live = Tables(_folder(settings)).path(settings.space)
+    assert live is not None
     return live, live.with_name(f"rebuilt-{settings.space}.lance")
+
+
+def _folder(settings: Settings) -> Path:
+    """Where the index lies. Raises InvalidInput INDEX_NOT_LOCAL for an object store."""
+    url = settings.index_url.removeprefix("file://")
+    if "://" in url:
+        raise InvalidInput("INDEX_NOT_LOCAL", "Only an index in a folder can be embedded anew.")
+    return Path(url) if url else settings.data_dir / "lancedb"
 
 
 def main() -> int:
@@ -192,7 +193,7 @@ def main() -> int:
             count = build(settings, options.workers, options.address)
             print(f"{count} documents embedded; stop the server and run swap")
         else:
-            added, deleted = swap(settings)
+            added, deleted = asyncio.run(swap(settings))
             print(f"swapped; since the build {added} added, {deleted} deleted")
     except SensoriumError as error:
         print(f"reindex: {error.message}", file=sys.stderr)
