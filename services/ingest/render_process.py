@@ -1,8 +1,8 @@
 """A process of its own, of the lowest priority, for the renditions.
 
-A thread of low priority would not do: Python's lock is given back by whoever holds it, and
-that thread is not let run. Answers came at 32 tokens a second instead of 50. And what a
-decoder does to its process, on bytes that somebody made for that, is not done to the server.
+A thread of low priority did not do: answers came at 32 tokens a second instead of 50, probably
+because such a thread holds Python's lock and is not let run. And what a decoder does to its
+process, on bytes that somebody made for that, is not done to the server.
 """
 
 import asyncio
