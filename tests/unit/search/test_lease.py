@@ -19,6 +19,7 @@ from services.search.object_lease import LeaseTerms, ObjectLease
 from services.search.schema import KEY, to_arrow
 from services.search.tables import AsyncTable, Tables
 from services.search.writer import IndexWriter
+from tests.pipeline.platform import until
 from tests.unit.search.builders import SPACE, open_index, record
 
 TERMS = LeaseTerms(ttl_s=100.0)
@@ -86,13 +87,15 @@ async def test_an_object_is_taken_when_let_go_or_unchanged_for_its_term() -> Non
 
 
 async def test_a_renewed_lease_is_kept() -> None:
-    store, terms = MemoryStore(), LeaseTerms(ttl_s=0.2)
-    first, second = ObjectLease(store, "a:1", terms), ObjectLease(store, "b:1", terms)
+    store, terms, clock = MemoryStore(), LeaseTerms(ttl_s=1.0), Clock()
+    first, second = (ObjectLease(store, f"{n}:1", terms, clock) for n in "ab")
     assert await first.acquire() is None
-    for _ in range(8):
+    whole_s = first.remaining_s()
+    for _ in range(3):
         assert await second.acquire() is not None
-        await asyncio.sleep(0.05)
-    assert (first.remaining_s() > 0, first.epoch) == (True, 1)
+        clock.now_s += 0.6
+        await until(lambda: first.remaining_s() == whole_s, 30, "it is renewed")
+    assert first.epoch == 1
     await first.release()
 
 
