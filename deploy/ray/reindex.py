@@ -14,6 +14,8 @@ cluster whose machines share the data folder and have this package.
 
 import argparse
 import asyncio
+import contextlib
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -40,6 +42,7 @@ from services.search.tables import Tables
 
 ROWS_A_BATCH = 512
 _TEXTS_A_PASS = 16
+_VERSIONS = "_versions"
 _KEYS_A_CONDITION = 500
 
 
@@ -89,15 +92,16 @@ def _as_today(rows: pa.Table, dimension: int) -> pa.Table:
 def build(settings: Settings, workers: int, address: str | None) -> int:
     """Write the table beside the live one; how many rows it has."""
     live, fresh = _paths(settings)
+    snapshot = live.with_name(f"snapshot-{settings.space}.lance")
     if address:
         ray.init(address=address)
     else:
         # One more than embed, for what reads and writes: without it nothing would ever start.
         ray.init(num_cpus=workers + 1, include_dashboard=False, log_to_driver=False)
     try:
-        # A version of its own: what is written meanwhile is caught up with by ``swap``.
-        version = lance.dataset(str(live)).version
-        rows = lance_ray.read_lance(str(live), dataset_options={"version": version})
+        # What is written meanwhile is caught up with by ``swap``.
+        _link_tree(live, snapshot)
+        rows = lance_ray.read_lance(str(snapshot))
         embedded = rows.map_batches(
             Embedder,
             fn_constructor_args=(str(settings.cache_dir),),
@@ -106,11 +110,27 @@ def build(settings: Settings, workers: int, address: str | None) -> int:
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=1,
         )
-        schema = table_schema(dimension_of(lance.dataset(str(live), version=version).schema))
+        schema = table_schema(dimension_of(lance.dataset(str(snapshot)).schema))
         lance_ray.write_lance(embedded, str(fresh), schema=schema, mode="overwrite")
     finally:
         ray.shutdown()
+        shutil.rmtree(snapshot, ignore_errors=True)
     return int(lance.dataset(str(fresh)).count_rows())
+
+
+def _link_tree(table: Path, snapshot: Path) -> None:
+    """The table as it is now, by hard links: the server that runs clears old versions away."""
+    shutil.rmtree(snapshot, ignore_errors=True)
+    # First the lists of files, so that what the latest of them names is linked after it.
+    shutil.copytree(table / _VERSIONS, snapshot / _VERSIONS, copy_function=_link)
+    others = shutil.ignore_patterns(_VERSIONS)
+    shutil.copytree(table, snapshot, ignore=others, copy_function=_link, dirs_exist_ok=True)
+
+
+def _link(source: str, target: str) -> None:
+    # What is gone meanwhile was of an old version, or a draft.
+    with contextlib.suppress(FileNotFoundError):
+        os.link(source, target)
 
 
 async def swap(settings: Settings) -> tuple[int, int]:
