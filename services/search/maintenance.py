@@ -11,6 +11,7 @@ import time
 
 from services.runtime.telemetry import span
 from services.search.indexes import IndexPolicy, superseded
+from services.search.memory import release_free_memory
 from services.search.tables import DATABASE_ERRORS, Tables, build_index, indexes_of
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ class IndexBuilder:
             return
         try:
             row_count = await table.count_rows()
-            for index in self._policy.missing(row_count, await indexes_of(table)):
+            missing = self._policy.missing(row_count, await indexes_of(table))
+            for index in missing:
                 began = time.perf_counter()
                 with span("search.build_index", index=index.name, row_count=row_count):
                     await build_index(table, index)
@@ -56,6 +58,9 @@ class IndexBuilder:
                 )
             for index in superseded(await indexes_of(table)):
                 await table.drop_index(index.name)
+            if missing:
+                # The clustering of the vectors took much of it.
+                await asyncio.to_thread(release_free_memory)
         except DATABASE_ERRORS:
             # Searches do without; it is tried again after the next compaction.
             log.exception("%s: an index could not be built", space)

@@ -22,7 +22,7 @@ from tests.bench.servers import Server, serving
 
 WRITES = 20_000
 QUICK_WRITES = 2_000
-STREAMS = 8
+STREAMS = 16
 DIMENSION = 384
 LIMIT_BYTES = 300_000_000
 _WARM_UP = 200
