@@ -18,6 +18,7 @@ from services.runtime import telemetry
 from services.runtime.channel import server_options
 from services.runtime.errors import InvalidInput, SensoriumError, Unavailable
 from services.runtime.interceptors import LiveStreams, StageInterceptor
+from services.runtime.memory import limit_arenas
 from services.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -227,6 +228,8 @@ def run(builders: dict[str, BuildStage], settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # Before there are threads.
+    limit_arenas()
     locked = LOCKED_STAGES & builders.keys()
     try:
         with locked_data_dir(settings) if locked else contextlib.nullcontext():

@@ -9,9 +9,9 @@ import asyncio
 import logging
 import time
 
+from services.runtime.memory import release_free_memory
 from services.runtime.telemetry import span
 from services.search.indexes import IndexPolicy, superseded
-from services.search.memory import release_free_memory
 from services.search.tables import DATABASE_ERRORS, Tables, build_index, indexes_of
 
 log = logging.getLogger(__name__)

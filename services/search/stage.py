@@ -11,7 +11,6 @@ from services.runtime.server import Stage, join_address
 from services.runtime.settings import Settings
 from services.search.forward import Forwarder
 from services.search.lease import FolderLease, Lease
-from services.search.memory import limit_arenas
 from services.search.object_lease import LeaseTerms, ObjectLease
 from services.search.query import Searcher
 from services.search.service import SearchService
@@ -28,7 +27,6 @@ def build(settings: Settings) -> Stage:
     service = SearchService(Searcher(tables), writer, forwarder, settings.space)
 
     async def start() -> None:
-        limit_arenas()
         await tables.connect()
         await lease.acquire()
         await writer.start()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError, Unavailable
+from services.runtime.memory import release_free_memory
 from services.runtime.telemetry import metrics, span
 from services.search.claims import Claims
 from services.search.erasure import fragments_of, rewrite
@@ -24,7 +25,6 @@ from services.search.filters import Scope
 from services.search.indexes import IndexPolicy
 from services.search.lease import Lease, writer_changed
 from services.search.maintenance import IndexBuilder
-from services.search.memory import release_free_memory
 from services.search.record import Record
 from services.search.schema import KEY, to_arrow
 from services.search.tables import DATABASE_ERRORS, Tables
