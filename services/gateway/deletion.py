@@ -73,7 +73,7 @@ class Deleter:
         with telemetry.span("gateway.delete", asset_id=asset_id):
             request = ingest_pb2.DeleteAssetRequest(asset_id=asset_id)
             begun = await call_unary(self._stages.ingest.DeleteAsset, request, scope)
-            self._indexer.abandon(scope, asset_id)
+            await self._indexer.abandon(scope, asset_id)
             async with self._indexer.writing(scope, asset_id):
                 await delete_documents(self._stages, scope, [asset_id])
             forgotten = encode_pb2.ForgetAssetsRequest(asset_ids=[asset_id])

@@ -70,7 +70,7 @@ class Indexer:
         self._writing: weakref.WeakValueDictionary[_Key, asyncio.Lock] = (
             weakref.WeakValueDictionary()
         )
-        self._unfinished: set[asyncio.Task[int]] = set()
+        self._unfinished: dict[asyncio.Task[int], _Key] = {}
 
     @property
     def pending(self) -> int:
@@ -105,13 +105,15 @@ class Indexer:
         """Held while documents of an asset are written or deleted: one after another."""
         return self._writing.setdefault((scope.tenant_id, asset_id), asyncio.Lock())
 
-    def abandon(self, scope: CallScope, asset_id: str) -> None:
-        """Stop the work on an asset that is being deleted, unless it is being written."""
-        if self.writing(scope, asset_id).locked():
-            return
-        for job, key in self._jobs.items():
-            if key == (scope.tenant_id, asset_id):
-                job.cancel()
+    async def abandon(self, scope: CallScope, asset_id: str) -> None:
+        """Stop the work on an asset that is being deleted; what is being written is waited for."""
+        key = (scope.tenant_id, asset_id)
+        jobs = [job for job, of in self._jobs.items() if of == key]
+        for job in jobs:
+            job.cancel()
+        writes = [write for write, of in self._unfinished.items() if of == key]
+        if jobs or writes:
+            await asyncio.wait([*jobs, *writes])
 
     async def catch_up_all(self) -> None:
         """``catch_up`` with every tenant."""
@@ -263,8 +265,9 @@ class Indexer:
         not be overtaken. Raises NotFound when the asset was deleted meanwhile.
         """
         writing = asyncio.create_task(self._write_alone(entry, scope))
-        self._unfinished.add(writing)
-        writing.add_done_callback(self._unfinished.discard)
+        assert entry.asset is not None
+        self._unfinished[writing] = (scope.tenant_id, canonical_id(entry.asset))
+        writing.add_done_callback(self._unfinished.pop)
         writing.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(writing)
 
