@@ -64,7 +64,7 @@ def queued(folder: Path, count: int) -> list[QueuedFile]:
 async def work(client: Client, queue: ModalityQueue, **changes: Any) -> list[Settled]:
     """What a worker does until the queue is empty."""
     options = WorkerOptions(until_empty=True, backoff=_FAST, reclaim_after_s=0.3, **changes)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         return [settled async for settled in Worker(client, [queue], options).run()]
 
 
@@ -158,7 +158,7 @@ async def test_a_restart_of_the_queue_loses_nothing(
     await queue.put(queued(tmp_path, 200))
     options = WorkerOptions(until_empty=True, backoff=_FAST, reclaim_after_s=0.3)
     done = 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async for settled in Worker(client, [queue], options).run():
             done += settled.fate is Fate.DONE
             if done == 80:
@@ -183,7 +183,7 @@ async def test_workers_share_the_work_and_one_that_is_killed_is_made_up_for(
     gateway.holds_uploads = True
     arguments = ("worker", "--queue", url, "--reclaim-after", "0.5")
     doomed = await start(address, *arguments)
-    await asyncio.wait_for(gateway.receiving.wait(), 20)
+    await asyncio.wait_for(gateway.receiving.wait(), 60)
     doomed.send_signal(signal.SIGKILL)
     await doomed.wait()
     gateway.holds_uploads = False
@@ -214,7 +214,7 @@ async def test_a_worker_that_is_stopped_gives_back_what_it_has(
     await queue.put(queued(tmp_path, 20))
     gateway.holds_uploads = True
     worker = await start(address, "worker", "--queue", url)
-    await asyncio.wait_for(gateway.receiving.wait(), 20)
+    await asyncio.wait_for(gateway.receiving.wait(), 60)
     worker.send_signal(how)
     _, error = await worker.communicate()
     assert (worker.returncode, b"Traceback" in error) == (130, False)

@@ -1,5 +1,6 @@
 """A loss of power: what is left is what was synced."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,15 +19,17 @@ class Disk:
         self._root = root
         self._contents: dict[Path, bytes] = {}
         self._names: set[Path] = {root}
+        self._lock = threading.Lock()  # several threads sync at once
 
     def fsync(self, name: str) -> None:
         """In the place of the real one."""
         path = Path(name)
-        if path.is_dir():
-            self._names = {known for known in self._names if known.parent != path}
-            self._names.update(path.iterdir())
-        elif path.exists():
-            self._contents[path] = path.read_bytes()
+        with self._lock:
+            if path.is_dir():
+                self._names = {known for known in self._names if known.parent != path}
+                self._names.update(path.iterdir())
+            elif path.exists():
+                self._contents[path] = path.read_bytes()
 
     def restore(self, target: Path) -> None:
         """Write what is left to another folder."""
