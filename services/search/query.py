@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from services.runtime.errors import InternalFailure, InvalidInput
 from services.search.filters import Scope, quote_all
 from services.search.mixing import Direction, WeightedText, WeightedVector, mix
 from services.search.near_duplicates import LookAlike, find_look_alikes
-from services.search.nearest import nearest_to
+from services.search.nearest import Nearest
 from services.search.ranking import Hit, Ranked, by_similarity, by_text_score, fuse_ranks
 from services.search.record import Record
 from services.search.schema import COLUMNS, KEY, READ_COLUMNS, TEXT, from_arrow, lacks_documents
@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 # Equal documents are common (the same word seen in many frames). More are read
 # than asked for, so that which of them are returned is decided by their ids; of
 # more equal ones than this, which of them are returned is left to the database.
-SPARE_ROWS = 16
+SPARE_ROWS = 8
 _TIED_ROWS_MAX = 8192
+_FEW_ROWS = 32
 _TIE = 1e-5
 
 # So many of each list are fused, however many hits are asked for: the order of a
@@ -61,6 +62,7 @@ class Searcher:
     """Reads the index. Reads are consistent: they see every acknowledged write."""
 
     tables: Tables
+    _nearest: Nearest = field(default_factory=Nearest)
 
     async def search(self, space: str, query: Query) -> list[Hit]:
         """Returns the hits, best first; none where nothing was indexed yet.
@@ -76,7 +78,7 @@ class Searcher:
                 subject="query.embedding.dimension",
             )
         try:
-            hits = await _search(table, query)
+            hits = await _search(table, self._nearest, query)
         except DATABASE_ERRORS as error:
             log.exception("a search failed")
             raise InternalFailure("SEARCH_FAILED", "The search failed.") from error
@@ -157,27 +159,29 @@ def _count_by_asset(rows: pa.Table) -> dict[str, AssetCount]:
     return {asset_id: AssetCount(count, count - distinct) for asset_id, count, distinct in found}
 
 
-async def _search(table: Any, query: Query) -> list[Hit]:
+async def _search(table: Any, nearest: Nearest, query: Query) -> list[Hit]:
     """At least the best ``offset + top_k``, best first."""
     direction = mix(query.vectors) if query.vectors else None
     count = query.offset + query.top_k
     if direction is not None and not query.texts:
-        return await _by_vector(table, query.scope, direction, count)
+        return await _by_vector(table, nearest, query.scope, direction, count)
     if direction is None and len(query.texts) == 1:
         return await _by_text(table, query.scope, query.texts[0].text, count)
     searches = [_by_text(table, query.scope, each.text, FUSION_DEPTH) for each in query.texts]
     weights = [each.weight for each in query.texts]
     if direction is not None:
-        searches.append(_by_vector(table, query.scope, direction, FUSION_DEPTH))
+        searches.append(_by_vector(table, nearest, query.scope, direction, FUSION_DEPTH))
         weights.append(direction.weight)
     lists = await asyncio.gather(*searches)
     ranked = [Ranked(hits, weight) for hits, weight in zip(lists, weights, strict=True)]
     return fuse_ranks(ranked, direction)
 
 
-async def _by_vector(table: Any, scope: Scope, direction: Direction, count: int) -> list[Hit]:
-    nearest = await nearest_to(table, direction.vector, scope.sql(), count + SPARE_ROWS)
-    records, _ = await _read(table, nearest, scope, "_distance", count)
+async def _by_vector(
+    table: Any, nearest: Nearest, scope: Scope, direction: Direction, count: int
+) -> list[Hit]:
+    near = await nearest.query(table, direction.vector, scope.sql(), count + SPARE_ROWS)
+    records, _ = await _read(table, near, scope, "_distance", count)
     return by_similarity(records, direction)[:count]
 
 
@@ -206,7 +210,11 @@ async def _read(
         records = await asyncio.to_thread(from_arrow, rows)
         return records, [keys[record.key] for record in records]
     kept = _count_kept(ranks, count)
-    return await asyncio.to_thread(from_arrow, rows.slice(0, kept)), ranks[:kept]
+    rows = rows.slice(0, kept)
+    # A few take less time than to hand them to a thread.
+    few = kept <= _FEW_ROWS
+    records = from_arrow(rows) if few else await asyncio.to_thread(from_arrow, rows)
+    return records, ranks[:kept]
 
 
 async def _rows(query: Any, *rank_columns: str) -> pa.Table:
