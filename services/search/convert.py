@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
 from sensorium.media.v1 import evidence_pb2, media_pb2
 from sensorium.search.v1 import search_pb2
 
@@ -22,9 +23,12 @@ METADATA_COUNT_MAX = 32
 # Vectors of half-precision models are a little off one.
 _UNIT_TOLERANCE = 0.01
 
+# The longest google.protobuf.Duration: about 10,000 years.
+_SPAN_END_MS_MAX = 315_576_000_000 * 1000
+
 
 def read_document(message: search_pb2.Document, tenant_id: str, space: str) -> Record:
-    """Raises InvalidInput for a missing id or modality, a bad locator or vector,
+    """Raises InvalidInput for a missing id or modality, a bad locator, time or vector,
     or text that is too long."""
     evidence = message.evidence
     for identifier, field in (
@@ -77,7 +81,7 @@ def read_document(message: search_pb2.Document, tenant_id: str, space: str) -> R
         chars=Chars(locator.chars.start, locator.chars.end) if locator.HasField("chars") else None,
         tags=tuple(message.tags),
         metadata=dict(message.metadata),
-        create_time_us=message.create_time.ToMicroseconds()
+        create_time_us=read_time(message.create_time, "document.create_time")
         if message.HasField("create_time")
         else None,
         perceptual_hash=message.perceptual_hash if message.HasField("perceptual_hash") else None,
@@ -204,6 +208,19 @@ def write_result(
     return result
 
 
+def read_time(time: Timestamp, subject: str) -> int:
+    """Microseconds from the epoch. Raises InvalidInput TIME_INVALID."""
+    try:
+        microseconds: int = time.ToMicroseconds()
+    except ValueError:
+        raise InvalidInput(
+            "TIME_INVALID",
+            "A time is between the years 1 and 9999, nanoseconds below a second.",
+            subject=subject,
+        ) from None
+    return microseconds
+
+
 def modality_name(number: int) -> str:
     """The name of a modality in the index: "image" for MODALITY_IMAGE."""
     return _MODALITIES.get(number, "unspecified")
@@ -218,10 +235,10 @@ def _read_span(locator: media_pb2.Locator) -> Span:
         round(offset.seconds * 1000 + offset.nanos / 1e6)
         for offset in (locator.span.start, locator.span.end)
     )
-    if not 0 <= start_ms <= end_ms:
+    if not 0 <= start_ms <= end_ms <= _SPAN_END_MS_MAX:
         raise InvalidInput(
             "LOCATOR_INVALID",
-            "A span must not end before it starts.",
+            "A span must not end before it starts, nor after 10,000 years.",
             subject="document.evidence.locator.span",
         )
     return Span(start_ms, end_ms)

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from sensorium.search.v1 import search_pb2
 
 from services.runtime.errors import InvalidInput
-from services.search.convert import TAG_COUNT_MAX, check_metadata, modality_name, read_vector
+from services.search.convert import (
+    TAG_COUNT_MAX,
+    check_metadata,
+    modality_name,
+    read_time,
+    read_vector,
+)
 from services.search.filters import Scope
 from services.search.mixing import WeightedText, WeightedVector
 from services.search.query import Query
@@ -119,15 +125,7 @@ def _read_time(message: search_pb2.SearchQuery, name: str) -> int | None:
     """Microseconds from the epoch, or None where the time is not set."""
     if not message.HasField(name):  # type: ignore[arg-type]
         return None
-    try:
-        microseconds: int = getattr(message, name).ToMicroseconds()
-    except ValueError:
-        raise InvalidInput(
-            "TIME_INVALID",
-            "A time is between the years 1 and 9999, nanoseconds below a second.",
-            subject=f"query.{name}",
-        ) from None
-    return microseconds
+    return read_time(getattr(message, name), f"query.{name}")
 
 
 def _check_asset_count(asset_ids: Sequence[str], field: str) -> None:

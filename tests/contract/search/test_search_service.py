@@ -172,6 +172,10 @@ async def test_bad_documents_are_named_and_the_good_ones_indexed(stub: Any) -> N
     no_asset = document("asset", 1, 0, asset_id="")
     backwards = document("span", 1, 0, at_ms=5)
     backwards.evidence.locator.span.end.FromMilliseconds(1)
+    endless = document("endless", 1, 0)
+    endless.evidence.locator.span.end.seconds = 1 << 62
+    timeless = document("time", 1, 0)
+    timeless.create_time.seconds = 1 << 60
     unnamed = document("", 1, 0)
     events = await index(
         stub,
@@ -180,6 +184,8 @@ async def test_bad_documents_are_named_and_the_good_ones_indexed(stub: Any) -> N
         long_vector,
         no_asset,
         backwards,
+        endless,
+        timeless,
         unnamed,
         document("longer", 1, 0, 0),
         document("modality", 1, 0, modality=media_pb2.MODALITY_UNSPECIFIED),
@@ -195,6 +201,8 @@ async def test_bad_documents_are_named_and_the_good_ones_indexed(stub: Any) -> N
         "unit": "VECTOR_MALFORMED",
         "asset": "ID_MISSING",
         "span": "LOCATOR_INVALID",
+        "endless": "LOCATOR_INVALID",
+        "time": "TIME_INVALID",
         "": "ID_MISSING",
         "longer": "DIMENSION_MISMATCH",
         "modality": "MODALITY_MISSING",
