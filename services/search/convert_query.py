@@ -110,7 +110,8 @@ def _read_scope(message: search_pb2.SearchQuery, tenant_id: str) -> Scope:
         _check_asset_count(asset_ids, field)
     return Scope(
         tenant_id,
-        modalities=tuple(modality_name(number) for number in message.modalities),
+        # Each once: a message has room for millions.
+        modalities=tuple({modality_name(number) for number in message.modalities}),
         asset_ids=tuple(message.asset_ids),
         excluded_asset_ids=tuple(message.excluded_asset_ids),
         user_id=message.user_id,

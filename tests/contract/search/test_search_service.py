@@ -14,6 +14,7 @@ from sensorium.media.v1 import evidence_pb2, media_pb2
 from sensorium.search.v1 import search_pb2, search_pb2_grpc
 
 from services.runtime.calls import TENANT_KEY
+from services.search.convert_query import read_query
 from services.search.stage import build
 from tests.harness import make_settings, serve_stage
 
@@ -270,6 +271,12 @@ async def test_bad_queries_are_named_and_the_good_ones_answered(stub: Any) -> No
         "time": "TIME_INVALID",
     }
     assert [hit_ids(e) for e in events if e.WhichOneof("event") == "result"] == [["d"]]
+
+
+def test_a_modality_that_is_named_a_million_times_is_looked_for_once() -> None:
+    wanted = [media_pb2.MODALITY_AUDIO, media_pb2.MODALITY_IMAGE] * 500_000
+    query = read_query(search_pb2.SearchQuery(text="x", modalities=wanted), "tenant", SPACE)
+    assert sorted(query.scope.modalities) == ["audio", "image"]
 
 
 async def test_a_large_result_fits_the_message(stub: Any) -> None:
