@@ -9,6 +9,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
 from services.runtime.errors import InvalidInput, Unavailable
 from services.search.indexes import DISTANCE, SCALAR_KINDS, Index, ScalarKind
 from services.search.schema import ADDED_FIELDS, TEXT, VECTOR, dimension_of, table_schema
@@ -20,8 +24,8 @@ log = logging.getLogger(__name__)
 INDEX_CACHE_BYTES = 64 << 20
 METADATA_CACHE_BYTES = 16 << 20
 
-# What LanceDB raises; its own types all derive from these.
-DATABASE_ERRORS = (RuntimeError, OSError, ValueError, TypeError, KeyError)
+# What LanceDB raises, whose own types all derive from built-in ones, and its storage.
+DATABASE_ERRORS = (RuntimeError, OSError, ValueError, TypeError, KeyError, BaseError)
 
 _PREFIX = "documents-"
 _SPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -151,9 +155,23 @@ class Tables:
                 await table.add_columns(missing)
             await self._ensure_text_index(table)
 
+    async def fragments_with_deletions(self, space: str) -> set[int]:
+        """The fragments of a table in whose files are rows that were deleted or replaced;
+        with them some that only old versions have."""
+        fragments: set[int] = set()
+        folder = f"{_table_name(space)}.lance/_deletions"
+        async for page in obstore.list(self._store(), prefix=folder):
+            # Each file is named by the number of its fragment, then its version.
+            names = [each["path"].rpartition("/")[2] for each in page]
+            fragments.update(int(name.partition("-")[0]) for name in names)
+        return fragments
+
     def dimension(self, space: str) -> int | None:
         """How many numbers the vectors of a space have; None if it has no table."""
         return self._dimensions.get(space)
+
+    def _store(self) -> ObjectStore:
+        return LocalStore(self.place) if isinstance(self.place, Path) else from_url(self.place)
 
     async def _keep(self, space: str, table: AsyncTable) -> None:
         self._dimensions[space] = dimension_of(await table.schema())

@@ -20,14 +20,14 @@ from services.runtime.errors import InternalFailure, InvalidInput, SensoriumErro
 from services.runtime.memory import release_free_memory
 from services.runtime.telemetry import metrics, span
 from services.search.claims import Claims
-from services.search.erasure import fragments_of, rewrite
+from services.search.erasure import Erasure, loosen
 from services.search.filters import Scope
 from services.search.indexes import IndexPolicy
 from services.search.lease import Lease, writer_changed
 from services.search.maintenance import IndexBuilder
 from services.search.record import Record
 from services.search.schema import KEY, to_arrow
-from services.search.tables import DATABASE_ERRORS, Tables
+from services.search.tables import DATABASE_ERRORS, AsyncTable, Tables
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,9 @@ class WriterOptions:
     """Looked at after each compaction."""
     erase_s: float = 3600.0
     """So long after a deletion, at most, the deleted rows are out of the files too, but for
-    ``keep_versions``; with nothing to write it is ``idle_s``."""
+    ``keep_versions``; with nothing to write it is ``idle_s`` ..."""
+    erase_rows: int = 20_000
+    """... for those in fragments of at most so many rows: it takes seconds for 100,000."""
 
 
 @dataclass(slots=True)
@@ -79,9 +81,7 @@ class _Work:
     commit_count: int = 0
     write_s: float = 0.0
     last_compact_s: float = 0.0
-    deleted_from: set[int] = field(default_factory=set)
-    """Fragments whose files still hold deleted rows."""
-    erase_at_s: float = math.inf
+    erasure: Erasure = field(default_factory=Erasure)
 
 
 @dataclass(slots=True)
@@ -157,6 +157,11 @@ class IndexWriter:
         """Before each job. Raises Unavailable INDEX_WRITER_CHANGED."""
         if await self._claims.renew():
             for space in self._claims:
+                if await self.tables.fragments_with_deletions(space):
+                    # Who wrote before may have ended before it erased them.
+                    work = self._works[space]
+                    work.commit_count += 1
+                    work.erasure.due_at_s = time.perf_counter() + self.options.erase_s
                 self._builder.start(space)
 
     async def _take(self) -> _Write | _Delete | None:
@@ -239,9 +244,8 @@ class IndexWriter:
                 found = await table.count_rows(condition)
                 if found:
                     began = time.perf_counter()
-                    work = self._works[space]
-                    work.deleted_from |= await fragments_of(table, condition)
-                    work.erase_at_s = min(work.erase_at_s, began + self.options.erase_s)
+                    erasure = self._works[space].erasure
+                    erasure.due_at_s = min(erasure.due_at_s, began + self.options.erase_s)
                     self._claims.require()
                     await table.delete(condition)
                     await self._finish(space, began, "delete", found)
@@ -277,7 +281,7 @@ class IndexWriter:
         work, options = self._works[space], self.options
         if self._builder.building(space):
             return
-        if time.perf_counter() >= work.erase_at_s:
+        if work.erasure.is_due(time.perf_counter()):
             await self._compact(space)
         if work.commit_count < options.compact_commits:
             return
@@ -297,9 +301,9 @@ class IndexWriter:
         try:
             with span("search.compact", commit_count=work.commit_count):
                 table = await self._claims.newest(space)
-                await rewrite(table, work.deleted_from)
+                erased = await self._loosen_deleted(space, table)
                 await table.optimize(cleanup_older_than=self.options.keep_versions)
-            self._note_erasure(work)
+            self._note_erasure(work.erasure, erased)
             await asyncio.to_thread(release_free_memory)
         except DATABASE_ERRORS:
             # Compaction changes no row; the next one may succeed.
@@ -307,15 +311,25 @@ class IndexWriter:
         work.last_compact_s = time.perf_counter() - began
         metrics.index_compaction_duration.record(work.last_compact_s)
         # As long as something is to be erased there is another one to come.
-        work.commit_count, work.write_s = int(not math.isinf(work.erase_at_s)), 0.0
+        work.commit_count, work.write_s = int(work.erasure.is_pending), 0.0
         self._builder.start(space)
 
-    def _note_erasure(self, work: _Work) -> None:
-        """Deleted rows are in old versions only, which are too young yet to be cleaned up."""
-        work.erase_at_s = math.inf
-        if work.deleted_from:
-            work.deleted_from = set()
-            work.erase_at_s = time.perf_counter() + self.options.keep_versions.total_seconds()
+    async def _loosen_deleted(self, space: str, table: AsyncTable) -> bool:
+        """Whether this compaction erases all that was deleted, if anything was."""
+        due_at_s = self._works[space].erasure.due_at_s
+        if math.isinf(due_at_s):
+            return False
+        row_count_max = math.inf if time.perf_counter() >= due_at_s else self.options.erase_rows
+        fragments = await self.tables.fragments_with_deletions(space)
+        return await loosen(table, fragments, row_count_max)
+
+    def _note_erasure(self, erasure: Erasure, erased: bool) -> None:
+        now_s = time.perf_counter()
+        if erased:
+            erasure.due_at_s = math.inf
+            erasure.cleanup_at_s = now_s + self.options.keep_versions.total_seconds()
+        elif now_s >= erasure.cleanup_at_s:
+            erasure.cleanup_at_s = math.inf
 
     def _refuse_waiting(self) -> None:
         error = Unavailable("INDEX_CLOSED", "The index is closed; try again later.")

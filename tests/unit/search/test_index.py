@@ -1,6 +1,7 @@
 """Writing: durable, idempotent, bounded."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from services.runtime.errors import InvalidInput, Unavailable
 from services.search.durability import FolderSync
+from services.search.erasure import loosen
 from services.search.filters import Scope
 from services.search.lease import FolderLease
 from services.search.query import AssetCount
@@ -117,25 +119,68 @@ async def test_deleting_an_asset_leaves_the_others(tmp_path: Path) -> None:
         assert await index.ids(asset_id="b") == ["b1"]
 
 
-async def test_of_a_deleted_document_no_file_holds_anything_soon_after(tmp_path: Path) -> None:
-    def files_with(word: str) -> list[Path]:
-        files = [path for path in tmp_path.rglob("*") if path.is_file()]
-        return [path for path in files if word.encode() in path.read_bytes()]
+ERASING = WriterOptions(idle_s=0.05, keep_versions=timedelta(milliseconds=1))
+SECRET = Scope("tenant", asset_ids=("secret-asset",))
 
-    options = WriterOptions(idle_s=0.05, keep_versions=timedelta(milliseconds=1))
-    async with open_index(tmp_path, options) as index:
-        # One of many: the database itself would leave it there.
-        kept = [record(f"d{number}", text=f"kept{number}", asset_id="b") for number in range(200)]
-        await index.add(*kept, record("gone", text="unmistakable", asset_id="secret-asset"))
-        assert files_with("unmistakable") and files_with("secret-asset")
-        assert await index.writer.delete(Scope("tenant", asset_ids=("secret-asset",))) == 1
-        await until(
-            lambda: not files_with("unmistakable") and not files_with("secret-asset"),
-            20,
-            "no file holds anything of it",
-        )
+
+def secret(text: str = "unmistakable") -> Record:
+    return record("gone", text=text, asset_id="secret-asset")
+
+
+def kept() -> list[Record]:
+    """So many that of one more that is deleted the database itself would leave the bytes."""
+    return [record(f"d{number}", text=f"kept{number}", asset_id="b") for number in range(200)]
+
+
+def is_in_files(folder: Path, *words: str) -> bool:
+    contents = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    return any(word.encode() in content for word in words for content in contents)
+
+
+async def erased(folder: Path) -> None:
+    await until(
+        lambda: not is_in_files(folder, "unmistakable", "secret-asset"), 20, "no file holds it"
+    )
+
+
+async def test_of_a_deleted_document_no_file_holds_anything_soon_after(tmp_path: Path) -> None:
+    async with open_index(tmp_path, ERASING) as index:
+        await index.add(*kept(), secret())
+        assert is_in_files(tmp_path, "unmistakable") and is_in_files(tmp_path, "secret-asset")
+        assert await index.writer.delete(SECRET) == 1
+        await erased(tmp_path)
         assert len(await index.ids(asset_id="b")) == 200
         assert len(await index.by_text("kept7", TENANT)) == 1
+
+
+async def test_what_a_document_said_before_it_was_replaced_goes_with_it(tmp_path: Path) -> None:
+    async with open_index(tmp_path, ERASING) as index:
+        await index.add(*kept(), secret())
+        await index.add(secret(text="another"))
+        assert await index.writer.delete(SECRET) == 1
+        await erased(tmp_path)
+
+
+async def test_what_was_deleted_before_a_restart_is_erased_after_it(tmp_path: Path) -> None:
+    async with open_index(tmp_path) as index:
+        await index.add(*kept(), secret())
+        assert await index.writer.delete(SECRET) == 1
+    assert is_in_files(tmp_path, "unmistakable")
+    async with open_index(tmp_path, ERASING):
+        await erased(tmp_path)
+
+
+async def test_a_large_fragment_is_written_anew_only_when_it_is_due(tmp_path: Path) -> None:
+    async with open_index(tmp_path) as index:
+        await index.add(*kept(), secret())
+        assert await index.writer.delete(SECRET) == 1
+        fragments = await index.tables.fragments_with_deletions(SPACE)
+        table = await index.tables.open_to_write(SPACE)
+        assert not await loosen(table, fragments, row_count_max=199)
+        await table.optimize(cleanup_older_than=ERASING.keep_versions)
+        assert is_in_files(tmp_path, "unmistakable")
+    async with open_index(tmp_path, replace(ERASING, erase_rows=199, erase_s=0.2)):
+        await erased(tmp_path)
 
 
 async def test_documents_are_counted_by_asset_and_those_that_repeat_are_told(

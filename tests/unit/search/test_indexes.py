@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.search.erasure import loosen
 from services.search.filters import Scope
 from services.search.indexes import (
     PROBES_MIN,
@@ -132,6 +133,30 @@ async def test_rows_are_written_and_found_while_an_index_is_built(tmp_path: Path
             meanwhile += 1
         assert VECTOR in await built(index)
         assert await index.searcher.count("tenant") == {SPACE: 200 + meanwhile}
+
+
+async def test_what_is_left_of_a_fragment_stays_indexed_while_rows_are_erased(
+    tmp_path: Path,
+) -> None:
+    rows = [f"a{number}" for number in range(400)]
+    async with open_index(tmp_path, EARLY) as index:
+        await _add(index, "a", rows)
+        names = [each.name for each in (await built(index)).values()]
+    async with open_index(tmp_path) as index:
+        await index.writer.delete(Scope("a", asset_ids=["a0"]))
+        fragments = await index.tables.fragments_with_deletions(SPACE)
+        table = await index.tables.open_to_write(SPACE)
+        assert await loosen(table, fragments, row_count_max=400)
+        for name in names:
+            statistics = await table.index_stats(name)
+            assert 0 < statistics.num_unindexed_rows <= 51, name
+        await table.optimize()
+        for name in names:
+            assert (await table.index_stats(name)).num_indexed_rows == 399, name
+        for seed in range(5):
+            found = ids(await index.by_vector(seed, Scope("a"), top_k=399))
+            cosines = {name: float(vector(name) @ vector(seed)) for name in rows[1:]}
+            assert found == sorted(cosines, key=lambda name: -cosines[name])
 
 
 _SIZES = st.integers(30, 600)
