@@ -13,7 +13,7 @@ def findings_to_json(findings: Sequence[ModerationFinding]) -> bytes:
 
 
 def findings_from_json(content: bytes) -> tuple[ModerationFinding, ...]:
-    """The findings of such a list."""
+    """The findings of such a list. Raises ValueError, KeyError or TypeError for a damaged one."""
     return tuple(
         ModerationFinding(
             category=fields["category"],

@@ -84,12 +84,16 @@ class RenditionStore:
         self.publish(tenant, sha256, [self.keep(tenant, sha256, made)], "")
 
     def of(self, tenant: str, sha256: str) -> Renditions:
-        """What is known of a content."""
+        """What is known of a content; nothing where that is damaged, so it is made again."""
         content = self.get(tenant, sha256, _LIST)
         if content is None:
             return Renditions()
-        fields = json.loads(content)
-        return Renditions(tuple(Rendition(**item) for item in fields["items"]), fields["recipe"])
+        try:
+            fields = json.loads(content)
+            items = tuple(Rendition(**item) for item in fields["items"])
+            return Renditions(items, fields["recipe"])
+        except (ValueError, KeyError, TypeError):
+            return Renditions()
 
     def get(self, tenant: str, sha256: str, name: str) -> bytes | None:
         """All bytes of a small rendition, None if there is none."""

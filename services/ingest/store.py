@@ -153,14 +153,14 @@ class MediaStore:
         if holder is None:
             holder = self.claims.holder(keys, record.sha256)
         content_id = holder or record.asset_id
-        mark = self.objects.get(keys.mark(content_id))
-        findings = self.objects.get(keys.findings(content_id))
+        document_count = _document_count(self.objects.get(keys.mark(content_id)))
+        findings = _readable_findings(self.objects.get(keys.findings(content_id)))
         return dataclasses.replace(
             record,
             duplicate_of="" if holder == record.asset_id else holder,
-            indexed=mark is not None,
-            document_count=_document_count(mark),
-            findings=findings_from_json(findings) if findings else (),
+            indexed=document_count is not None,
+            document_count=document_count or 0,
+            findings=findings,
         )
 
     def find_by_sha256(self, tenant: str, hashes: Iterable[str]) -> list[AssetRecord]:
@@ -344,6 +344,21 @@ def _require_living(record: AssetRecord) -> None:
         )
 
 
-def _document_count(mark: bytes | None) -> int:
-    """What a mark says; 0 where it says nothing."""
-    return int(json.loads(mark)["document_count"]) if mark else 0
+def _document_count(mark: bytes | None) -> int | None:
+    """What a mark says, 0 where it says nothing. None without one; a damaged one is as none, so
+    that the asset is indexed again."""
+    if mark is None:
+        return None
+    try:
+        return int(json.loads(mark)["document_count"]) if mark else 0
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _readable_findings(stored: bytes | None) -> tuple[ModerationFinding, ...]:
+    """What moderation found. Damaged findings are as none: what is not indexed is judged anew."""
+    try:
+        return findings_from_json(stored) if stored else ()
+    except (ValueError, KeyError, TypeError):
+        log.warning("what moderation found in an asset cannot be read")
+        return ()

@@ -318,3 +318,24 @@ def test_a_damaged_record_is_told_and_its_bytes_are_kept_until_it_is_removed(
     assert Fault.RECORD_DAMAGED in faults(store, repair=True)
     assert faults(store, deep=True) == []
     assert not (tmp_path / "store" / Keys("t").blob(draft("c", OTHER).sha256)).exists()
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"[1]", b"{}"])
+def test_a_damaged_note_costs_what_it_said_and_not_the_listing(
+    damaged: bytes, tmp_path: Path
+) -> None:
+    store = damage(lambda *_: None, tmp_path)
+    store.mark_indexed("t", "a", SHA256, 7)
+    renditions = RenditionStore(store.objects)
+    renditions.add("t", SHA256, PICTURE)
+    keys = Keys("t")
+    for key in (keys.mark("a"), keys.findings("a"), keys.rendition(SHA256, "list.json")):
+        store.objects.put(key, damaged)
+    assert [record.asset_id for record in store.list_newest("t", 10)[0]] == ["c", "b", "a"]
+    found = store.get("t", "a")
+    # A mark that says nothing is one of an earlier version.
+    assert (found.indexed, found.document_count, found.findings) == (damaged == b"", 0, ())
+    assert renditions.of("t", SHA256).items == ()
+    assert faults(store) == []
+    renditions.add("t", SHA256, PICTURE)
+    assert renditions.of("t", SHA256).find("thumbnail") is not None
