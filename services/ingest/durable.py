@@ -30,12 +30,21 @@ def write_file(path: Path, data: bytes) -> None:
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        os.write(descriptor, data)
+        write_all(descriptor, data, 0)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     draft.replace(path)
     sync_folder(path.parent)
+
+
+def write_all(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of the data; a single write stops short where the disk gets full."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view = view[written:]
+        offset += written
 
 
 def sync_file(path: Path) -> None:

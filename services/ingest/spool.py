@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.ingest.durable import make_folder, sync_folder
+from services.ingest.durable import make_folder, sync_folder, write_all
 from services.ingest.growing import Growth
 from services.ingest.names import is_asset_id
 from services.runtime.errors import OutOfOrder
@@ -72,7 +72,7 @@ class Part:
         # As one: each call gives the interpreter away and has to get it back, which beside a
         # busy event loop takes longer than the copy.
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        _write_all(self._descriptor, data, self.received_bytes)
+        write_all(self._descriptor, data, self.received_bytes)
         self.received_bytes += len(data)
         self._hash.update(data)
         self.growth.advance(self.received_bytes)
@@ -250,11 +250,3 @@ def _durable_bytes(state_path: Path) -> int:
         return int(json.loads(state_path.read_bytes())["durable_bytes"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return 0
-
-
-def _write_all(descriptor: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view = view[written:]
-        offset += written
