@@ -1,5 +1,6 @@
 """Files and folders that survive a crash once a call returns. Everything here blocks."""
 
+import errno
 import os
 import shutil
 import uuid
@@ -56,18 +57,17 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def link_file(source: Path, target: Path) -> bool:
+def link_file(source: Path, target: Path) -> None:
     """Give a synced file a second name, durable; no bytes are copied.
 
-    A file that is already there under that name is left as it is: that gives False.
+    A file that is already there under that name is left as it is.
     """
     make_folder(target.parent)
     try:
         target.hardlink_to(source)
     except FileExistsError:
-        return False
+        return
     sync_folder(target.parent)
-    return True
 
 
 def remove_file(path: Path) -> None:
@@ -80,7 +80,14 @@ def remove_file(path: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder and all in it for good; nothing where there is none."""
-    if folder.is_dir():
-        shutil.rmtree(folder)
+    """Remove a folder and all in it for good; nothing where there is none.
+
+    What another thread writes there meanwhile goes too.
+    """
+    while folder.is_dir():
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
         sync_folder(folder.parent)
