@@ -90,6 +90,8 @@ class Auditor:
         """
         keys = Keys(tenant)
         inventory = self._inventory(keys)
+        # First: no deletion goes on while a record that may share the bytes cannot be read.
+        yield from self._confirmed(self._damaged(keys, inventory), repair)
         for asset_id in sorted(inventory.buried.union(self.store.buried(tenant))):
             yield Finding(Fault.DELETION_UNFINISHED, asset_id, "its deletion was cut off")
         yield from self._confirmed(self._catalogue(keys, inventory), repair)
@@ -145,13 +147,15 @@ class Auditor:
 
     # --- what every asset must have --------------------------------------------------------
 
-    def _catalogue(self, keys: Keys, inventory: _Inventory) -> Iterator[_Suspect]:
+    def _damaged(self, keys: Keys, inventory: _Inventory) -> Iterator[_Suspect]:
         for asset_id in inventory.damaged:
             yield _Suspect(
                 Finding(Fault.RECORD_DAMAGED, asset_id, "its record cannot be read"),
                 partial(self._is_damaged, keys, asset_id),
                 partial(self.store.objects.delete, keys.record(asset_id)),
             )
+
+    def _catalogue(self, keys: Keys, inventory: _Inventory) -> Iterator[_Suspect]:
         timed = {info.name for info in self._list(keys, "by-time")}
         for record in inventory.living.values():
             yield from self._of_bytes(keys, record, inventory.blobs.get(record.sha256))

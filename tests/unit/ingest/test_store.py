@@ -16,7 +16,7 @@ from services.ingest.objects import LocalObjects
 from services.ingest.records import Keys
 from services.ingest.rendition_store import RenditionStore
 from services.ingest.store import MediaStore
-from services.runtime.errors import NotFound, OutOfOrder
+from services.runtime.errors import InternalFailure, NotFound, OutOfOrder
 from tests.unit.ingest.stored import CONTENT, Died, DyingObjects, commit, draft
 
 SHA256 = draft("a").sha256
@@ -318,6 +318,17 @@ def test_a_damaged_record_is_told_and_its_bytes_are_kept_until_it_is_removed(
     assert Fault.RECORD_DAMAGED in faults(store, repair=True)
     assert faults(store, deep=True) == []
     assert not (tmp_path / "store" / Keys("t").blob(draft("c", OTHER).sha256)).exists()
+
+
+def test_a_deletion_that_a_damaged_record_held_up_is_completed_by_a_repair(tmp_path: Path) -> None:
+    store = damage(lambda root, keys: (root / keys.record("b")).write_bytes(b"{"), tmp_path)
+    with pytest.raises(InternalFailure, match="RECORD_DAMAGED"):
+        store.bury("t", "a")
+    for finding in Auditor(store).check("t", deep=False, repair=True):
+        if finding.fault is Fault.DELETION_UNFINISHED:
+            delete(store, finding.asset_id)
+    assert faults(store, deep=True) == []
+    assert [record.asset_id for record in store.list_newest("t", 10)[0]] == ["c"]
 
 
 @pytest.mark.parametrize("damaged", [b"", b"{", b"[1]", b"{}"])
