@@ -1,6 +1,7 @@
 """Assets out of everything that knows them: what was begun is ended, whatever happens."""
 
 import asyncio
+import contextlib
 import logging
 
 from sensorium.encode.v1 import encode_pb2
@@ -12,7 +13,7 @@ from services.gateway.ledger import AssetEntry
 from services.gateway.stages import Stages
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, call_unary
-from services.runtime.errors import SensoriumError
+from services.runtime.errors import InternalFailure, NotFound, SensoriumError
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +52,18 @@ class Deleter:
         await asyncio.shield(running)
 
     async def catch_up(self) -> None:
-        """Complete what was begun. Errors are logged: the next start tries again."""
+        """Complete what was begun. Errors are logged: the next start tries again. One asset that
+        fails does not hold up the others."""
         try:
             for scope in await every_tenant(self._stages):
                 request = ingest_pb2.ListDeletionsRequest()
                 begun = await call_unary(self._stages.ingest.ListDeletions, request, scope)
                 for asset_id in begun.asset_ids:
                     log.info("completing a deletion that was cut off")
-                    await self.delete(scope, asset_id)
+                    try:
+                        await self.delete(scope, asset_id)
+                    except InternalFailure as error:
+                        log.warning("could not complete a deletion: %s", error)
         except SensoriumError as error:
             log.warning("could not complete all deletions: %s", error)
 
@@ -73,6 +78,9 @@ class Deleter:
         with telemetry.span("gateway.delete", asset_id=asset_id):
             request = ingest_pb2.DeleteAssetRequest(asset_id=asset_id)
             begun = await call_unary(self._stages.ingest.DeleteAsset, request, scope)
+            if begun.promoted_asset_id:
+                # At once: it is told this one time only, whether the rest succeeds or not.
+                await self._index(scope, begun.promoted_asset_id)
             await self._indexer.abandon(scope, asset_id)
             async with self._indexer.writing(scope, asset_id):
                 await delete_documents(self._stages, scope, [asset_id])
@@ -80,6 +88,8 @@ class Deleter:
             await call_unary(self._stages.encode.ForgetAssets, forgotten, scope)
             purged = ingest_pb2.PurgeAssetRequest(asset_id=asset_id)
             await call_unary(self._stages.ingest.PurgeAsset, purged, scope)
-        if begun.promoted_asset_id:
-            asset = await get_asset(self._stages, scope, begun.promoted_asset_id)
+
+    async def _index(self, scope: CallScope, asset_id: str) -> None:
+        with contextlib.suppress(NotFound):  # it may be deleted too
+            asset = await get_asset(self._stages, scope, asset_id)
             self._indexer.submit(AssetEntry(asset.info, asset), scope)

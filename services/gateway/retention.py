@@ -15,7 +15,7 @@ from services.gateway.catalogue import every_tenant, list_assets
 from services.gateway.deletion import Deleter
 from services.gateway.stages import Stages
 from services.runtime.calls import CallScope
-from services.runtime.errors import NotFound, SensoriumError
+from services.runtime.errors import InternalFailure, NotFound, SensoriumError
 from services.runtime.json_files import read_json_file
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,8 @@ class Expiry:
         self._clock = clock
 
     async def run(self) -> None:
-        """Runs until it is cancelled. Errors are logged: the next hour tries again."""
+        """Runs until it is cancelled. Errors are logged: the next hour tries again. One
+        asset that fails does not hold up the others."""
         while True:
             try:
                 await self.expire()
@@ -90,6 +91,9 @@ class Expiry:
                 await self._deleter.delete(scope, asset.asset_id)
             except NotFound:
                 continue  # somebody else was first
+            except InternalFailure as error:
+                log.warning("could not delete an asset past its time: %s", error)
+                continue
             count += 1
         if count:
             log.info("deleted %d assets of %s past their time", count, scope.tenant_id)
