@@ -25,7 +25,7 @@ from services.gateway.indexing import Indexer, outcome
 from services.gateway.ledger import AssetEntry
 from services.gateway.stages import Stages
 from services.runtime.calls import CallScope, call_unary, read_stage
-from services.runtime.errors import NotFound
+from services.runtime.errors import InternalFailure, NotFound
 
 _LOST = (check_pb2.FAULT_BYTES_MISSING, check_pb2.FAULT_BYTES_DAMAGED)
 
@@ -145,7 +145,12 @@ class _Check:
         """Documents of an asset that was in no list: of one that came since, or of none."""
         stages, scope = self.checker.stages, self.scope
         async with self.checker.indexer.writing(scope, asset_id):
-            current = await self._current(asset_id)
+            try:
+                current = await self._current(asset_id)
+            except InternalFailure as error:
+                if error.reason != "RECORD_DAMAGED":
+                    raise
+                return None  # that was told; its documents go with its record
             if current is not None and canonical_id(current) == asset_id:
                 return None
             if not await list_documents(stages, scope, asset_id):

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 from sensorium.encode.v1.encode_pb2_grpc import EncodeServiceStub
+from sensorium.gateway.v1 import gateway_pb2
 from sensorium.ingest.v1 import ingest_pb2
+from sensorium.media.v1 import check_pb2
 
 from services.gateway.catalogue import get_asset, list_documents
+from services.gateway.checking import Checker
 from services.gateway.deletion import Deleter
 from services.gateway.indexing import Indexer
 from services.gateway.policy import Policies
@@ -16,7 +19,7 @@ from services.ingest.records import Keys
 from services.runtime.calls import call_unary
 from services.runtime.channel import open_channel
 from services.runtime.errors import InternalFailure, NotFound, Unavailable
-from tests.contract.gateway.conftest import SCOPE, World
+from tests.contract.gateway.conftest import SCOPE, World, document
 from tests.pipeline.platform import until
 from tests.ports import free_port
 
@@ -82,3 +85,20 @@ async def test_a_deletion_that_cannot_be_completed_does_not_hold_up_the_others(
     begun = ingest_pb2.ListDeletionsRequest()
     left = await call_unary(world.stages.ingest.ListDeletions, begun, SCOPE)
     assert list(left.asset_ids) == ["a-stuck"]
+
+
+async def test_a_check_goes_on_past_a_damaged_record_whose_asset_is_indexed(
+    world: World, tmp_path: Path
+) -> None:
+    await world.store("note")
+    await world.index([document("note", 1, 0.9)])
+    damage(tmp_path, "note")
+    indexer = Indexer(world.stages, Policies())
+    checker = Checker(world.stages, indexer, Deleter(world.stages, indexer))
+    request = gateway_pb2.CheckRequest()
+    *findings, last = [response async for response in checker.check(SCOPE, request)]
+    assert [each.finding.fault for each in findings] == [check_pb2.FAULT_RECORD_DAMAGED]
+    assert last.summary.finding_count == 1
+    *_, last = [r async for r in checker.check(SCOPE, gateway_pb2.CheckRequest(repair=True))]
+    assert last.summary.finding_count == last.summary.repaired_count
+    assert not await list_documents(world.stages, SCOPE, "note")
