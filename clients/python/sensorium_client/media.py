@@ -43,7 +43,7 @@ class MediaFile:
     @property
     def display_name(self) -> str:
         """The name that the server is told."""
-        return (self.name or self.path.name)[:255]
+        return shown_name(self.name or self.path.name)[:255]
 
     @property
     def size_bytes(self) -> int:
@@ -105,6 +105,11 @@ class LiveMedia:
 
 
 Media = MediaFile | LiveMedia
+
+
+def shown_name(name: str) -> str:
+    """A name of the file system as text: bytes that are no UTF-8 become U+FFFD."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def as_media(source: Media | Path | str) -> Media:

@@ -125,6 +125,22 @@ async def test_a_file_stored_in_another_way_is_not_sent_again(
     assert gateway.assets == {}
 
 
+async def test_a_name_that_is_no_utf8_is_stored_under_one_that_is(
+    address: str, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / os.fsdecode(b"caf\xe9.txt")
+    path.write_text("text")
+    arguments = ("ingest", str(folder), "--journal", str(tmp_path / "journal"), "--json")
+    for status in ("stored", "skipped"):
+        code, out, error = await run(address, *arguments)
+        assert (code, error) == (0, "")
+        told = json_lines(out)[0]
+        assert (told["path"], told["status"]) == ("caf\ufffd.txt", status)
+    assert [asset.info.name for asset in gateway.by_id.values()] == ["caf\ufffd.txt"]
+
+
 async def test_an_unreadable_file_does_not_stop_the_others(
     client: Client, gateway: FakeGateway, tmp_path: Path
 ) -> None:

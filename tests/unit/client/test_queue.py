@@ -1,6 +1,7 @@
 """Files through real queues: each is stored, or a dead letter that says why, whoever dies."""
 
 import asyncio
+import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -99,6 +100,22 @@ async def test_what_cannot_pass_is_a_dead_letter_with_its_reason(
     assert {each.fate for each in settled} == {Fate.DONE, Fate.DEAD}
     assert [letter.file.path for letter in await queue.dead_letters()] == [files[2].path]
     assert len(gateway.by_id) == 3
+
+
+async def test_a_name_that_is_no_utf8_goes_through_a_queue(
+    address: str, gateway: FakeGateway, url: str, tmp_path: Path
+) -> None:
+    good, bad = (tmp_path / os.fsdecode(name) for name in (b"\xe9", b"\xe8"))
+    good.write_text("text")
+    bad.write_text("text")
+    assert (await run(address, "enqueue", str(tmp_path), "--queue", url))[0] == 0
+    bad.unlink()
+    code, out, _ = await run(address, "worker", "--queue", url, "--until-empty")
+    assert (code, out) == (0, "1 stored, 1 dead letters\n")
+    assert [asset.info.name for asset in gateway.by_id.values()] == ["\ufffd"]
+    code, out, _ = await run(address, "queue", "dead", "--queue", url)
+    assert code == 0
+    assert "FILE_UNREADABLE" in out
 
 
 async def test_what_may_pass_is_tried_again_later_and_holds_up_nothing(

@@ -1,7 +1,10 @@
 """Which files of a folder are sent: the same ones in the same order, and none from elsewhere."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sensorium_client.bulk.walk import Selection, find_files
@@ -65,3 +68,26 @@ def test_a_file_named_twice_is_found_once(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("one")
     found = list(find_files([tmp_path / "one.txt", tmp_path]))
     assert [(file.relative_path, file.size_bytes) for file in found] == [("one.txt", 3)]
+
+
+def test_what_cannot_be_looked_at_is_among_the_files_and_fails_when_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("closed/a.txt", "open/b.txt", "open/gone.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("text")
+    scan, look = os.scandir, Path.stat
+
+    def scandir(path: str) -> "Iterator[os.DirEntry[str]]":
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    def stat(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path.name == "gone.txt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(Path, "stat", stat)
+    assert paths_of(tmp_path) == ["open/b.txt", "open/gone.txt", "closed"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from sensorium_client.media import file_sha256
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS files (
-  path TEXT PRIMARY KEY, size_bytes INTEGER, modified_ns INTEGER, sha256 TEXT
+  path BLOB PRIMARY KEY, size_bytes INTEGER, modified_ns INTEGER, sha256 TEXT
 )
 """
 
@@ -47,24 +48,28 @@ class JournalledHashes(Hashes):
         await asyncio.to_thread(
             self._execute,
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
-            (str(file.path.absolute()), file.size_bytes, file.modified_ns, sha256),
+            (_key(file), file.size_bytes, file.modified_ns, sha256),
         )
         return sha256
 
     def forget(self, file: FoundFile) -> None:
         """What was known of a file is wrong."""
-        self._execute("DELETE FROM files WHERE path = ?", (str(file.path.absolute()),))
+        self._execute("DELETE FROM files WHERE path = ?", (_key(file),))
 
     def _find(self, file: FoundFile) -> str:
         found = self._execute(
             "SELECT sha256 FROM files WHERE path = ? AND size_bytes = ? AND modified_ns = ?",
-            (str(file.path.absolute()), file.size_bytes, file.modified_ns),
+            (_key(file), file.size_bytes, file.modified_ns),
         )
         return found[0][0] if found else ""
 
-    def _execute(self, statement: str, values: tuple[str | int, ...]) -> list[tuple[str]]:
+    def _execute(self, statement: str, values: tuple[bytes | str | int, ...]) -> list[tuple[str]]:
         with self._lock:
             return self._journal.execute(statement, values).fetchall()
+
+
+def _key(file: FoundFile) -> bytes:
+    return os.fsencode(file.path.absolute())
 
 
 @contextlib.contextmanager

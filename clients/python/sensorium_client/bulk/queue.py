@@ -299,7 +299,8 @@ def _entry(found: tuple[str, dict[str, str]]) -> Entry:
 
 
 def _to_json(file: QueuedFile) -> str:
-    return json.dumps(dataclasses.asdict(file), ensure_ascii=False)
+    # ASCII: a path may hold bytes that are no UTF-8.
+    return json.dumps(dataclasses.asdict(file))
 
 
 def _from_json(text: str) -> QueuedFile:

@@ -18,7 +18,7 @@ from sensorium_client.bulk.outcome import Failure, FileOutcome, FileStatus, fail
 from sensorium_client.bulk.queue import Entry, ModalityQueue
 from sensorium_client.bulk.relay import relay
 from sensorium_client.bulk.retry import Backoff, until_serving
-from sensorium_client.bulk.walk import FoundFile, found_file
+from sensorium_client.bulk.walk import FoundFile, absent_file, found_file
 from sensorium_client.client import Client
 
 # Entries that a worker takes at a time: few of what takes long.
@@ -105,7 +105,7 @@ class Worker:
         """Whether too many workers died over an entry; then it is buried."""
         if entry.delivery_count <= self._options.backoff.attempts_max:
             return False
-        file = FoundFile(Path(entry.file.path), entry.file.relative_path, 0, 0)
+        file = absent_file(Path(entry.file.path), entry.file.relative_path)
         await queue.bury(entry, _WORKERS_LOST)
         outcome = FileOutcome(file, FileStatus.FAILED, failure=_WORKERS_LOST)
         await self._told.put(Settled(outcome, Fate.DEAD))
@@ -143,7 +143,7 @@ class Worker:
             try:
                 file = found_file(path, relative_path)
             except OSError as error:
-                absent = FoundFile(path, relative_path, 0, 0)
+                absent = absent_file(path, relative_path)
                 failed = FileOutcome(absent, FileStatus.FAILED, failure=failure_of(error))
                 await self._settle(batch, entry, failed)
             else:

@@ -27,7 +27,7 @@ from sensorium_client.commands.ingest import (
     TagOption,
 )
 from sensorium_client.connection import connected
-from sensorium_client.media import Labels
+from sensorium_client.media import Labels, shown_name
 from sensorium_client.render.bulk import outcome_json
 from sensorium_client.terminal import (
     CommandError,
@@ -201,16 +201,14 @@ def dead(
         async with opened(queue, tenant, list(Modality)) as queues:
             for each in queues:
                 for letter in await each.dead_letters(count):
-                    tries = letter.attempt_count
-                    table.add_row(
-                        escape(letter.file.path), letter.reason, escape(letter.message), str(tries)
-                    )
+                    tries, path = letter.attempt_count, shown_name(letter.file.path)
+                    table.add_row(escape(path), letter.reason, escape(letter.message), str(tries))
                     if as_json:
                         print_json(
                             {
                                 "type": "dead_letter",
                                 "modality": each.modality.value,
-                                "path": letter.file.path,
+                                "path": path,
                                 "code": letter.code,
                                 "reason": letter.reason,
                                 "message": letter.message,
