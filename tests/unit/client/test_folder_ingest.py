@@ -6,14 +6,16 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from sensorium_client import Client
 from sensorium_client.bulk.folder import BulkOptions, FolderIngest
 from sensorium_client.bulk.hashes import Hashes, opened_hashes
 from sensorium_client.bulk.outcome import FileOutcome, FileStatus
 from sensorium_client.bulk.retry import Backoff
 from sensorium_client.bulk.walk import find_files
+from sensorium_client.errors import SensoriumClientError
 
-from tests.unit.client.fake_gateway import FakeGateway
+from tests.unit.client.fake_gateway import FakeGateway, serve
 from tests.unit.client.test_commands import json_lines, run, start
 
 _FAST = Backoff(initial_s=0.01, longest_s=0.02, attempts_max=4)
@@ -94,6 +96,27 @@ async def test_what_never_passes_fails_in_the_end(
     # One is stored in each of four attempts.
     assert (len(outcomes), len(failed)) == (10, 6)
     assert {outcome.failure.reason for outcome in failed if outcome.failure} == {"SHUTTING_DOWN"}
+
+
+async def test_a_server_that_does_not_come_back_ends_the_run(
+    gateway: FakeGateway, tmp_path: Path
+) -> None:
+    write_files(tmp_path, 10)
+    gateway.holds_uploads = True
+    server, address = await serve(gateway)
+    options = BulkOptions(backoff=_FAST, away_s_max=0.1)
+
+    async def send() -> None:
+        async with Client(address) as client:
+            async for _ in FolderIngest(client, options, Hashes()).run(find_files([tmp_path])):
+                pass
+
+    sending = asyncio.create_task(send())
+    async with asyncio.timeout(20):
+        await gateway.receiving.wait()
+        await server.stop(0)
+        with pytest.raises(SensoriumClientError, match="SERVER_GONE"):
+            await sending
 
 
 async def test_equal_bytes_at_two_places_are_two_assets_and_a_second_run_sends_neither(

@@ -13,6 +13,7 @@ from sensorium_client.bulk.relay import relay
 from sensorium_client.bulk.retry import Backoff, until_serving
 from sensorium_client.bulk.walk import FoundFile
 from sensorium_client.client import Client
+from sensorium_client.errors import SensoriumClientError
 
 _FILES_A_STREAM = 64
 _EVENTS_AHEAD = 256
@@ -27,7 +28,7 @@ class BulkOptions:
     """Streams at once. More than one, so that the server always has work while one ends."""
     backoff: Backoff = field(default_factory=Backoff)
     away_s_max: float = 600.0
-    """How long a server that went away is waited for."""
+    """How long a server that went away is waited for; then the run ends."""
 
 
 class FolderIngest:
@@ -47,7 +48,7 @@ class FolderIngest:
 
         Closing it early ends all streams; what is committed stays, and a later
         run goes on from there. Raises SensoriumClientError where the server
-        refuses everything.
+        refuses everything, or goes away and does not come back.
         """
         listed = list(files)
         for start in range(0, len(listed), _FILES_A_STREAM):
@@ -77,10 +78,18 @@ class FolderIngest:
                         await self._told.put(told)
             files = [outcome.file for outcome in again]
             if any(each.failure and each.failure.code == "UNAVAILABLE" for each in again):
-                await until_serving(self._client, self._options.away_s_max)
+                await self._wait_for_server()
             if again:
                 asked_for = [each.failure.retry_after_s or 0.0 for each in again if each.failure]
                 await asyncio.sleep(backoff.delay_s(attempt_count, max(asked_for)))
+
+    async def _wait_for_server(self) -> None:
+        if not await until_serving(self._client, self._options.away_s_max):
+            raise SensoriumClientError(
+                "UNAVAILABLE",
+                "SERVER_GONE",
+                "The server went away and did not come back; run it again to go on.",
+            )
 
 
 def _may_pass(told: FileOutcome | FileProgress) -> bool:

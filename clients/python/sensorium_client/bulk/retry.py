@@ -24,8 +24,8 @@ class Backoff:
         return max(longest_s * random.uniform(0.5, 1.0), retry_after_s or 0.0)
 
 
-async def until_serving(client: Client, timeout_s: float | None = None) -> None:
-    """Wait for a server that went away, no longer than that.
+async def until_serving(client: Client, timeout_s: float | None = None) -> bool:
+    """Wait for a server that went away, no longer than that; whether it came back.
 
     To try meanwhile would only use up the attempts of files that are all right.
     """
@@ -33,5 +33,6 @@ async def until_serving(client: Client, timeout_s: float | None = None) -> None:
     deadline_s = None if timeout_s is None else loop.time() + timeout_s
     while not await client.is_serving():
         if deadline_s is not None and loop.time() > deadline_s:
-            return
+            return False
         await asyncio.sleep(_POLL_S)
+    return True
