@@ -48,7 +48,7 @@ def url(valkey: Any, request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def queue(url: str) -> AsyncIterator[ModalityQueue]:
     """The texts of a tenant."""
-    connection = connect(url)
+    connection = await connect(url)
     queue = ModalityQueue(connection, "default", Modality.TEXT)
     await queue.open()
     yield queue
@@ -264,7 +264,7 @@ async def test_the_queue_of_another_tenant_is_another_queue(
     url: str, queue: ModalityQueue, tmp_path: Path
 ) -> None:
     await queue.put(queued(tmp_path, 3))
-    connection = connect(url)
+    connection = await connect(url)
     other = ModalityQueue(connection, "other", Modality.TEXT)
     await other.open()
     assert (await other.status()).unfinished_count == 0
@@ -274,7 +274,14 @@ async def test_the_queue_of_another_tenant_is_another_queue(
     assert (await queue.status()).waiting_count == 3
 
 
-async def test_an_absent_queue_is_one_line_and_a_hint(address: str) -> None:
+async def test_an_absent_queue_is_one_line_and_a_hint_at_once(address: str) -> None:
     code, _, error = await run(address, "queue", "status", "--queue", "http://127.0.0.1:1")
     assert code == 1
     assert error.startswith("error: --queue is no URL of a Redis")
+    absent = f"redis://127.0.0.1:{free_port()}"
+    # One that restarts is waited for, for a minute.
+    async with asyncio.timeout(30):
+        code, _, error = await run(address, "worker", "--queue", absent)
+    assert code == 1
+    assert error.startswith("error: The queue failed")
+    assert "hint:" in error

@@ -20,7 +20,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -128,8 +128,13 @@ class QueueStatus:
         return self.waiting_count + self.working_count + self.delayed_count
 
 
-def connect(url: str) -> Redis:
-    """A connection that outlasts a restart of the server. Close it with ``aclose``."""
+async def connect(url: str) -> Redis:
+    """A connection that outlasts a restart of the server. Close it with ``aclose``.
+
+    Raises redis.RedisError at once where none answers now, ValueError for what is no URL.
+    """
+    async with Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as first:
+        await first.ping()
     retry = Retry(ExponentialBackoff(cap=_RECONNECT_S_MAX, base=0.05), _RECONNECTS)
     connection: Redis = Redis.from_url(
         url,

@@ -249,7 +249,10 @@ async def opened(
 ) -> AsyncIterator[list[ModalityQueue]]:
     """The queues of a server. Raises CommandError for what it reports."""
     with _queue_errors():
-        connection = connect(url)
+        try:
+            connection = await connect(url)
+        except ValueError as error:
+            raise CommandError(f"--queue is no URL of a Redis: {error}") from None
         try:
             yield [ModalityQueue(connection, tenant, modality) for modality in modalities]
         finally:
@@ -260,8 +263,6 @@ async def opened(
 def _queue_errors() -> Iterator[None]:
     try:
         yield
-    except ValueError as error:
-        raise CommandError(f"--queue is no URL of a Redis: {error}") from None
     except RedisError as error:
         raise CommandError(
             f"The queue failed: {error}", "Is the Valkey or Redis of --queue running?"
