@@ -1,5 +1,6 @@
 """Search: what is looked for, found by asset, with the places where it matched."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -144,7 +145,7 @@ async def _find_assets(
     the best match of each: one with many matching documents does not hide the others."""
     query.top_k = _DOCUMENTS_A_ROUND
     found: dict[str, list[SearchMatch]] = {}
-    unworthy: set[str] = set()
+    unworthy: Counter[str] = Counter()
     for _ in range(_ROUNDS_MAX):
         hits = await search_one(stages, scope, query, with_vectors=False)
         matches = measure.matches(hits)
@@ -153,14 +154,15 @@ async def _find_assets(
             break
         query.excluded_asset_ids.extend(matches)
         # What is not worth enough comes first again, unless it is of an asset that was found.
-        asset_ids = [hit.document.evidence.asset_id for hit in hits]
-        left = [asset_id for asset_id in asset_ids if asset_id not in matches]
-        unworthy = unworthy.union(left).difference(matches)
-        query.offset += len(left)
+        unworthy.update(hit.document.evidence.asset_id for hit in hits)
+        for asset_id in matches:
+            del unworthy[asset_id]
+        query.offset = unworthy.total()
         if len(hits) < _DOCUMENTS_A_ROUND or query.offset > _OFFSET_OF_ROUND_MAX:
             # The list ends; others may begin behind these.
             if not unworthy:
                 break
             query.excluded_asset_ids.extend(sorted(unworthy))
-            unworthy, query.offset = set(), 0
+            unworthy.clear()
+            query.offset = 0
     return found

@@ -58,6 +58,24 @@ async def test_a_threshold_on_relevance_looks_behind_nearer_matches_of_another_k
     assert await world.find(relevance_min=0.99) == []
 
 
+async def test_a_threshold_on_relevance_misses_none_behind_an_asset_that_is_worth_it_later(
+    world: World,
+) -> None:
+    speech = evidence_pb2.EVIDENCE_ORIGIN_SPEECH
+    await world.store("first", "second", "mixed", "last")
+    await world.index(
+        [
+            document("mixed", 1, 0.3, evidence_pb2.EVIDENCE_ORIGIN_UNSPECIFIED),
+            *(document("first", number, 0.29, speech) for number in range(127)),
+            document("mixed", 2, 0.28, speech),
+            *(document("second", number, 0.275, speech) for number in range(127)),
+            document("last", 1, 0.27, speech),
+        ]
+    )
+    found = await world.find(relevance_min=0.5)
+    assert ids(found) == ["first", "mixed", "second", "last"]
+
+
 async def test_what_a_place_shows_and_the_words_for_it_are_one_match(world: World) -> None:
     await world.store("film")
     unspoken = evidence_pb2.EVIDENCE_ORIGIN_UNSPECIFIED
