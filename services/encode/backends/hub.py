@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
@@ -76,7 +77,7 @@ class HubTextClassifier:
 
     def __init__(self, model: HubModel, labels: Mapping[str, str]) -> None:
         self._network = _network(AutoModelForSequenceClassification, model)
-        self._tokenizer = AutoTokenizer.from_pretrained(model.folder, local_files_only=True)
+        self._tokenizer = _tokenizer(model)
         config = self._network.config
         self._window_tokens = min(
             WINDOW_TOKENS_MAX,
@@ -130,8 +131,7 @@ class HubPictureClassifier:
 
     def __init__(self, model: HubModel, labels: Mapping[str, str]) -> None:
         self._network = _network(AutoModelForImageClassification, model)
-        load: Any = AutoImageProcessor.from_pretrained
-        self._processor = load(model.folder, local_files_only=True)
+        self._processor = _load(AutoImageProcessor, model, "its image processor")
         self._labels = _LabelScores(self._network.config, labels, model.ref)
         self._description = _description(model, labels)
 
@@ -173,16 +173,34 @@ class HubPictureClassifier:
 
 def _network(kind: Any, model: HubModel) -> Any:
     """The network with all its weights. Raises InvalidInput MODEL_UNREADABLE."""
-    try:
-        network, loading = kind.from_pretrained(
-            model.folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError) as error:
-        raise _unreadable(model, "transformers cannot load it from safetensors") from error
+    network, loading = _load(
+        kind, model, "it from safetensors", use_safetensors=True, output_loading_info=True
+    )
     if missing := sorted(loading["missing_keys"]):
         # Those would be random: it was trained for something else.
         raise _unreadable(model, f"the weights {missing[0]} are not in its file")
     return network.eval()
+
+
+def _tokenizer(model: HubModel) -> Any:
+    """Raises InvalidInput MODEL_UNREADABLE."""
+    tokenizer = _load(AutoTokenizer, model, "its tokenizer")
+    # Where the files of one are missing, transformers makes one that knows no word.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise _unreadable(model, "it has no vocabulary")
+    if tokenizer.pad_token is None:
+        raise _unreadable(model, "its tokenizer has no token for padding")
+    return tokenizer
+
+
+def _load(kind: Any, model: HubModel, part: str, **options: Any) -> Any:
+    try:
+        # Left open, it would ask on the terminal whether to run the model's code.
+        return kind.from_pretrained(
+            model.folder, local_files_only=True, trust_remote_code=False, **options
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _unreadable(model, f"transformers cannot load {part}") from error
 
 
 def _unreadable(model: HubModel, problem: str) -> InvalidInput:

@@ -110,6 +110,49 @@ def test_a_model_that_cannot_judge_is_refused_when_it_is_loaded(tmp_path: Path) 
         HubTextClassifier.load(ref, options(tmp_path), HOSTILE)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("model.safetensors", "half a file", "safetensors"),
+        ("config.json", '{"model_type": "bert", "hidden_size": 64}', "safetensors"),
+        ("tokenizer.json", "", "vocabulary"),
+        ("tokenizer_config.json", '{"tokenizer_class": "PreTrainedTokenizerFast"}', "padding"),
+    ],
+)
+def test_a_damaged_model_is_refused_when_it_is_loaded(
+    tmp_path: Path, name: str, content: str, told: str
+) -> None:
+    folder = write_text_classifier(tmp_path, independent=True)
+    if content:
+        (folder / name).write_text(content)
+    else:
+        for path in folder.glob("tokenizer*"):
+            path.unlink()
+    with pytest.raises(InvalidInput, match=f"MODEL_UNREADABLE.*{told}"):
+        HubTextClassifier.load(f"hf:{folder}@1", options(tmp_path), HOSTILE)
+
+
+def test_a_picture_model_without_its_processor_is_refused(tmp_path: Path) -> None:
+    folder = write_picture_classifier(tmp_path)
+    for path in folder.glob("*processor*"):
+        path.unlink()
+    with pytest.raises(InvalidInput, match=r"MODEL_UNREADABLE.*image processor"):
+        HubPictureClassifier.load(f"hf:{folder}@1", options(tmp_path), VIOLENT)
+
+
+def test_no_code_of_a_model_is_run_whoever_sits_at_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_text_classifier(tmp_path, independent=True)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "mine", "auto_map": {"AutoConfig": "code.Config"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "code.py").write_text("from transformers import BertConfig as Config\n")
+    monkeypatch.setattr("builtins.input", lambda _: pytest.fail("it asked"))
+    with pytest.raises(InvalidInput, match=r"MODEL_UNREADABLE"):
+        HubTextClassifier.load(f"hf:{folder}@1", options(tmp_path), HOSTILE)
+
+
 def test_a_model_that_was_not_fetched_is_told_with_the_command_that_fetches_it(
     tmp_path: Path,
 ) -> None:
