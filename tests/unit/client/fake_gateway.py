@@ -349,14 +349,15 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
     async def Check(
         self, request: pb.CheckRequest, context: Context
     ) -> AsyncIterator[pb.CheckResponse]:
-        """A fault that can be mended, and with ``deep`` one that cannot."""
-        faults = [check_pb2.FAULT_ORPHAN] + [check_pb2.FAULT_BYTES_DAMAGED] * request.deep
+        """Faults that can be mended, and with ``deep`` one that cannot."""
+        mendable = [check_pb2.FAULT_ORPHAN, check_pb2.FAULT_BYTES_MISSING]
+        faults = mendable + [check_pb2.FAULT_BYTES_DAMAGED] * request.deep
         for fault in faults:
-            repaired = request.repair and fault == check_pb2.FAULT_ORPHAN
+            repaired = request.repair and fault in mendable
             finding = check_pb2.Finding(fault=fault, message="a sentence", repaired=repaired)
             yield pb.CheckResponse(finding=finding)
         summary = pb.CheckSummary(
-            asset_count=3, finding_count=len(faults), repaired_count=int(request.repair)
+            asset_count=3, finding_count=len(faults), repaired_count=len(mendable) * request.repair
         )
         yield pb.CheckResponse(summary=summary)
 

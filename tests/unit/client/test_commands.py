@@ -211,13 +211,14 @@ async def test_delete_tells_of_each_asset_what_became_of_it(
 async def test_fsck_ends_well_only_if_nothing_is_wrong_any_more(address: str) -> None:
     code, out, error = await run(address, "fsck")
     assert (code, error) == (1, "")
-    assert "1 faults, 0 mended, 1 left" in out
+    assert "2 faults, 0 mended, 2 left" in out
     code, out, _ = await run(address, "fsck", "--repair")
     assert code == 0
     assert "orphan a sentence (mended)" in out
+    assert "bytes_missing a sentence (asset deleted: send it again)" in out
     code, out, _ = await run(address, "fsck", "--deep", "--repair", "--json")
     assert code == 1
-    assert [line["type"] for line in json_lines(out)] == ["finding", "finding", "summary"]
+    assert [line["type"] for line in json_lines(out)] == ["finding"] * 3 + ["summary"]
 
 
 async def test_ask_shows_what_was_flagged_and_why_the_answer_stopped(
@@ -283,6 +284,12 @@ async def test_assets_tell_what_can_be_searched_and_what_is_flagged_or_blocked(
     assert "flagged: toxic 0.75 (1:02.5 – 1:04.0)" in " ".join(out.split())
     assert "blocked: sexual 0.90 (1:02.5 – 1:04.0)" in " ".join(out.split())
     assert "new.txt" not in out
+    long_id = "0123456789abcdef" * 4
+    gateway.stored = {"a": media_pb2.Asset(asset_id=long_id, indexed=True), **gateway.stored}
+    _, narrow, _ = await run(address, "assets")
+    assert long_id in narrow
+    assert "indexed" in narrow
+    del gateway.stored["a"]
     _, out, _ = await run(address, "assets", "--json")
     states = {
         line["asset"]["description"]["name"]: (

@@ -17,6 +17,9 @@ from sensorium_client.terminal import (
     run_command,
 )
 
+_LOST = ("record_damaged", "bytes_missing", "bytes_damaged")
+"""Faults that are mended by deleting the asset."""
+
 
 def fsck(
     deep: Annotated[
@@ -26,7 +29,7 @@ def fsck(
         bool,
         typer.Option(
             "--repair",
-            help="Mend what can be mended. An asset whose bytes are lost is deleted, "
+            help="Mend what can be mended. An asset whose bytes or record are lost is deleted, "
             "so that it can be sent again.",
         ),
     ] = False,
@@ -67,7 +70,8 @@ def fsck(
 def _show(finding: checks.Finding) -> None:
     colour = "yellow" if finding.repaired else "red"
     about = f"{escape(finding.asset_id)}: " if finding.asset_id else ""
-    state = " (mended)" if finding.repaired else ""
+    mended = "asset deleted: send it again" if finding.fault in _LOST else "mended"
+    state = f" ({mended})" if finding.repaired else ""
     output().print(
         f"[{colour}]{finding.fault}[/] {about}{escape(finding.message)}{state}", soft_wrap=True
     )

@@ -147,22 +147,19 @@ def rendition_table(renditions: Iterable[Rendition]) -> Table:
 
 
 def asset_table(assets: Iterable[StoredAsset]) -> Table:
-    """What is stored, and what has become of it."""
+    """What is stored, and what has become of it. Ids are never broken: they are to be copied."""
+    listed = list(assets)
+    longest = max((len(asset.asset_id) for asset in listed), default=0)
     table = _table("assets")
-    table.add_column("name", overflow="fold", max_width=32)
-    table.add_column("id", overflow="fold", max_width=38)
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("stored", no_wrap=True)
-    table.add_column("state", ratio=1, min_width=24)
-    for asset in assets:
+    table.add_column("file, id", overflow="fold", width=max(longest, 48))
+    table.add_column("state", ratio=1)
+    for asset in listed:
         style = _MODALITY_STYLES.get(asset.description.modality, "")
-        table.add_row(
-            Text(asset.description.name or asset.asset_id, style=style),
-            asset.asset_id,
-            file_size(asset.size_bytes),
-            f"{datetime.fromtimestamp(asset.create_time_s):%Y-%m-%d %H:%M}",
-            asset_state(asset),
-        )
+        stored = datetime.fromtimestamp(asset.create_time_s)
+        told = Text(asset.description.name or asset.asset_id, style=style)
+        told.append(f"  {file_size(asset.size_bytes)}  {stored:%Y-%m-%d %H:%M}", "default")
+        told.append(f"\n{asset.asset_id}", "dim")
+        table.add_row(told, asset_state(asset))
     return table
 
 
