@@ -73,6 +73,7 @@ class FolderLease:
         self._address = address
         self._descriptor: int | None = None
         self._epoch = 0
+        self._acquiring = asyncio.Lock()
 
     @property
     def epoch(self) -> int:
@@ -85,9 +86,11 @@ class FolderLease:
 
     async def acquire(self) -> Holder | None:
         """See ``Lease``."""
-        if self._descriptor is not None:
-            return None
-        return await asyncio.to_thread(self._lock)
+        # The kernel would keep two calls of this process from each other too.
+        async with self._acquiring:
+            if self._descriptor is not None:
+                return None
+            return await asyncio.to_thread(self._lock)
 
     async def lapsed(self, holder: Holder) -> None:
         """See ``Lease``. Never: it is lost with its process, whose connections tell."""

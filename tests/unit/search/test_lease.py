@@ -68,6 +68,13 @@ async def test_a_folder_has_one_writer_and_the_next_takes_over_at_once(tmp_path:
     await second.release()
 
 
+async def test_calls_at_once_do_not_keep_each_other_from_the_lease(tmp_path: Path) -> None:
+    lease = FolderLease(tmp_path, "one:1")
+    assert await asyncio.gather(*(lease.acquire() for _ in range(8))) == [None] * 8
+    assert lease.epoch == 1
+    await lease.release()
+
+
 async def test_an_object_is_taken_when_let_go_or_unchanged_for_its_term() -> None:
     store, clock = MemoryStore(), Clock()
     first, second, third = (ObjectLease(store, f"{n}:1", TERMS, clock) for n in "abc")
