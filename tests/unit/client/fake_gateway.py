@@ -306,7 +306,10 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
     ) -> AsyncIterator[pb.DownloadAssetResponse]:
         """What it was given, in small chunks, with the trouble that was asked for."""
         self.download_offsets.append(request.offset)
-        asset = self.downloads[request.asset_id]
+        asset = self.downloads.get(request.asset_id)
+        if asset is None:
+            await abort(context, 5, "ASSET_NOT_FOUND", "There is no such asset.")
+        assert asset is not None
         data = asset.data
         if request.offset > len(data):
             await abort(context, 11, "RANGE_PAST_END", "The asset ends before this offset.")

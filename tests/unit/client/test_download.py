@@ -93,9 +93,23 @@ async def test_the_command_names_the_file_as_it_was_sent_but_below_this_folder(
     assert (told["type"], told["path"]) == ("downloaded", path.name)
     assert told["sha256"] == await file_sha256(path)
 
+    gateway.downloads["a"] = Downloadable(DATA, name="../../.photo.jpg", breaks_at=0)
     code, _, error = await run(address, "download", "a", folder=tmp_path)
     assert code == 1
     assert "is there already" in error
+    assert names(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize(("asset", "rendition"), [("../x", ""), ("x", "../../y")])
+async def test_the_command_tells_that_there_is_no_such_asset_whatever_it_is_called(
+    address: str, tmp_path: Path, asset: str, rendition: str
+) -> None:
+    code, _, error = await run(
+        address, "download", asset, f"--rendition={rendition}", folder=tmp_path
+    )
+    assert code == 1
+    assert "There is no such asset." in error
+    assert names(tmp_path) == []
 
 
 async def test_the_command_takes_a_hash_a_rendition_and_a_range(

@@ -178,7 +178,7 @@ async def _fetch(client: Client, wanted: _Wanted, target: Path | None) -> tuple[
     """To a file, by way of a part file beside it. A range is small: it begins anew each time."""
     folder = target.parent if target else Path()
     kind = (wanted.rendition or "original") + ("" if wanted.is_whole else ".range")
-    name = f".{wanted.asset_id}.{kind}.part"
+    name = f".{_UNFIT.sub('_', f'{wanted.asset_id}.{kind}')}.part"
     try:
         part = await asyncio.to_thread(PartFile, folder / name)
     except BlockingIOError:
@@ -187,6 +187,8 @@ async def _fetch(client: Client, wanted: _Wanted, target: Path | None) -> tuple[
         bar = progress.add_task("", total=None)
 
         def show(content: Content, received_bytes: int) -> None:
+            if target is None:
+                _default_path(content)  # before its bytes come, which may take long
             total = content.size_bytes if wanted.is_whole else wanted.length or None
             progress.update(
                 bar, description=_file_name(content), total=total, completed=received_bytes
