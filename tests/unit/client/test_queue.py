@@ -118,6 +118,20 @@ async def test_a_name_that_is_no_utf8_goes_through_a_queue(
     assert "FILE_UNREADABLE" in out
 
 
+@pytest.mark.parametrize("fields", [{"other": "x"}, {"file": "no json"}, {"file": '{"path": 1}'}])
+async def test_an_entry_of_another_form_is_a_dead_letter_and_ends_no_worker(
+    client: Client,
+    queue: ModalityQueue,
+    valkey: Any,
+    tmp_path: Path,
+    fields: dict[str, str],
+) -> None:
+    valkey.client().xadd("sensorium:{default:text}:queue", fields)
+    await queue.put(queued(tmp_path, 1)[:1])
+    assert [each.fate for each in await work(client, queue)] == [Fate.DONE]
+    assert [letter.reason for letter in await queue.dead_letters()] == ["ENTRY_INVALID"]
+
+
 async def test_what_may_pass_is_tried_again_later_and_holds_up_nothing(
     client: Client, gateway: FakeGateway, queue: ModalityQueue, tmp_path: Path
 ) -> None:

@@ -37,6 +37,10 @@ _MOVE_COUNT = 100
 # A queue that restarts is waited for about a minute.
 _RECONNECTS = 32
 _RECONNECT_S_MAX = 2.0
+_SHOWN_CHARACTERS = 200
+_UNKNOWN_FORM = Failure(
+    "INVALID_ARGUMENT", "ENTRY_INVALID", "`sensorium enqueue` writes no such entries."
+)
 
 _LATER = """
 if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
@@ -184,14 +188,14 @@ class ModalityQueue:
             _GROUP, consumer, {self._stream: ">"}, count=count, block=round(block_s * 1000)
         )
         found = answer.items() if isinstance(answer, dict) else answer or ()
-        return [_entry(each) for _, entries in found for each in entries]
+        return await self._entries(each for _, entries in found for each in entries)
 
     async def claim_abandoned(self, consumer: str, count: int, idle_s: float) -> list[Entry]:
         """Entries whose worker gave no sign of life for so long."""
         answer: Any = await self._redis.xautoclaim(
             self._stream, _GROUP, consumer, round(idle_s * 1000), count=count
         )
-        claimed = [_entry(each) for each in answer[1] if each[1]]
+        claimed = await self._entries(each for each in answer[1] if each[1])
         if not claimed:
             return []
         async with self._redis.pipeline(transaction=False) as pipeline:
@@ -205,6 +209,17 @@ class ModalityQueue:
             for entry, found in zip(claimed, pending, strict=True)
             if found
         ]
+
+    async def _entries(self, found: Iterable[tuple[str, dict[str, str]]]) -> list[Entry]:
+        """What was read. Entries of another form are buried: they would end each worker."""
+        entries = []
+        for entry_id, fields in found:
+            try:
+                entries.append(Entry(entry_id, _from_json(fields[_FIELD])))
+            except (KeyError, TypeError, ValueError):
+                unknown = QueuedFile("", json.dumps(fields)[:_SHOWN_CHARACTERS])
+                await self.bury(Entry(entry_id, unknown), _UNKNOWN_FORM)
+        return entries
 
     async def keep(self, consumer: str, entries: Sequence[Entry]) -> None:
         """Tell that the worker is alive."""
@@ -296,11 +311,6 @@ class ModalityQueue:
         return QueueStatus(
             self.modality, max(length - working_count, 0), working_count, delayed_count, dead_count
         )
-
-
-def _entry(found: tuple[str, dict[str, str]]) -> Entry:
-    entry_id, fields = found
-    return Entry(entry_id, _from_json(fields[_FIELD]))
 
 
 def _to_json(file: QueuedFile) -> str:
