@@ -37,7 +37,7 @@ from services.runtime.settings import Settings, load_settings
 from services.search.durability import FolderSync
 from services.search.filters import quote_all
 from services.search.lease import FolderLease
-from services.search.schema import KEY, TEXT, VECTOR, dimension_of, table_schema
+from services.search.schema import DOCUMENT, KEY, TEXT, VECTOR, dimension_of, table_schema
 from services.search.tables import Tables
 
 ROWS_A_BATCH = 512
@@ -163,11 +163,9 @@ def _replace(settings: Settings) -> tuple[int, int]:
 
 
 def _catch_up(live: Path, fresh: Path, settings: Settings) -> tuple[int, int]:
-    """Make the fresh table hold the same keys as the live one."""
+    """Make the fresh table hold the same documents as the live one."""
     old, new = lance.dataset(str(live)), lance.dataset(str(fresh))
-    old_keys, new_keys = (table.to_table(columns=[KEY])[KEY] for table in (old, new))
-    missing = old_keys.filter(pc.invert(pc.is_in(old_keys, new_keys.combine_chunks())))
-    gone = new_keys.filter(pc.invert(pc.is_in(new_keys, old_keys.combine_chunks())))
+    missing, gone = _keys_of_others(old, new), _keys_of_others(new, old)
     for condition in _conditions(gone.to_pylist()):
         new.delete(condition)
     if len(missing):
@@ -176,6 +174,19 @@ def _catch_up(live: Path, fresh: Path, settings: Settings) -> tuple[int, int]:
             rows = embed(old.to_table(filter=condition))
             lance.write_dataset(rows, str(fresh), mode="append")
     return len(missing), len(gone)
+
+
+def _keys_of_others(table: lance.LanceDataset, other: lance.LanceDataset) -> pa.ChunkedArray:
+    """Keys of the documents of a table that the other has not, or has otherwise: a key that was
+    deleted can have been used again."""
+    rows, known = (each.to_table(columns=[KEY, DOCUMENT]) for each in (table, other))
+    content, known_content = map(_content, (rows, known))
+    return rows[KEY].filter(pc.invert(pc.is_in(content, known_content.combine_chunks())))
+
+
+def _content(rows: pa.Table) -> pa.ChunkedArray:
+    options = {"null_handling": "replace", "null_replacement": ""}
+    return pc.binary_join_element_wise(rows[KEY], rows[DOCUMENT], " ", **options)
 
 
 def _conditions(keys: Sequence[str]) -> Iterator[str]:

@@ -70,13 +70,15 @@ async def test_every_document_is_embedded_as_online_and_none_is_lost(
         # Meanwhile life goes on.
         await write(index, range(ROW_COUNT, ROW_COUNT + 20))
         assert await index.writer.delete(Scope("tenant1", asset_ids=("asset7",))) == 5
+        renewed = dataclasses.replace(document(11), text="The key of eleven was used again.")
+        assert await index.writer.write(SPACE, [renewed]) == [None]
         expected = await index.searcher.count("tenant0"), await index.searcher.count("tenant1")
         code, out = await reindex(data_dir, "swap")
         assert (code, "A server writes the index" in out) == (1, True), out
 
     code, out = await reindex(data_dir, "swap")
     assert code == 0, out
-    assert "20 added, 5 deleted" in out
+    assert "21 added, 6 deleted" in out
 
     async with open_index(data_dir / "lancedb") as index:
         assert await index.tables.spaces() == [SPACE]
@@ -92,6 +94,8 @@ async def test_every_document_is_embedded_as_online_and_none_is_lost(
             for name in Record.__slots__:
                 if name != "vector":
                     assert getattr(best, name) == getattr(wanted, name), name
+        again = await index.searcher.list_assets(SPACE, "tenant1", [renewed.asset_id])
+        assert [each.text for each in again if each.key == renewed.key] == [renewed.text]
         picture = document(200)
         kept = await index.searcher.list_assets(SPACE, "tenant0", [picture.asset_id])
         assert any(np.allclose(each.vector, picture.vector) for each in kept)
