@@ -10,7 +10,9 @@ nearest to the query and computes those of the best candidates exactly, from the
 vectors. Filters apply before that. Rows that came after an index was built are
 compared one by one until the next compaction takes them in.
 
-The numbers are measured: ``python -m tests.bench vectors``.
+The numbers are measured: ``python -m tests.bench vectors``. IVF_HNSW_SQ, which the
+database has too, found all at 100,000 rows (recall 1.000, here 0.987 and 0.997), but
+took 39 s to build instead of 0.5, and 45 ms a filtered query instead of 8 to 10.
 """
 
 import math
