@@ -28,7 +28,7 @@ from tests.harness import make_settings, serve_all
 from tests.object_server import ObjectServer, object_server
 from tests.pipeline.platform import until
 
-LEASE_S = 1.0
+LEASE_S = 3.0
 TAKEN_WITHIN_S = 30.0
 
 
