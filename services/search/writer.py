@@ -12,9 +12,10 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError, Unavailable
 from services.runtime.memory import release_free_memory
@@ -147,11 +148,24 @@ class IndexWriter:
         try:
             while (job := await self._take()) is not None:
                 if isinstance(job, _Delete):
-                    await self._do_delete(job)
+                    await self._finish_job([job], self._do_delete(job))
                 else:
-                    await self._do_write(self._gather(job))
+                    writes = self._gather(job)
+                    await self._finish_job(writes, self._do_write(writes))
         finally:
             self._refuse_waiting()
+
+    async def _finish_job(
+        self, jobs: "Sequence[_Write | _Delete]", work: Coroutine[Any, Any, None]
+    ) -> None:
+        """Do the work of jobs to its end, whatever that is: a failure is theirs alone, also
+        one that nobody thought of."""
+        task = asyncio.create_task(work)
+        await asyncio.wait({task})
+        if (error := task.exception()) is not None:
+            ours = self._failure(error)
+            for job in jobs:
+                _fail(job.done, ours)
 
     async def _begin(self) -> None:
         """Before each job. Raises Unavailable INDEX_WRITER_CHANGED."""
@@ -199,14 +213,8 @@ class IndexWriter:
         for write in writes:
             metrics.index_queue_wait.record(time.monotonic() - write.queued_s, {"kind": "write"})
         records = [record for write in writes for record in write.records]
-        try:
-            with span("search.commit", row_count=len(records)):
-                refusals = await self._commit(space, records)
-        except (Unavailable, *DATABASE_ERRORS) as error:
-            ours = self._failure(error, "The documents could not be indexed.")
-            for write in writes:
-                _fail(write.done, ours)
-            return
+        with span("search.commit", row_count=len(records)):
+            refusals = await self._commit(space, records)
         start = 0
         for write in writes:
             if not write.done.done():
@@ -237,22 +245,18 @@ class IndexWriter:
     async def _do_delete(self, job: _Delete) -> None:
         metrics.index_queue_wait.record(time.monotonic() - job.queued_s, {"kind": "delete"})
         condition, count = job.scope.sql(), 0
-        try:
-            await self._begin()
-            for space in self._claims:
-                table = await self._claims.newest(space)
-                found = await table.count_rows(condition)
-                if found:
-                    began = time.perf_counter()
-                    erasure = self._works[space].erasure
-                    erasure.due_at_s = min(erasure.due_at_s, began + self.options.erase_s)
-                    self._claims.require()
-                    await table.delete(condition)
-                    await self._finish(space, began, "delete", found)
-                    count += found
-        except (Unavailable, *DATABASE_ERRORS) as error:
-            _fail(job.done, self._failure(error, "The documents could not be deleted."))
-            return
+        await self._begin()
+        for space in self._claims:
+            table = await self._claims.newest(space)
+            found = await table.count_rows(condition)
+            if found:
+                began = time.perf_counter()
+                erasure = self._works[space].erasure
+                erasure.due_at_s = min(erasure.due_at_s, began + self.options.erase_s)
+                self._claims.require()
+                await table.delete(condition)
+                await self._finish(space, began, "delete", found)
+                count += found
         if not job.done.done():
             job.done.set_result(count)
         for space in self._claims:
@@ -268,14 +272,14 @@ class IndexWriter:
         metrics.index_commit_duration.record(duration_s, {"kind": kind})
         metrics.index_rows.add(row_count, {"kind": kind})
 
-    def _failure(self, error: Exception, message: str) -> SensoriumError:
+    def _failure(self, error: BaseException) -> SensoriumError:
         """What the callers of a failed commit are told."""
         if isinstance(error, Unavailable):
             return error
         log.error("a commit failed", exc_info=error)
         if not self._claims.remaining_s():
             return writer_changed()
-        return InternalFailure("INDEX_WRITE_FAILED", message)
+        return InternalFailure("INDEX_WRITE_FAILED", "The index could not be changed.")
 
     async def _compact_if_due(self, space: str) -> None:
         work, options = self._works[space], self.options

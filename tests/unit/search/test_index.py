@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.errors import InvalidInput, Unavailable
+from services.runtime.errors import InternalFailure, InvalidInput, Unavailable
 from services.search.durability import FolderSync
 from services.search.erasure import loosen
 from services.search.filters import Scope
@@ -256,3 +256,12 @@ def test_only_what_is_new_is_synced(tmp_path: Path) -> None:
     (folder / "data" / "a").write_text("longer")
     assert sync.sync() == 1, "the file"
     sync.close()
+
+
+async def test_a_write_that_fails_unforeseen_ends_no_other(tmp_path: Path) -> None:
+    async with open_index(tmp_path) as index, asyncio.timeout(20):
+        with pytest.raises(InternalFailure, match="INDEX_WRITE_FAILED"):
+            # More than a column holds: Arrow raises what no database error is.
+            await index.writer.write(SPACE, [record("bad", create_time_us=1 << 80)])
+        await index.add(record("good"))
+        assert await index.ids() == ["good"]
