@@ -12,6 +12,9 @@ from services.runtime.calls import CallScope, call_unary, read_stage
 from services.runtime.errors import InvalidInput
 
 ASSETS_PER_TURN_MAX = 32
+SEARCHED_ASSETS_MAX = 5000
+FOUND_ASSETS_MAX = 1000
+"""Of one call to ingest."""
 
 
 def canonical_id(asset: media_pb2.Asset) -> str:
@@ -44,13 +47,25 @@ async def find_assets_by_id(
     stages: Stages, scope: CallScope, asset_ids: Sequence[str]
 ) -> dict[str, media_pb2.Asset]:
     """The records of committed assets by their ids; those that there are not are left out."""
-    request = ingest_pb2.FindAssetsRequest(asset_ids=asset_ids)
-    response = await call_unary(stages.ingest.FindAssets, request, scope)
-    return {asset.asset_id: asset for asset in response.assets}
+    found: dict[str, media_pb2.Asset] = {}
+    unique = list(dict.fromkeys(asset_ids))
+    for start in range(0, len(unique), FOUND_ASSETS_MAX):
+        part = unique[start : start + FOUND_ASSETS_MAX]
+        request = ingest_pb2.FindAssetsRequest(asset_ids=part)
+        response = await call_unary(stages.ingest.FindAssets, request, scope)
+        found |= {asset.asset_id: asset for asset in response.assets}
+    return found
 
 
 async def canonical_ids(stages: Stages, scope: CallScope, asset_ids: Sequence[str]) -> list[str]:
-    """The ids by which the index knows assets; one that is unknown stays as it is."""
+    """The ids by which the index knows assets; one that is unknown stays as it is. Raises
+    InvalidInput TOO_MANY_ASSETS."""
+    if len(asset_ids) > SEARCHED_ASSETS_MAX:
+        raise InvalidInput(
+            "TOO_MANY_ASSETS",
+            f"At most {SEARCHED_ASSETS_MAX} assets can be named in one search.",
+            subject="asset_ids",
+        )
     if not asset_ids:
         return []
     known = await find_assets_by_id(stages, scope, asset_ids)

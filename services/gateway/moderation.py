@@ -8,7 +8,7 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2, moderation_pb2
 
 from services.gateway.ledger import AssetEntry
-from services.gateway.perception import encode_config
+from services.gateway.perception import SEGMENT_CHARACTERS_MAX, encode_config
 from services.gateway.policy import Action, Policy, Rule, Verdict, blocks, judge, watched
 from services.gateway.stages import Stages
 from services.runtime.calls import CallScope, call_unary
@@ -16,9 +16,6 @@ from services.runtime.errors import InternalFailure, InvalidInput
 from services.runtime.moderation import PICTURE_CATEGORIES, TEXT_CATEGORIES
 from services.runtime.status import from_item_error
 from services.runtime.telemetry import metrics
-
-SEGMENT_CHARACTERS_MAX = 4000
-"""What encode takes of text at once."""
 
 ACTIONS = {
     Action.FLAG: gateway_pb2.MODERATION_ACTION_FLAG,

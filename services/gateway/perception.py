@@ -19,6 +19,7 @@ from services.runtime.calls import (
     exchange,
     read_stage,
 )
+from services.runtime.status import from_item_error
 
 IngestEvent = ingest_pb2.StreamingIngestResponse
 EncodeEvent = encode_pb2.StreamingEncodeResponse
@@ -33,6 +34,8 @@ ANSWER_TASKS: Tasks = (
 READING_TASKS: Tasks = (encode_pb2.ENCODE_TASK_OCR,)
 """What only questions about writing wait for."""
 ALL_TASKS: Tasks = (*ANSWER_TASKS, *READING_TASKS)
+SEGMENT_CHARACTERS_MAX = 4000
+"""Of a text; the vector is that of fewer."""
 
 
 def encode_config(
@@ -174,16 +177,18 @@ async def segment_stored(
 
 
 async def embed_text(stages: Stages, scope: CallScope, text: str) -> media_pb2.Embedding:
-    """The vector of a question or a query."""
+    """The vector of a question or a query, of which the beginning counts."""
     segment = media_pb2.MediaSegment(
         segment_id="question/text/0",
         asset_id="question",
         kind=media_pb2.SEGMENT_KIND_TEXT_PASSAGE,
-        text=text,
+        text=text[:SEGMENT_CHARACTERS_MAX],
     )
     request = encode_pb2.EncodeRequest(
         config=encode_config((encode_pb2.ENCODE_TASK_EMBED,)), segments=[segment]
     )
     response = await call_unary(stages.encode.Encode, request, scope)
+    for failure in response.item_errors:
+        raise from_item_error(failure)
     embedding: media_pb2.Embedding = response.embeddings[0].embedding
     return embedding

@@ -30,6 +30,7 @@ from services.runtime.streams import first_error
 QUERY_MEDIA_BYTES_MAX = 3 << 20
 CHUNK_BYTES = 64 << 10
 PART_COUNT_MAX = 8
+TEXT_CHARACTERS_MAX = 8000
 
 _PICTURES = (media_pb2.MODALITY_IMAGE, media_pb2.MODALITY_VIDEO)
 
@@ -127,6 +128,13 @@ def _parts(request: gateway_pb2.SearchRequest) -> list[tuple[gateway_pb2.QueryPa
             )
         if part.weight:
             parts.append((part, f"parts[{index}]."))
+    for part, field in parts:
+        if len(part.text) > TEXT_CHARACTERS_MAX:
+            raise InvalidInput(
+                "TEXT_TOO_LONG",
+                f"A query has at most {TEXT_CHARACTERS_MAX} characters.",
+                subject=f"{field}text",
+            )
     if sum(len(part.media) for part, _ in parts) > QUERY_MEDIA_BYTES_MAX:
         raise LimitExceeded(
             "QUERY_MEDIA_TOO_LARGE",

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from PIL import Image, ImageEnhance
 from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
@@ -15,6 +16,7 @@ from sensorium_client.samples import Samples
 from sensorium_client.searching import QueryPart, SearchOptions, SearchQuery
 
 from tests.known_media import picture
+from tests.pipeline.streams import told_by_status
 
 TAG = "search-tests"
 MINE = SearchOptions(tags=(TAG,))
@@ -138,6 +140,25 @@ async def test_like_an_asset_finds_others(client: Client, pictures: dict[str, Pa
     alike = await find(client, QueryPart(asset_id=asset_id))
     assert "motorcycle_left" not in alike
     assert len(alike) == len(NAMES) - 1
+
+
+async def test_long_queries_and_long_lists_are_taken_up_to_their_limits(
+    client: Client, stub: "gateway_pb2_grpc.GatewayServiceAsyncStub"
+) -> None:
+    words = gateway_pb2.SearchRequest(text="a cup of coffee " * 500, tags=[TAG])
+    assert len(words.text) == 8000
+    assert (await stub.Search(words)).results
+    named = [asset.asset_id async for asset in client.list_assets()]
+    many = gateway_pb2.SearchRequest(text="coffee", tags=[TAG])
+    many.asset_ids.extend([*(f"unknown-{number}" for number in range(4000)), *named])
+    assert len((await stub.Search(many)).results) == len(NAMES)
+    for field, reason in (("text", "TEXT_TOO_LONG"), ("asset_ids", "TOO_MANY_ASSETS")):
+        past = gateway_pb2.SearchRequest(text=words.text + "!" * (field == "text"))
+        past.asset_ids.extend(["a"] * (5001 * (field == "asset_ids")))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Search(past)
+        told = told_by_status(refused.value)
+        assert (told.code, told.reason, told.subject) == ("INVALID_ARGUMENT", reason, field)
 
 
 async def test_many_searches_on_one_stream(
