@@ -53,7 +53,7 @@ QueueOption = Annotated[
 TenantOption = Annotated[
     str,
     typer.Option(
-        envvar="SENSORIUM_TENANT", help="Whose queues; those of two tenants share nothing."
+        envvar="SENSORIUM_TENANT", help="Whose queues. Where files are stored is up to the server."
     ),
 ]
 ModalityOption = Annotated[

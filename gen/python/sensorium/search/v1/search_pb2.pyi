@@ -236,10 +236,11 @@ class SearchQuery(_message.Message):
     """Only hits of at least this similarity; unset means all."""
     offset: _builtins.int
     """So many of the best hits are left out; offset and top_k together are at most
-    1000. The order of hits is total, so the pages of an index that does not
-    change neither repeat nor omit any; what is indexed meanwhile may shift them.
-    Rank fusion looks at the best 256 of each list, so there the pages end with
-    these.
+    1000. The order of hits is total, so where vectors are compared one by one the
+    pages of a table that does not change neither repeat nor omit any. In an index
+    the candidates depend on the depth: ask for one depth and cut it yourself, as
+    the gateway does. What is indexed meanwhile may shift them. Rank fusion looks
+    at the best 256 of each list, so there the pages end with these.
     """
     @_builtins.property
     def embedding(self) -> _media_pb2.Embedding:
