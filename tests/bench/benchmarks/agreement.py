@@ -29,6 +29,8 @@ class _World:
     asked: set[str] = field(default_factory=set)
     """Deletions that were sent; what was not answered may have been done or not."""
     gone: set[str] = field(default_factory=set)
+    deletion_count: int = 0
+    """Deletions that were answered, also of what was sent again since."""
 
 
 async def run(plan: Plan) -> list[Row]:
@@ -58,7 +60,7 @@ async def run(plan: Plan) -> list[Row]:
             except* SensoriumClientError:
                 plan.say("killed")
     async with server_process(data_dir, "") as (_, client):
-        await _work(client, files, world, chance, delete_count - len(world.asked))
+        await _work(client, files, world, chance, delete_count - world.deletion_count)
         return [await _compare(client, world)]
 
 
@@ -96,6 +98,7 @@ async def _delete(client: Client, world: _World, chance: random.Random, count: i
         world.asked.add(asset_id)
         await client.delete(asset_id)
         world.gone.add(asset_id)
+        world.deletion_count += 1
 
 
 async def _compare(client: Client, world: _World) -> Row:
@@ -112,7 +115,7 @@ async def _compare(client: Client, world: _World) -> Row:
     back = world.gone & there
     agree = not findings and not lost and not back and not summary.unindexed_count
     return Row(
-        f"{len(world.stored)} ingests, {len(world.asked)} deletions, {KILL_COUNT} kills",
+        f"{len(world.stored)} ingests, {world.deletion_count} deletions, {KILL_COUNT} kills",
         f"{len(findings)} faults, {len(lost)} lost, {len(back)} back, "
         f"{summary.unindexed_count} not indexed",
         target="all agree",
