@@ -18,6 +18,8 @@ _CODE = Path(__file__).resolve().parent.parent.parent
 _LINE_BYTES_MAX = 1 << 20
 _ATTEMPTS = 2
 """It may have died of something else, and before this job."""
+JOB_S_MAX = 3600.0
+"""Far more than the longest video takes: a job that hangs must not end all those after it."""
 
 
 class RenderProcess:
@@ -30,12 +32,16 @@ class RenderProcess:
         """Do a job; a cancellation ends the process.
 
         Raises:
-            InternalFailure: ``RENDERER_DIED``.
+            InternalFailure: ``RENDERER_DIED``, ``RENDERER_STUCK``.
         """
-        for _ in range(_ATTEMPTS):
-            line = await self._ask(job)
-            if line.endswith(b"\n"):
-                return RenderOutcome.from_json(line)
+        try:
+            async with asyncio.timeout(JOB_S_MAX):
+                for _ in range(_ATTEMPTS):
+                    line = await self._ask(job)
+                    if line.endswith(b"\n"):
+                        return RenderOutcome.from_json(line)
+        except TimeoutError:
+            raise InternalFailure("RENDERER_STUCK", "A rendition took too long.") from None
         raise InternalFailure("RENDERER_DIED", "The process that makes renditions has died.")
 
     async def _ask(self, job: RenderJob) -> bytes:

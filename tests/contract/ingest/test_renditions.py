@@ -257,6 +257,21 @@ async def test_its_process_is_replaced_when_it_dies_and_yields_to_everything_els
     assert os.getpriority(os.PRIO_PROCESS, child) == os.getpriority(os.PRIO_PROCESS, 0) + 7
 
 
+async def test_a_job_that_hangs_does_not_stop_those_after_it(
+    rendering: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rendering.send(whole("before", media.png(70, 70)))
+    await rendered(rendering, "before")
+    (frozen,) = children()
+    monkeypatch.setattr("services.ingest.render_process.JOB_S_MAX", 0.5)
+    os.kill(frozen, signal.SIGSTOP)
+    await rendering.send(whole("stuck", media.png(75, 75)))
+    await until(lambda: frozen not in children())
+    monkeypatch.setattr("services.ingest.render_process.JOB_S_MAX", 60.0)
+    await rendering.send(whole("after", media.png(80, 80)))
+    assert "thumbnail" in await rendered(rendering, "after")
+
+
 def children() -> list[int]:
     """The processes that make renditions for this one."""
     listed = Path(f"/proc/{os.getpid()}/task").glob("*/children")
