@@ -13,7 +13,12 @@ from services.runtime.settings import Settings
 
 def make_settings(folder: Path, **changes: object) -> Settings:
     """Settings of a server that keeps its data under ``folder`` and takes a free port."""
-    values: dict[str, object] = {"port": 0, "data_dir": folder / "data", "drain_grace_s": 0.2}
+    values: dict[str, object] = {
+        "port": 0,
+        "http_port": 0,
+        "data_dir": folder / "data",
+        "drain_grace_s": 0.2,
+    }
     return Settings.model_validate({**values, **changes})
 
 

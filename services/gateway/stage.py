@@ -1,12 +1,19 @@
 """Builds the gateway."""
 
 import asyncio
+import logging
 
 from sensorium.gateway.v1 import gateway_pb2_grpc
 
+from services.gateway.access.entrance import Entrance
 from services.gateway.admission import Admission
+from services.gateway.calls import GatewayCalls
 from services.gateway.checking import Checker
+from services.gateway.database.engine import Database
 from services.gateway.deletion import Deleter
+from services.gateway.http.app import build_app
+from services.gateway.http.front import Front
+from services.gateway.http.server import HttpServer
 from services.gateway.indexing import Indexer
 from services.gateway.moderation import check_served
 from services.gateway.pipeline import Walk
@@ -15,8 +22,10 @@ from services.gateway.retention import Expiry, load_retention
 from services.gateway.service import GatewayServicer
 from services.gateway.stages import connect, wait_until_serving
 from services.runtime import telemetry
-from services.runtime.server import Stage
+from services.runtime.server import Stage, join_address
 from services.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def build(settings: Settings) -> Stage:
@@ -32,11 +41,21 @@ def assemble(settings: Settings, admission: Admission) -> Stage:
     indexer = Indexer(stages, policies)
     deleter = Deleter(stages, indexer)
     expiry = Expiry(stages, deleter, load_retention(settings.retention_file))
-    servicer = GatewayServicer(
+    database = Database(settings)
+    entrance = Entrance()
+    calls = GatewayCalls(
         Walk(stages, indexer, settings, policies),
         admission,
         Checker(stages, indexer, deleter),
         telemetry.remember_spans(settings),
+    )
+    servicer = GatewayServicer(calls, entrance)
+    ready = asyncio.Event()
+    http = HttpServer(
+        build_app(Front(calls, entrance, settings, ready.is_set)),
+        settings.host,
+        settings.http_port,
+        settings.drain_grace_s,
     )
 
     async def keep_up() -> None:
@@ -46,17 +65,24 @@ def assemble(settings: Settings, admission: Admission) -> Stage:
         await expiry.run()
 
     async def start() -> None:
+        if settings.http_enabled:
+            http.open()
+            log.info("HTTP on http://%s", join_address(settings.host, http.port))
+        await database.open()
         # A gateway that answers before its stages do would only refuse.
         await wait_until_serving(stages)
         await check_served(stages, policies.watched)
         background.append(asyncio.create_task(keep_up()))
+        ready.set()
 
     async def stop() -> None:
+        await http.close()
         for task in background:
             task.cancel()
         await deleter.close()
         await indexer.close()
         await stages.close()
+        await database.close()
 
     return Stage(
         name="gateway",

@@ -37,7 +37,8 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def _metadata(context: Context, key: str) -> str:
+def metadata_value(context: Context, key: str) -> str:
+    """The first value of a key in a call's metadata; empty if there is none."""
     for name, value in context.invocation_metadata() or ():
         if name == key and isinstance(value, str):
             return value
@@ -46,7 +47,7 @@ def _metadata(context: Context, key: str) -> str:
 
 def tenant_id(context: Context) -> str:
     """The tenant of a call between stages. Raises InvalidInput for a malformed one."""
-    tenant = _metadata(context, TENANT_KEY) or DEFAULT_TENANT
+    tenant = metadata_value(context, TENANT_KEY) or DEFAULT_TENANT
     if not _NAME.fullmatch(tenant):
         raise InvalidInput("TENANT_INVALID", "The tenant's name is malformed.", subject=TENANT_KEY)
     return tenant
@@ -54,7 +55,7 @@ def tenant_id(context: Context) -> str:
 
 def user_id(context: Context) -> str:
     """The user of a call; empty if none is known. Raises InvalidInput for a malformed name."""
-    user = _metadata(context, USER_KEY)
+    user = metadata_value(context, USER_KEY)
     if user and not _NAME.fullmatch(user):
         raise InvalidInput("USER_INVALID", "The user's name is malformed.", subject=USER_KEY)
     return user
@@ -62,7 +63,7 @@ def user_id(context: Context) -> str:
 
 def is_forwarded(context: Context) -> bool:
     """Whether a process of the same stage sent the call on; it must not be sent on again."""
-    return bool(_metadata(context, FORWARDED_KEY))
+    return bool(metadata_value(context, FORWARDED_KEY))
 
 
 @dataclass(frozen=True, slots=True)

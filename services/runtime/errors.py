@@ -3,6 +3,8 @@
 SensoriumError
  ├── InvalidInput       the request can never work as it is
  ├── LimitExceeded      it is past a stated limit of size, length or window
+ ├── Unauthenticated    it is not known who asks
+ ├── PermissionDenied   who asks may not do that
  ├── NotFound           the tenant has no such thing
  ├── AlreadyExists      the id is taken by something else
  ├── OutOfOrder         right message, wrong moment
@@ -42,6 +44,14 @@ class InvalidInput(SensoriumError):
 
 class LimitExceeded(SensoriumError):
     """The request is past a stated limit."""
+
+
+class Unauthenticated(SensoriumError):
+    """No credential, or one that does not hold."""
+
+
+class PermissionDenied(SensoriumError):
+    """The credential holds, but not for this."""
 
 
 class NotFound(SensoriumError):

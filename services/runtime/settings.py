@@ -47,6 +47,17 @@ class Settings(BaseSettings):
     """host:port by which other search processes reach this one, to send it their writes;
     empty: where it listens, which is right on one machine."""
 
+    # --- HTTP ----------------------------------------------------------------
+    http_enabled: bool = True
+    """Whether the gateway also serves HTTP: the OpenAI-like API and the page."""
+    http_port: int = Field(8080, ge=0, le=65535)
+    """Port of HTTP, on the same address; 0 takes a free one."""
+
+    # --- Conversations, keys, usage -------------------------------------------
+    database_url: str = ""
+    """Where the gateway's own records are: postgresql://user@host/name, sqlite:///file; empty: a
+    SQLite file in the data folder."""
+
     # --- Where it keeps things ---------------------------------------------
     data_dir: Path = Path.home() / ".local" / "share" / "sensorium"
     """Uploads and, unless they lie elsewhere, media and the index. Locked against a second server

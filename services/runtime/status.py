@@ -14,6 +14,8 @@ ERROR_DOMAIN = "sensorium"
 STATUS_CODES: dict[type[errors.SensoriumError], StatusCode] = {
     errors.InvalidInput: StatusCode.INVALID_ARGUMENT,
     errors.LimitExceeded: StatusCode.OUT_OF_RANGE,
+    errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: StatusCode.PERMISSION_DENIED,
     errors.NotFound: StatusCode.NOT_FOUND,
     errors.AlreadyExists: StatusCode.ALREADY_EXISTS,
     errors.OutOfOrder: StatusCode.FAILED_PRECONDITION,

@@ -34,12 +34,17 @@ class ModelState:
     """What to do about it."""
 
 
-def run_server(stage: str | None = None, host: str | None = None, port: int | None = None) -> None:
+def run_server(
+    stage: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    http_enabled: bool | None = None,
+) -> None:
     """Serve one stage, or all, until SIGTERM or SIGINT. Exits with 1 on a bad start."""
     from services.host import serve
     from services.runtime.settings import load_settings
 
-    chosen = {"host": host, "port": port}
+    chosen = {"host": host, "port": port, "http_enabled": http_enabled}
     settings = load_settings().model_copy(
         update={name: value for name, value in chosen.items() if value is not None}
     )
@@ -94,4 +99,4 @@ def end_with_standard_input(end: Callable[[], None]) -> None:
 
 if __name__ == "__main__":
     end_with_standard_input(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    run_server(host="127.0.0.1", port=int(sys.argv[1]))
+    run_server(host="127.0.0.1", port=int(sys.argv[1]), http_enabled=False)

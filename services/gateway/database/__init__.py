@@ -1,0 +1,1 @@
+"""The gateway's own records (not media): conversations, keys, usage. SQLite or PostgreSQL."""

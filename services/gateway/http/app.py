@@ -1,0 +1,28 @@
+"""The HTTP application: routes, and what holds for all of them."""
+
+from fastapi import FastAPI
+
+from services.gateway.http import errors
+from services.gateway.http.errors import ErrorBody
+from services.gateway.http.front import Front
+from services.gateway.http.routes import models
+
+ROUTERS = (models.router,)
+
+
+def build_app(front: Front) -> FastAPI:
+    """The application of a gateway."""
+    app = FastAPI(
+        title="Sensorium",
+        description="Media chunks flow in, tokens flow out.",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        responses={"default": {"model": ErrorBody, "description": "What went wrong."}},
+    )
+    app.state.front = front
+    errors.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

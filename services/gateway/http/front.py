@@ -1,0 +1,49 @@
+"""What every route has at hand, and how a request comes through the door."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from services.gateway.access.entrance import Arrival, Entrance
+from services.gateway.calls import GatewayCalls
+from services.runtime.calls import CallScope
+from services.runtime.errors import Unavailable
+from services.runtime.settings import Settings
+
+RETRY_AFTER_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The gateway as the routes see it."""
+
+    calls: GatewayCalls
+    entrance: Entrance
+    settings: Settings
+    ready: Callable[[], bool]
+
+    def enter(
+        self, connection: HTTPConnection, method: str
+    ) -> AbstractAsyncContextManager[CallScope]:
+        """The scope of a request, as ``Entrance.enter`` gives it; ``method`` names the RPC that the
+        route stands for. Raises Unavailable NOT_READY while models are still loading."""
+        if not self.ready():
+            raise Unavailable(
+                "NOT_READY",
+                "The server is still loading its models; try again in a moment.",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        return self.entrance.enter(
+            Arrival(method=method, authorization=connection.headers.get("authorization", ""))
+        )
+
+
+def _front(connection: HTTPConnection) -> Front:
+    return cast(Front, connection.app.state.front)
+
+
+FrontDep = Annotated[Front, Depends(_front)]

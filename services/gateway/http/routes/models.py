@@ -1,0 +1,43 @@
+"""``/v1/models``: what answers."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from services.gateway.http.front import FrontDep
+from services.runtime.errors import NotFound
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+
+class Model(BaseModel):
+    """A model that answers."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "sensorium"
+
+
+class ModelList(BaseModel):
+    """All models."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+@router.get("")
+async def list_models(request: Request, front: FrontDep) -> ModelList:
+    """The models that answer."""
+    async with front.enter(request, "ListAssets"):
+        return ModelList(data=[Model(id=front.settings.language_model)])
+
+
+@router.get("/{model_id:path}")
+async def get_model(model_id: str, request: Request, front: FrontDep) -> Model:
+    """One model."""
+    async with front.enter(request, "ListAssets"):
+        if model_id != front.settings.language_model:
+            raise NotFound("MODEL_UNKNOWN", "There is no such model.", subject="model")
+        return Model(id=model_id)

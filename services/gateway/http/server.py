@@ -1,0 +1,66 @@
+"""The HTTP server: uvicorn on the gateway's own event loop."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from services.runtime.errors import Unavailable
+
+BACKLOG = 512
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the process's own affair."""
+        yield
+
+
+class HttpServer:
+    """Serves an application until it is closed. ``port`` is known once it is open."""
+
+    def __init__(self, app: FastAPI, host: str, port: int, drain_grace_s: float) -> None:
+        self._host = host
+        self.port = port
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                ws="websockets-sansio",
+                # Whole seconds are what it takes.
+                timeout_graceful_shutdown=max(1, round(drain_grace_s)),
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Accept connections from now on. Raises Unavailable PORT_IN_USE."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((self._host, self.port))
+        except OSError:
+            listening.close()
+            raise Unavailable(
+                "PORT_IN_USE",
+                f"Cannot listen for HTTP on {self._host}:{self.port}: is another server running "
+                "there? Set SENSORIUM_HTTP_PORT to use another port.",
+                subject="SENSORIUM_HTTP_PORT",
+            ) from None
+        listening.listen(BACKLOG)
+        self.port = listening.getsockname()[1]
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
+
+    async def close(self) -> None:
+        """Accept no more, and wait for the open requests as long as the grace lasts."""
+        self._server.should_exit = True
+        if self._serving:
+            await self._serving
