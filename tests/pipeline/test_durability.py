@@ -151,6 +151,7 @@ async def server_process(
     port = port or free_port()
     environment = {
         "SENSORIUM_PORT": str(port),
+        "SENSORIUM_HTTP_PORT": "0",
         "SENSORIUM_DATA_DIR": str(data_dir),
         "SENSORIUM_REDIS_URL": redis_url,
         "SENSORIUM_LOG_LEVEL": "WARNING",

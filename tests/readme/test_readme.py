@@ -35,6 +35,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, 
         **os.environ,
         "PATH": path,
         "SENSORIUM_PORT": str(port),
+        "SENSORIUM_HTTP_PORT": "0",
         "SENSORIUM_SERVER": f"127.0.0.1:{port}",
         "SENSORIUM_DATA_DIR": str(folder / "data"),
     }

@@ -77,6 +77,7 @@ async def test_a_call_is_exported_with_its_trace_and_its_metrics(tmp_path: Path)
     port = free_port()
     environment = {
         "SENSORIUM_PORT": str(port),
+        "SENSORIUM_HTTP_PORT": "0",
         "SENSORIUM_DATA_DIR": str(tmp_path),
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{endpoint}",
     }
