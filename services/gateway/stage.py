@@ -30,11 +30,12 @@ log = logging.getLogger(__name__)
 
 def build(settings: Settings) -> Stage:
     """Construct the gateway; the stages are dialled at the first call."""
-    return assemble(settings, Admission(settings.turns_max))
+    http = HttpServer(settings.host, settings.http_port, settings.drain_grace_s)
+    return assemble(settings, Admission(settings.turns_max), http)
 
 
-def assemble(settings: Settings, admission: Admission) -> Stage:
-    """The gateway behind an admission, which the caller may then observe."""
+def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stage:
+    """The gateway behind an admission and a server, which the caller may then observe."""
     background: list[asyncio.Task[None]] = []
     policies = load_policies(settings.moderation_file)
     stages = connect(settings)
@@ -51,12 +52,7 @@ def assemble(settings: Settings, admission: Admission) -> Stage:
     )
     servicer = GatewayServicer(calls, entrance)
     ready = asyncio.Event()
-    http = HttpServer(
-        build_app(Front(calls, entrance, settings, ready.is_set)),
-        settings.host,
-        settings.http_port,
-        settings.drain_grace_s,
-    )
+    app = build_app(Front(calls, entrance, settings, ready.is_set))
 
     async def keep_up() -> None:
         # What was being deleted is not indexed first.
@@ -66,7 +62,7 @@ def assemble(settings: Settings, admission: Admission) -> Stage:
 
     async def start() -> None:
         if settings.http_enabled:
-            http.open()
+            http.open(app)
             log.info("HTTP on http://%s", join_address(settings.host, http.port))
         await database.open()
         # A gateway that answers before its stages do would only refuse.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from services.encode.engines import Engines, load_engines
 from services.encode.stage import build as build_encode
 from services.gateway.admission import Admission
+from services.gateway.http.server import HttpServer
 from services.gateway.stage import assemble as assemble_gateway
 from services.generate.engine import Engine as GenerateEngine
 from services.generate.service import GenerateService
@@ -44,6 +45,7 @@ class Parts:
     encode: list[Engines] = field(default_factory=list)
     generate: GenerateService | None = None
     admission: Admission | None = None
+    http: HttpServer | None = None
 
     def builders(self) -> dict[str, BuildStage]:
         """The build functions of all stages; they leave their parts here."""
@@ -69,7 +71,8 @@ class Parts:
 
     def _build_gateway(self, settings: Settings) -> Stage:
         self.admission = Admission(settings.turns_max)
-        return assemble_gateway(settings, self.admission)
+        self.http = HttpServer(settings.host, settings.http_port, settings.drain_grace_s)
+        return assemble_gateway(settings, self.admission, self.http)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Platform:
     """A running platform and its engines."""
 
     address: str
+    http_url: str
     settings: Settings
     ingest: IngestEngine
     encode: Engines
@@ -132,8 +136,10 @@ async def serve_platform(settings: Settings) -> AsyncIterator[Platform]:
         assert parts.generate
         assert parts.generate.engine
         assert parts.admission
+        assert parts.http
         yield Platform(
             f"127.0.0.1:{effective.port}",
+            f"http://127.0.0.1:{parts.http.port}",
             effective,
             parts.ingest,
             parts.encode[0],

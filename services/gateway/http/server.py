@@ -23,24 +23,14 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves an application until it is closed. ``port`` is known once it is open."""
 
-    def __init__(self, app: FastAPI, host: str, port: int, drain_grace_s: float) -> None:
+    def __init__(self, host: str, port: int, drain_grace_s: float) -> None:
         self._host = host
         self.port = port
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                ws="websockets-sansio",
-                # Whole seconds are what it takes.
-                timeout_graceful_shutdown=max(1, round(drain_grace_s)),
-            )
-        )
+        self._drain_grace_s = drain_grace_s
+        self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
-    def open(self) -> None:
+    def open(self, app: FastAPI) -> None:
         """Accept connections from now on. Raises Unavailable PORT_IN_USE."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         listening = socket.socket(family, socket.SOCK_STREAM)
@@ -57,10 +47,22 @@ class HttpServer:
             ) from None
         listening.listen(BACKLOG)
         self.port = listening.getsockname()[1]
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                ws="websockets-sansio",
+                # Whole seconds are what it takes.
+                timeout_graceful_shutdown=max(1, round(self._drain_grace_s)),
+            )
+        )
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
 
     async def close(self) -> None:
         """Accept no more, and wait for the open requests as long as the grace lasts."""
-        self._server.should_exit = True
-        if self._serving:
+        if self._server and self._serving:
+            self._server.should_exit = True
             await self._serving
