@@ -13,6 +13,7 @@ from services.gateway.database.engine import Database
 from services.gateway.deletion import Deleter
 from services.gateway.http.app import build_app
 from services.gateway.http.front import Front
+from services.gateway.http.remote import RemoteFiles
 from services.gateway.http.server import HttpServer
 from services.gateway.indexing import Indexer
 from services.gateway.moderation import check_served
@@ -52,7 +53,7 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
     )
     servicer = GatewayServicer(calls, entrance)
     ready = asyncio.Event()
-    app = build_app(Front(calls, entrance, settings, ready.is_set))
+    app = build_app(Front(calls, entrance, settings, ready.is_set, RemoteFiles(settings)))
 
     async def keep_up() -> None:
         # What was being deleted is not indexed first.

@@ -6,12 +6,13 @@
 
 import os
 import sys
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from string import Formatter
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ENV_PREFIX = "SENSORIUM_"
 _URL_PLACES = {"key", "tenant", "sha256", "rendition"}
@@ -57,6 +58,17 @@ class Settings(BaseSettings):
     database_url: str = ""
     """Where the gateway's own records are: postgresql://user@host/name, sqlite:///file; empty: a
     SQLite file in the data folder."""
+
+    # --- Files that requests name by URL ----------------------------------------
+    remote_urls: bool = True
+    """Whether they are fetched, from public web servers; off: such requests are refused."""
+    remote_networks_allowed: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks that are not public and may be fetched from all the same, such as
+    10.1.0.0/16,fd00::/8."""
+    remote_bytes_max: int = Field(256 << 20, ge=1)
+    """Largest file that is fetched."""
+    remote_seconds_max: float = Field(60.0, gt=0)
+    """Longest that one file may take."""
 
     # --- Where it keeps things ---------------------------------------------
     data_dir: Path = Path.home() / ".local" / "share" / "sensorium"
@@ -161,6 +173,13 @@ class Settings(BaseSettings):
     """Recent traces kept in memory for GetTrace."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
+
+    @field_validator("remote_networks_allowed", mode="before")
+    @classmethod
+    def _are_networks(cls, networks: object) -> object:
+        if not isinstance(networks, str):
+            return networks
+        return tuple(ip_network(each.strip()) for each in networks.split(",") if each.strip())
 
     @field_validator("cdn_url_template")
     @classmethod

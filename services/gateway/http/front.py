@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from services.gateway.access.entrance import Arrival, Entrance
 from services.gateway.calls import GatewayCalls
+from services.gateway.http.remote import RemoteFiles
 from services.runtime.calls import CallScope
 from services.runtime.errors import Unavailable
 from services.runtime.settings import Settings
@@ -25,6 +26,7 @@ class Front:
     entrance: Entrance
     settings: Settings
     ready: Callable[[], bool]
+    remote: RemoteFiles
 
     def enter(
         self, connection: HTTPConnection, method: str
