@@ -1,7 +1,7 @@
 """A conversation: turns one after another on one stream, each knowing the ones before."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.generate.v1 import generate_pb2
@@ -21,6 +21,10 @@ from services.runtime.streams import Emit
 
 HISTORY_CHARACTERS_MAX = 4000
 """What the language model is told of earlier turns, newest first: about 1,300 tokens."""
+ROLES = {
+    gateway_pb2.SPEAKER_USER: generate_pb2.ROLE_USER,
+    gateway_pb2.SPEAKER_ASSISTANT: generate_pb2.ROLE_ASSISTANT,
+}
 DEFAULT_LANGUAGE = "en"
 TURN_ID_CHARACTERS_MAX = 64
 
@@ -54,7 +58,7 @@ class Conversation:
         self._emit = emit
         self._open: _OpenTurn | None = None
         self._last_turn_id = ""
-        self._history: list[generate_pb2.Message] = []
+        self._history = _exchanges(config.history)
         self._remembered: dict[str, AssetEntry] = {}
         self._summary = gateway_pb2.ConverseSummary()
 
@@ -94,6 +98,7 @@ class Conversation:
         )
         # What the client left at zero keeps the default.
         effective.MergeFrom(self._config)
+        effective.ClearField("history")
         return effective
 
     async def _accept(self, message: TurnMessage, group: asyncio.TaskGroup) -> None:
@@ -155,8 +160,7 @@ class Conversation:
         """The last exchanges that fit, whole, in order."""
         kept: list[generate_pb2.Message] = []
         room = HISTORY_CHARACTERS_MAX
-        for start in range(len(self._history) - 2, -1, -2):
-            exchange = self._history[start : start + 2]
+        for exchange in reversed(self._history):
             room -= sum(len(message.content) for message in exchange)
             if room < 0:
                 break
@@ -201,10 +205,12 @@ class Conversation:
             group.create_task(self._tell_indexed(entry, job, events))
 
     def _remember(self, outcome: TurnOutcome, turn: Turn) -> None:
-        self._history += [
-            generate_pb2.Message(role=generate_pb2.ROLE_USER, content=outcome.question),
-            generate_pb2.Message(role=generate_pb2.ROLE_ASSISTANT, content=outcome.answer),
-        ]
+        self._history.append(
+            [
+                generate_pb2.Message(role=generate_pb2.ROLE_USER, content=outcome.question),
+                generate_pb2.Message(role=generate_pb2.ROLE_ASSISTANT, content=outcome.answer),
+            ]
+        )
         for entry in turn.ledger.assets.values():
             if entry.asset:
                 self._remembered[entry.asset.asset_id] = entry
@@ -224,3 +230,21 @@ class Conversation:
         else:
             indexed = gateway_pb2.AssetIndexed(asset_id=asset_id, document_count=count)
             await events.send(asset_indexed=indexed)
+
+
+def _exchanges(history: Iterable[gateway_pb2.PriorMessage]) -> list[list[generate_pb2.Message]]:
+    """What was said before, cut before each question. Raises InvalidInput SPEAKER_UNKNOWN."""
+    exchanges: list[list[generate_pb2.Message]] = []
+    for said in history:
+        if said.speaker not in ROLES:
+            raise InvalidInput(
+                "SPEAKER_UNKNOWN",
+                "Each message of the history is the user's or the assistant's.",
+                subject="config.history.speaker",
+            )
+        asked = said.speaker == gateway_pb2.SPEAKER_USER
+        if not exchanges or (asked and exchanges[-1][-1].role == generate_pb2.ROLE_ASSISTANT):
+            exchanges.append([])
+        message = generate_pb2.Message(role=ROLES[said.speaker], content=said.text)
+        exchanges[-1].append(message)
+    return exchanges

@@ -19,6 +19,7 @@ ASK_FIELDS = {
     "text": "question",
     "start.question": "question",
     "config.model": "answer.model",
+    "config.answer.instructions": "answer.instructions",
     **{f"config.sampling.{name}": f"answer.{name}" for name in _SAMPLING},
 }
 SEARCH_FIELDS = {

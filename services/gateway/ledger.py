@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sensorium.encode.v1 import encode_pb2
 from sensorium.fuse.v1 import fuse_pb2
 from sensorium.ingest.v1 import ingest_pb2
-from sensorium.media.v1 import evidence_pb2, media_pb2
+from sensorium.media.v1 import evidence_pb2, media_pb2, upload_pb2
 from sensorium.search.v1 import search_pb2
 
 from services.gateway.page import is_writing, page_lines
@@ -179,12 +179,18 @@ class Ledger:
     """All assets of a turn or an upload, in the order in which they were announced.
 
     ``reading`` tells that writing is looked for as the pictures come; otherwise
-    their pixels are kept (``unread``) to do it later.
+    their pixels are kept (``unread``) to do it later. A picture that was announced with a
+    detail is looked at as closely as that says.
     """
 
     def __init__(self, *, reading: bool = True) -> None:
         self.assets: dict[str, AssetEntry] = {}
         self._reading = reading
+        self._details: dict[str, upload_pb2.PictureDetail.ValueType] = {}
+
+    def announce(self, start: upload_pb2.AssetStart) -> None:
+        """Record what the client wants of an asset, before anything is known of it."""
+        self._details[start.asset_id] = start.detail
 
     def note_ingest(self, event: ingest_pb2.StreamingIngestResponse) -> None:
         """Record an event of ingest."""
@@ -218,12 +224,22 @@ class Ledger:
             entry.unread[segment.segment_id] = segment
 
     def defers(self, segment: media_pb2.MediaSegment) -> bool:
-        """Whether an answer does without a segment: a tile, unless writing is looked for."""
-        return segment.kind == media_pb2.SEGMENT_KIND_IMAGE_TILE and not self._reading
+        """Whether an answer does without a segment: a tile, unless it is looked at closely."""
+        tile = segment.kind == media_pb2.SEGMENT_KIND_IMAGE_TILE
+        return tile and not self.looks_closely(segment.asset_id, asked=self._reading)
+
+    def looks_closely(self, asset_id: str, *, asked: bool) -> bool:
+        """Whether an answer waits for the tiles of a picture and the writing in them; ``asked``
+        tells whether the question asks for writing."""
+        detail = self._details.get(asset_id, upload_pb2.PICTURE_DETAIL_UNSPECIFIED)
+        if detail == upload_pb2.PICTURE_DETAIL_UNSPECIFIED:
+            return asked
+        return detail == upload_pb2.PICTURE_DETAIL_HIGH
 
     def answers_by_view(self, info: media_pb2.AssetInfo) -> bool:
         """Whether the view of an asset is all that an answer waits for."""
-        return info.modality == media_pb2.MODALITY_IMAGE and not self._reading
+        picture = info.modality == media_pb2.MODALITY_IMAGE
+        return picture and not self.looks_closely(info.asset_id, asked=self._reading)
 
     def answerable(self, asset_id: str) -> bool:
         """Whether all that an answer waits for is known of an asset."""

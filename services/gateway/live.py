@@ -66,6 +66,7 @@ class LiveMedia:
         kind = message.WhichOneof("message")
         if kind == "asset_start":
             self._announced.add(message.asset_start.asset_id)
+            self.ledger.announce(message.asset_start)
             request = ingest_pb2.StreamingIngestRequest(asset_start=message.asset_start)
         elif kind == "asset_finish":
             self._finished.add(message.asset_finish.asset_id)
@@ -193,17 +194,24 @@ class LiveMedia:
         self, stages: Stages, scope: CallScope, question: str
     ) -> list[fuse_pb2.RecalledEvidence]:
         """OCR of pictures not read yet: where the question, known late, asks for
-        writing, and where nothing else was recognised in a picture."""
-        wanted = needs_writing(question)
+        writing, or the client for all detail, and where nothing else was recognised in a
+        picture."""
+        asked = needs_writing(question)
+        closely = {
+            asset_id
+            for asset_id, entry in self.ledger.assets.items()
+            if entry.info.modality == media_pb2.MODALITY_IMAGE
+            and self.ledger.looks_closely(asset_id, asked=asked)
+        }
         config = encode_config(READING_TASKS, moderated=self._moderation.categories)
-        if wanted:
+        if asked or closely:
             await self.until_complete()
         evidence: list[fuse_pb2.RecalledEvidence] = []
-        for entry in self.ledger.assets.values():
+        for asset_id, entry in self.ledger.assets.items():
             unnamed = entry.info.modality == media_pb2.MODALITY_IMAGE and not entry.observations
-            if not (wanted or unnamed):
+            if not (asked or unnamed or asset_id in closely):
                 continue
-            tiles = entry.deferred.values() if wanted else ()
+            tiles = entry.deferred.values() if asset_id in closely else ()
             pictures = [*entry.unread.values(), *tiles]
             if not pictures:
                 continue

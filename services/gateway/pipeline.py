@@ -34,7 +34,12 @@ from services.gateway.perception import (
     open_perception,
 )
 from services.gateway.policy import Policies
-from services.gateway.question import check_length, check_question, needs_writing
+from services.gateway.question import (
+    check_instructions,
+    check_length,
+    check_question,
+    needs_writing,
+)
 from services.gateway.recall import recalled_evidence, stored_evidence
 from services.gateway.stages import Stages
 from services.gateway.timings import TurnClock
@@ -142,8 +147,12 @@ class Turn:
         )
         if options.HasField("seed"):
             sampling.seed = options.seed
+        check_instructions(options.instructions, self._settings.question_characters_max)
+        system = generate_pb2.Message(role=generate_pb2.ROLE_SYSTEM, content=options.instructions)
         config = generate_pb2.GenerateConfig(
-            model=options.model, messages=self._options.history, sampling=sampling
+            model=options.model,
+            messages=(*([system] if system.content else ()), *self._options.history),
+            sampling=sampling,
         )
         await generation.send(generate_pb2.StreamingGenerateRequest(config=config))
         return generation

@@ -49,3 +49,14 @@ def check_length(question: str, characters_max: int) -> None:
             f"The question has {len(question)} characters; at most {characters_max} are taken.",
             subject="text",
         )
+
+
+def check_instructions(instructions: str, characters_max: int) -> None:
+    """Raise LimitExceeded INSTRUCTIONS_TOO_LONG past the limit."""
+    if len(instructions) > characters_max:
+        raise LimitExceeded(
+            "INSTRUCTIONS_TOO_LONG",
+            f"The instructions have {len(instructions)} characters; at most {characters_max} are "
+            "taken.",
+            subject="config.answer.instructions",
+        )

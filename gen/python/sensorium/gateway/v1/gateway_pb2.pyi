@@ -28,6 +28,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Speaker:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SpeakerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Speaker.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SPEAKER_UNSPECIFIED: _Speaker.ValueType  # 0
+    """Not set."""
+    SPEAKER_USER: _Speaker.ValueType  # 1
+    """The person who asks."""
+    SPEAKER_ASSISTANT: _Speaker.ValueType  # 2
+    """The language model."""
+
+class Speaker(_Speaker, metaclass=_SpeakerEnumTypeWrapper):
+    """Who said something."""
+
+SPEAKER_UNSPECIFIED: Speaker.ValueType  # 0
+"""Not set."""
+SPEAKER_USER: Speaker.ValueType  # 1
+"""The person who asks."""
+SPEAKER_ASSISTANT: Speaker.ValueType  # 2
+"""The language model."""
+Global___Speaker: _TypeAlias = Speaker  # noqa: Y015
+
 class _CitationBasis:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -186,6 +210,7 @@ class AnswerOptions(_message.Message):
     STOP_FIELD_NUMBER: _builtins.int
     EVIDENCE_TOKEN_BUDGET_FIELD_NUMBER: _builtins.int
     RECALL_FIELD_NUMBER: _builtins.int
+    INSTRUCTIONS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Language model reference; empty means the server's default."""
     max_tokens: _builtins.int
@@ -200,6 +225,10 @@ class AnswerOptions(_message.Message):
     """Most tokens of evidence; 0 means the server's default."""
     recall: _builtins.bool
     """Whether stored assets that fit the question are consulted too."""
+    instructions: _builtins.str
+    """What the operator tells the language model before all else (its system message), at
+    most 8,000 characters; empty means the server's own.
+    """
     @_builtins.property
     def stop(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Strings that end the answer; at most 8."""
@@ -215,10 +244,11 @@ class AnswerOptions(_message.Message):
         stop: _abc.Iterable[_builtins.str] | None = ...,
         evidence_token_budget: _builtins.int = ...,
         recall: _builtins.bool = ...,
+        instructions: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "evidence_token_budget", b"evidence_token_budget", "max_tokens", b"max_tokens", "model", b"model", "recall", b"recall", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "evidence_token_budget", b"evidence_token_budget", "instructions", b"instructions", "max_tokens", b"max_tokens", "model", b"model", "recall", b"recall", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -269,6 +299,32 @@ class PerceptionOptions(_message.Message):
 Global___PerceptionOptions: _TypeAlias = PerceptionOptions  # noqa: Y015
 
 @_typing.final
+class PriorMessage(_message.Message):
+    """Something that was said before the stream began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEAKER_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    speaker: Global___Speaker.ValueType
+    """Who said it."""
+    text: _builtins.str
+    """What was said."""
+    def __init__(
+        self,
+        *,
+        speaker: Global___Speaker.ValueType = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["speaker", b"speaker", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriorMessage: _TypeAlias = PriorMessage  # noqa: Y015
+
+@_typing.final
 class ConverseConfig(_message.Message):
     """Options of a conversation."""
 
@@ -276,6 +332,7 @@ class ConverseConfig(_message.Message):
 
     ANSWER_FIELD_NUMBER: _builtins.int
     PERCEPTION_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def answer(self) -> Global___AnswerOptions:
         """How answers are made."""
@@ -284,15 +341,23 @@ class ConverseConfig(_message.Message):
     def perception(self) -> Global___PerceptionOptions:
         """How media is perceived."""
 
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriorMessage]:
+        """What was said before, oldest first, where the client keeps the conversation: the turns
+        of the stream follow it. The language model is told the last exchanges that fit 4,000
+        characters. ready does not echo it.
+        """
+
     def __init__(
         self,
         *,
         answer: Global___AnswerOptions | None = ...,
         perception: Global___PerceptionOptions | None = ...,
+        history: _abc.Iterable[Global___PriorMessage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "perception", b"perception"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "perception", b"perception"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "history", b"history", "perception", b"perception"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

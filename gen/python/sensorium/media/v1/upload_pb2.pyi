@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,36 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _PictureDetail:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PictureDetailEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PictureDetail.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PICTURE_DETAIL_UNSPECIFIED: _PictureDetail.ValueType  # 0
+    """As the question needs it: the parts of a large picture, and what is written in it,
+    where the question asks for writing.
+    """
+    PICTURE_DETAIL_LOW: _PictureDetail.ValueType  # 1
+    """The picture as a whole only."""
+    PICTURE_DETAIL_HIGH: _PictureDetail.ValueType  # 2
+    """All its parts in full resolution, and what is written in them, whatever is asked."""
+
+class PictureDetail(_PictureDetail, metaclass=_PictureDetailEnumTypeWrapper):
+    """How closely a picture is looked at before the answer. What the answer does without is
+    looked at afterwards, for the index.
+    """
+
+PICTURE_DETAIL_UNSPECIFIED: PictureDetail.ValueType  # 0
+"""As the question needs it: the parts of a large picture, and what is written in it,
+where the question asks for writing.
+"""
+PICTURE_DETAIL_LOW: PictureDetail.ValueType  # 1
+"""The picture as a whole only."""
+PICTURE_DETAIL_HIGH: PictureDetail.ValueType  # 2
+"""All its parts in full resolution, and what is written in them, whatever is asked."""
+Global___PictureDetail: _TypeAlias = PictureDetail  # noqa: Y015
 
 @_typing.final
 class AssetStart(_message.Message):
@@ -49,6 +80,7 @@ class AssetStart(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Chosen by the client, [A-Za-z0-9_-]{1,64}; a fresh UUID is best. It is the
     idempotency key of the upload.
@@ -57,6 +89,10 @@ class AssetStart(_message.Message):
     """A name for people; at most 255 characters."""
     size_bytes: _builtins.int
     """Length of the file if known, else 0."""
+    detail: Global___PictureDetail.ValueType
+    """How closely a picture is looked at in a turn; without meaning for other media and in
+    uploads without a question.
+    """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The client's own words to find it by; at most 32 of 64 characters."""
@@ -76,10 +112,11 @@ class AssetStart(_message.Message):
         size_bytes: _builtins.int = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        detail: Global___PictureDetail.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "metadata", b"metadata", "name", b"name", "size_bytes", b"size_bytes", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "detail", b"detail", "metadata", b"metadata", "name", b"name", "size_bytes", b"size_bytes", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
