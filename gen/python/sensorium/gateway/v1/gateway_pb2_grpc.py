@@ -125,6 +125,31 @@ class GatewayServiceStub:
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CheckRequest.SerializeToString,
                 response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CheckResponse.FromString,
                 _registered_method=True)
+        self.CreateConversation = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/CreateConversation',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CreateConversationRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CreateConversationResponse.FromString,
+                _registered_method=True)
+        self.ListConversations = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/ListConversations',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListConversationsRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListConversationsResponse.FromString,
+                _registered_method=True)
+        self.GetConversation = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/GetConversation',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetConversationRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetConversationResponse.FromString,
+                _registered_method=True)
+        self.UpdateConversation = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/UpdateConversation',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.UpdateConversationRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.UpdateConversationResponse.FromString,
+                _registered_method=True)
+        self.DeleteConversation = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/DeleteConversation',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DeleteConversationRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DeleteConversationResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer:
@@ -138,8 +163,10 @@ class GatewayServiceServicer:
 
         Fails with INVALID_ARGUMENT (bad media, no question, unknown model; reason
         CONTENT_BLOCKED where the tenant's policy blocks the question or an asset),
-        OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order),
-        RESOURCE_EXHAUSTED with RetryInfo (too many turns at once).
+        OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order; reason
+        CONVERSATION_BUSY, with RetryInfo, where another stream has a turn of the same
+        conversation at work), NOT_FOUND (no such conversation), RESOURCE_EXHAUSTED with
+        RetryInfo (too many turns at once).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -284,6 +311,44 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateConversation(self, request, context):
+        """Makes a conversation that lasts: StreamingConverse and Ask continue it by its id,
+        on any stream and after any restart. Fails with UNAVAILABLE (DATABASE_UNAVAILABLE),
+        as all calls about conversations do, while the database cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConversations(self, request, context):
+        """Lists conversations, those last used first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConversation(self, request, context):
+        """Reads a conversation and its turns. Fails with NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateConversation(self, request, context):
+        """Renames a conversation. Fails with NOT_FOUND and INVALID_ARGUMENT (NAME_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteConversation(self, request, context):
+        """Deletes a conversation and its turns. The media stays: see DeleteAsset. Fails with
+        NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -376,6 +441,31 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.Check,
                     request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CheckRequest.FromString,
                     response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CheckResponse.SerializeToString,
+            ),
+            'CreateConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateConversation,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CreateConversationRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CreateConversationResponse.SerializeToString,
+            ),
+            'ListConversations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConversations,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListConversationsRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListConversationsResponse.SerializeToString,
+            ),
+            'GetConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConversation,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetConversationRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetConversationResponse.SerializeToString,
+            ),
+            'UpdateConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateConversation,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.UpdateConversationRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.UpdateConversationResponse.SerializeToString,
+            ),
+            'DeleteConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteConversation,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DeleteConversationRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DeleteConversationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -865,6 +955,141 @@ class GatewayService:
             '/sensorium.gateway.v1.GatewayService/Check',
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CheckRequest.SerializeToString,
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/CreateConversation',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CreateConversationRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.CreateConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConversations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/ListConversations',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListConversationsRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ListConversationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/GetConversation',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetConversationRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/UpdateConversation',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.UpdateConversationRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.UpdateConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/DeleteConversation',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DeleteConversationRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.DeleteConversationResponse.FromString,
             options,
             channel_credentials,
             insecure,

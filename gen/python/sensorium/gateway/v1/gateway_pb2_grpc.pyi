@@ -40,8 +40,10 @@ class GatewayServiceStub:
 
     Fails with INVALID_ARGUMENT (bad media, no question, unknown model; reason
     CONTENT_BLOCKED where the tenant's policy blocks the question or an asset),
-    OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order),
-    RESOURCE_EXHAUSTED with RetryInfo (too many turns at once).
+    OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order; reason
+    CONVERSATION_BUSY, with RetryInfo, where another stream has a turn of the same
+    conversation at work), NOT_FOUND (no such conversation), RESOURCE_EXHAUSTED with
+    RetryInfo (too many turns at once).
     """
     StreamingUpload: _grpc.StreamStreamMultiCallable[_gateway_pb2.StreamingUploadRequest, _gateway_pb2.StreamingUploadResponse]
     """Stores and indexes media without a question."""
@@ -108,6 +110,21 @@ class GatewayServiceStub:
     """Checks that the media store and the index agree, while both are in use.
     Events: findings, then the summary.
     """
+    CreateConversation: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.CreateConversationRequest, _gateway_pb2.CreateConversationResponse]
+    """Makes a conversation that lasts: StreamingConverse and Ask continue it by its id,
+    on any stream and after any restart. Fails with UNAVAILABLE (DATABASE_UNAVAILABLE),
+    as all calls about conversations do, while the database cannot be reached.
+    """
+    ListConversations: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListConversationsRequest, _gateway_pb2.ListConversationsResponse]
+    """Lists conversations, those last used first."""
+    GetConversation: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetConversationRequest, _gateway_pb2.GetConversationResponse]
+    """Reads a conversation and its turns. Fails with NOT_FOUND."""
+    UpdateConversation: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.UpdateConversationRequest, _gateway_pb2.UpdateConversationResponse]
+    """Renames a conversation. Fails with NOT_FOUND and INVALID_ARGUMENT (NAME_INVALID)."""
+    DeleteConversation: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteConversationRequest, _gateway_pb2.DeleteConversationResponse]
+    """Deletes a conversation and its turns. The media stays: see DeleteAsset. Fails with
+    NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
@@ -121,8 +138,10 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
 
     Fails with INVALID_ARGUMENT (bad media, no question, unknown model; reason
     CONTENT_BLOCKED where the tenant's policy blocks the question or an asset),
-    OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order),
-    RESOURCE_EXHAUSTED with RetryInfo (too many turns at once).
+    OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order; reason
+    CONVERSATION_BUSY, with RetryInfo, where another stream has a turn of the same
+    conversation at work), NOT_FOUND (no such conversation), RESOURCE_EXHAUSTED with
+    RetryInfo (too many turns at once).
     """
     StreamingUpload: _aio.StreamStreamMultiCallable[_gateway_pb2.StreamingUploadRequest, _gateway_pb2.StreamingUploadResponse]  # type: ignore[assignment]
     """Stores and indexes media without a question."""
@@ -189,6 +208,21 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Checks that the media store and the index agree, while both are in use.
     Events: findings, then the summary.
     """
+    CreateConversation: _aio.UnaryUnaryMultiCallable[_gateway_pb2.CreateConversationRequest, _gateway_pb2.CreateConversationResponse]  # type: ignore[assignment]
+    """Makes a conversation that lasts: StreamingConverse and Ask continue it by its id,
+    on any stream and after any restart. Fails with UNAVAILABLE (DATABASE_UNAVAILABLE),
+    as all calls about conversations do, while the database cannot be reached.
+    """
+    ListConversations: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListConversationsRequest, _gateway_pb2.ListConversationsResponse]  # type: ignore[assignment]
+    """Lists conversations, those last used first."""
+    GetConversation: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetConversationRequest, _gateway_pb2.GetConversationResponse]  # type: ignore[assignment]
+    """Reads a conversation and its turns. Fails with NOT_FOUND."""
+    UpdateConversation: _aio.UnaryUnaryMultiCallable[_gateway_pb2.UpdateConversationRequest, _gateway_pb2.UpdateConversationResponse]  # type: ignore[assignment]
+    """Renames a conversation. Fails with NOT_FOUND and INVALID_ARGUMENT (NAME_INVALID)."""
+    DeleteConversation: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteConversationRequest, _gateway_pb2.DeleteConversationResponse]  # type: ignore[assignment]
+    """Deletes a conversation and its turns. The media stays: see DeleteAsset. Fails with
+    NOT_FOUND.
+    """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """What clients talk to."""
@@ -205,8 +239,10 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Fails with INVALID_ARGUMENT (bad media, no question, unknown model; reason
         CONTENT_BLOCKED where the tenant's policy blocks the question or an asset),
-        OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order),
-        RESOURCE_EXHAUSTED with RetryInfo (too many turns at once).
+        OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order; reason
+        CONVERSATION_BUSY, with RetryInfo, where another stream has a turn of the same
+        conversation at work), NOT_FOUND (no such conversation), RESOURCE_EXHAUSTED with
+        RetryInfo (too many turns at once).
         """
 
     @_abc_1.abstractmethod
@@ -374,6 +410,51 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.CheckResponse], _abc.AsyncIterator[_gateway_pb2.CheckResponse]]:
         """Checks that the media store and the index agree, while both are in use.
         Events: findings, then the summary.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateConversation(
+        self,
+        request: _gateway_pb2.CreateConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.CreateConversationResponse, _abc.Awaitable[_gateway_pb2.CreateConversationResponse]]:
+        """Makes a conversation that lasts: StreamingConverse and Ask continue it by its id,
+        on any stream and after any restart. Fails with UNAVAILABLE (DATABASE_UNAVAILABLE),
+        as all calls about conversations do, while the database cannot be reached.
+        """
+
+    @_abc_1.abstractmethod
+    def ListConversations(
+        self,
+        request: _gateway_pb2.ListConversationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListConversationsResponse, _abc.Awaitable[_gateway_pb2.ListConversationsResponse]]:
+        """Lists conversations, those last used first."""
+
+    @_abc_1.abstractmethod
+    def GetConversation(
+        self,
+        request: _gateway_pb2.GetConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.GetConversationResponse, _abc.Awaitable[_gateway_pb2.GetConversationResponse]]:
+        """Reads a conversation and its turns. Fails with NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def UpdateConversation(
+        self,
+        request: _gateway_pb2.UpdateConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.UpdateConversationResponse, _abc.Awaitable[_gateway_pb2.UpdateConversationResponse]]:
+        """Renames a conversation. Fails with NOT_FOUND and INVALID_ARGUMENT (NAME_INVALID)."""
+
+    @_abc_1.abstractmethod
+    def DeleteConversation(
+        self,
+        request: _gateway_pb2.DeleteConversationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.DeleteConversationResponse, _abc.Awaitable[_gateway_pb2.DeleteConversationResponse]]:
+        """Deletes a conversation and its turns. The media stays: see DeleteAsset. Fails with
+        NOT_FOUND.
         """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
