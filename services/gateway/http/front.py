@@ -16,6 +16,7 @@ from services.runtime.errors import Unavailable
 from services.runtime.settings import Settings
 
 RETRY_AFTER_S = 1.0
+KEY_SUBPROTOCOL = "sensorium.key."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,16 @@ class Front:
                 "The server is still loading its models; try again in a moment.",
                 retry_after_s=RETRY_AFTER_S,
             )
-        return self.entrance.enter(
-            Arrival(method=method, authorization=connection.headers.get("authorization", ""))
-        )
+        return self.entrance.enter(Arrival(method=method, authorization=_authorization(connection)))
+
+
+def _authorization(connection: HTTPConnection) -> str:
+    """As in the header. A browser cannot set one for a WebSocket: there the key may be offered as
+    a subprotocol, which unlike a URL is not logged."""
+    for name in connection.scope.get("subprotocols", ()):
+        if name.startswith(KEY_SUBPROTOCOL):
+            return f"Bearer {name.removeprefix(KEY_SUBPROTOCOL)}"
+    return connection.headers.get("authorization", "")
 
 
 def _front(connection: HTTPConnection) -> Front:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
+from services.gateway.http.frames import FRAME_BYTES_MAX
 from services.runtime.errors import Unavailable
 
 BACKLOG = 512
@@ -55,6 +56,9 @@ class HttpServer:
                 access_log=False,
                 server_header=False,
                 ws="websockets-sansio",
+                ws_max_size=FRAME_BYTES_MAX,
+                # What comes is media, which does not shrink.
+                ws_per_message_deflate=False,
                 # Whole seconds are what it takes.
                 timeout_graceful_shutdown=max(1, round(self._drain_grace_s)),
             )
