@@ -27,7 +27,7 @@ async def serve_stage(
     stage: Stage, settings: Settings | None = None
 ) -> AsyncIterator[grpc.aio.Channel]:
     """Host one stage that is already built, started, and yield a channel to it."""
-    server = StageServer("127.0.0.1", 0, settings or Settings(port=0))
+    server = StageServer("127.0.0.1:0", settings or Settings(port=0))
     await server.open([stage])
     await server.start_stages()
     try:

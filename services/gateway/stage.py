@@ -5,6 +5,7 @@ import logging
 
 from sensorium.gateway.v1 import gateway_pb2_grpc
 
+from services.gateway.access.credentials import credentials_of
 from services.gateway.access.entrance import Entrance
 from services.gateway.admission import Admission
 from services.gateway.calls import GatewayCalls
@@ -23,15 +24,18 @@ from services.gateway.retention import Expiry, load_retention
 from services.gateway.service import GatewayServicer
 from services.gateway.stages import connect, wait_until_serving
 from services.runtime import telemetry
-from services.runtime.server import Stage, join_address
+from services.runtime.server import Stage
 from services.runtime.settings import Settings
+from services.runtime.tls import server_tls
 
 log = logging.getLogger(__name__)
 
 
 def build(settings: Settings) -> Stage:
     """Construct the gateway; the stages are dialled at the first call."""
-    http = HttpServer(settings.host, settings.http_port, settings.drain_grace_s)
+    http = HttpServer(
+        settings.host, settings.http_port, settings.drain_grace_s, server_tls(settings)
+    )
     return assemble(settings, Admission(settings.turns_max), http)
 
 
@@ -44,7 +48,8 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
     deleter = Deleter(stages, indexer)
     expiry = Expiry(stages, deleter, load_retention(settings.retention_file))
     database = Database(settings)
-    entrance = Entrance()
+    credentials = credentials_of(settings, database)
+    entrance = Entrance(credentials)
     calls = GatewayCalls(
         Walk(stages, indexer, settings, policies),
         admission,
@@ -64,7 +69,7 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
     async def start() -> None:
         if settings.http_enabled:
             http.open(app)
-            log.info("HTTP on http://%s", join_address(settings.host, http.port))
+            log.info("HTTP on %s", http.url)
         await database.open()
         # A gateway that answers before its stages do would only refuse.
         await wait_until_serving(stages)
@@ -79,6 +84,8 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
         await deleter.close()
         await indexer.close()
         await stages.close()
+        if credentials:
+            await credentials.close()
         await database.close()
 
     return Stage(

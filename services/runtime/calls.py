@@ -30,7 +30,9 @@ FORWARDED_KEY = "sensorium-forwarded"
 DEFAULT_TENANT = "default"
 STATUS_TIMEOUT_S = 1.0
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# Whatever an identity provider calls its users: auth0|5f7c, ada@example.org.
+_USER = re.compile(r"[!-~]{1,128}")
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -48,17 +50,34 @@ def metadata_value(context: Context, key: str) -> str:
 def tenant_id(context: Context) -> str:
     """The tenant of a call between stages. Raises InvalidInput for a malformed one."""
     tenant = metadata_value(context, TENANT_KEY) or DEFAULT_TENANT
-    if not _NAME.fullmatch(tenant):
-        raise InvalidInput("TENANT_INVALID", "The tenant's name is malformed.", subject=TENANT_KEY)
-    return tenant
+    return check_tenant(tenant, TENANT_KEY)
 
 
 def user_id(context: Context) -> str:
     """The user of a call; empty if none is known. Raises InvalidInput for a malformed name."""
-    user = metadata_value(context, USER_KEY)
-    if user and not _NAME.fullmatch(user):
-        raise InvalidInput("USER_INVALID", "The user's name is malformed.", subject=USER_KEY)
-    return user
+    return check_user(metadata_value(context, USER_KEY), USER_KEY)
+
+
+def check_tenant(name: str, subject: str) -> str:
+    """The name of a tenant, which is part of paths. Raises InvalidInput TENANT_INVALID."""
+    if not _TENANT.fullmatch(name):
+        raise InvalidInput(
+            "TENANT_INVALID",
+            "A tenant's name has 1 to 64 letters, digits, - and _.",
+            subject=subject,
+        )
+    return name
+
+
+def check_user(name: str, subject: str) -> str:
+    """The name of a user; may be empty. Raises InvalidInput USER_INVALID."""
+    if name and not _USER.fullmatch(name):
+        raise InvalidInput(
+            "USER_INVALID",
+            "A user's name has at most 128 printable ASCII characters and no space.",
+            subject=subject,
+        )
+    return name
 
 
 def is_forwarded(context: Context) -> bool:

@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from services.runtime.errors import InvalidInput, SensoriumError, Unavailable
 from services.runtime.interceptors import LiveStreams, StageInterceptor
 from services.runtime.memory import limit_arenas
 from services.runtime.settings import Settings
+from services.runtime.tls import ServerTls, server_tls
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +48,10 @@ BuildStage = Callable[[Settings], Stage]
 
 
 class StageServer:
-    """A gRPC server that hosts stages. ``port`` is known once it is made."""
+    """A gRPC server that hosts stages, at host:port or unix:/path. ``port`` is known once it is
+    made."""
 
-    def __init__(self, host: str, port: int, settings: Settings) -> None:
+    def __init__(self, address: str, settings: Settings, tls: ServerTls | None = None) -> None:
         self._settings = settings
         self._live = LiveStreams()
         self._health = health.aio.HealthServicer()
@@ -59,9 +62,12 @@ class StageServer:
             options=server_options(settings.connection_window_bytes),
             interceptors=[self._interceptor],
         )
-        address = join_address(host, port)
         try:
-            self.port = self._server.add_insecure_port(address)
+            self.port = (
+                self._server.add_secure_port(address, tls.grpc_credentials())
+                if tls
+                else self._server.add_insecure_port(address)
+            )
         except RuntimeError:
             raise Unavailable(
                 "PORT_IN_USE",
@@ -160,39 +166,71 @@ def _check_addresses(builders: dict[str, BuildStage], settings: Settings) -> Non
             )
 
 
+def _check_access(settings: Settings) -> None:
+    """What everybody reaches asks for credentials. Raises InvalidInput AUTH_OFF_IN_PUBLIC."""
+    if settings.auth == "required":
+        return
+    address = join_address(settings.host, settings.port)
+    if not is_loopback(settings.host):
+        raise InvalidInput(
+            "AUTH_OFF_IN_PUBLIC",
+            f"Other machines reach {address}, and no credentials are asked for. Set "
+            "SENSORIUM_AUTH=required (`sensorium keys create` makes a key), or listen on "
+            "127.0.0.1.",
+            subject="SENSORIUM_AUTH",
+        )
+    log.warning(
+        "credentials are off: who reaches this machine's %s may do everything; "
+        "SENSORIUM_AUTH=required turns them on",
+        settings.host,
+    )
+
+
+@contextlib.contextmanager
+def _private_address() -> Iterator[str]:
+    """Where only processes of this user reach a server: a socket in a folder of mode 0700."""
+    with tempfile.TemporaryDirectory(prefix="sensorium-") as folder:
+        yield f"unix:{folder}/stages"
+
+
 @contextlib.asynccontextmanager
 async def hosting(
     builders: dict[str, BuildStage], settings: Settings
 ) -> AsyncIterator[tuple[Settings, list[StageServer]]]:
     """Host stages in this process and yield the settings with the real ports filled in.
 
-    On a public address only the gateway listens there; the inner stages move to
-    a loopback port of their own.
+    The stages believe what a call says of its tenant. So where the gateway asks for credentials,
+    it alone listens on the address, and the stages on one that only this user reaches.
     """
     _check_addresses(builders, settings)
+    tls = None
+    if "gateway" in builders:
+        _check_access(settings)
+        tls = server_tls(settings)
     telemetry.install(settings)
-    public = StageServer(settings.host, settings.port, settings)
-    servers = [public]
     inner_names = [name for name in builders if name != "gateway"]
-    inner, inner_host = public, settings.host
-    if "gateway" in builders and inner_names and not is_loopback(settings.host):
-        inner_host = "127.0.0.1"
-        inner = StageServer(inner_host, 0, settings)
-        servers.append(inner)
-    address = join_address(inner_host, inner.port)
-    addresses = {f"{name}_address": address for name in inner_names}
-    settings = settings.model_copy(update={"port": public.port, **addresses})
-    stages = {name: build(settings) for name, build in builders.items()}
-    try:
-        if inner is public:
-            await public.open(list(stages.values()))
-        else:
-            await inner.open([stages[name] for name in inner_names])
-            await public.open([stages["gateway"]])
-        yield settings, servers
-    finally:
-        for server in servers:
-            await server.close()
+    apart = "gateway" in builders and inner_names and (settings.auth == "required" or tls)
+    with contextlib.ExitStack() as private:
+        public = StageServer(join_address(settings.host, settings.port), settings, tls)
+        inner, inner_address = public, join_address(settings.host, public.port)
+        servers = [public]
+        if apart:
+            inner_address = private.enter_context(_private_address())
+            inner = StageServer(inner_address, settings)
+            servers.append(inner)
+        addresses = {f"{name}_address": inner_address for name in inner_names}
+        settings = settings.model_copy(update={"port": public.port, **addresses})
+        stages = {name: build(settings) for name, build in builders.items()}
+        try:
+            if inner is public:
+                await public.open(list(stages.values()))
+            else:
+                await inner.open([stages[name] for name in inner_names])
+                await public.open([stages["gateway"]])
+            yield settings, servers
+        finally:
+            for server in servers:
+                await server.close()
 
 
 async def _serve(builders: dict[str, BuildStage], settings: Settings) -> None:
@@ -201,7 +239,8 @@ async def _serve(builders: dict[str, BuildStage], settings: Settings) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
     async with hosting(builders, settings) as (effective, servers):
-        address = join_address(effective.host, effective.port)
+        scheme = "https://" if effective.tls_cert_file else ""
+        address = scheme + join_address(effective.host, effective.port)
         log.info("listening on %s", address)
         if "gateway" in builders and STORING_STAGES & builders.keys():
             settings.data_dir.mkdir(parents=True, exist_ok=True)

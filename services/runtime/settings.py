@@ -59,6 +59,33 @@ class Settings(BaseSettings):
     """Where the gateway's own records are: postgresql://user@host/name, sqlite:///file; empty: a
     SQLite file in the data folder."""
 
+    # --- Access ----------------------------------------------------------------
+    auth: Literal["off", "required"] = "off"
+    """Whether callers of the gateway must show a key (`sensorium keys create`) or a token. Off is
+    for an address that only this machine reaches."""
+    jwt_jwks_url: str = ""
+    """Public keys of who signs the tokens that are accepted, as a JWK set: https://... or a file;
+    empty: keys only."""
+    jwt_issuer: str = ""
+    """What ``iss`` of a token must be. Needed with jwt_jwks_url."""
+    jwt_audience: str = ""
+    """What ``aud`` of a token must hold. Needed with jwt_jwks_url."""
+    jwt_leeway_s: float = Field(30.0, ge=0, le=300)
+    """How far the clock of who signs may be off."""
+    jwt_tenant_claim: str = "tenant"
+    """Claim that names the tenant; empty: all tokens are of the tenant ``default``."""
+    jwt_user_claim: str = "sub"
+    """Claim that names the user."""
+    jwt_scope_claim: str = "scope"
+    """Claim that holds the scopes: a list, or one text with spaces between."""
+    tls_cert_file: Path | None = None
+    """PEM file of the gateway's certificate, and those between it and its authority: gRPC and HTTP
+    are then served over TLS only."""
+    tls_key_file: Path | None = None
+    """PEM file of the private key of that certificate."""
+    tls_client_ca_file: Path | None = None
+    """PEM file of authorities: clients must then show a certificate of one of them."""
+
     # --- Files that requests name by URL ----------------------------------------
     remote_urls: bool = True
     """Whether they are fetched, from public web servers; off: such requests are refused."""

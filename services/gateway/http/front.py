@@ -12,11 +12,13 @@ from services.gateway.access.entrance import Arrival, Entrance
 from services.gateway.calls import GatewayCalls
 from services.gateway.http.remote import RemoteFiles
 from services.runtime.calls import CallScope
-from services.runtime.errors import Unavailable
+from services.runtime.errors import InvalidInput, Unavailable
 from services.runtime.settings import Settings
 
 RETRY_AFTER_S = 1.0
 KEY_SUBPROTOCOL = "sensorium.key."
+QUERY_NAMES = {"access_token", "api_key", "api-key", "apikey", "authorization", "key", "token"}
+"""Where clients of other services put their key into the URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,19 @@ class Front:
                 "The server is still loading its models; try again in a moment.",
                 retry_after_s=RETRY_AFTER_S,
             )
+        _check_url(connection)
         return self.entrance.enter(Arrival(method=method, authorization=_authorization(connection)))
+
+
+def _check_url(connection: HTTPConnection) -> None:
+    for name in connection.query_params:
+        if name.lower() in QUERY_NAMES:
+            raise InvalidInput(
+                "CREDENTIAL_IN_URL",
+                "Send the key as `Authorization: Bearer ...` and not in the URL, which is logged; "
+                "a real one that was sent so should be revoked.",
+                subject=name,
+            )
 
 
 def _authorization(connection: HTTPConnection) -> str:

@@ -10,6 +10,8 @@ from fastapi import FastAPI
 
 from services.gateway.http.frames import FRAME_BYTES_MAX
 from services.runtime.errors import Unavailable
+from services.runtime.server import join_address
+from services.runtime.tls import ServerTls
 
 BACKLOG = 512
 
@@ -24,12 +26,20 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves an application until it is closed. ``port`` is known once it is open."""
 
-    def __init__(self, host: str, port: int, drain_grace_s: float) -> None:
+    def __init__(
+        self, host: str, port: int, drain_grace_s: float, tls: ServerTls | None = None
+    ) -> None:
         self._host = host
         self.port = port
         self._drain_grace_s = drain_grace_s
+        self._tls = tls
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is reached."""
+        return f"{'https' if self._tls else 'http'}://{join_address(self._host, self.port)}"
 
     def open(self, app: FastAPI) -> None:
         """Accept connections from now on. Raises Unavailable PORT_IN_USE."""
@@ -48,6 +58,7 @@ class HttpServer:
             ) from None
         listening.listen(BACKLOG)
         self.port = listening.getsockname()[1]
+        tls = self._tls
         self._server = _Server(
             uvicorn.Config(
                 app,
@@ -61,6 +72,7 @@ class HttpServer:
                 ws_per_message_deflate=False,
                 # Whole seconds are what it takes.
                 timeout_graceful_shutdown=max(1, round(self._drain_grace_s)),
+                ssl_context_factory=(lambda *_: tls.http_context()) if tls else None,
             )
         )
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))

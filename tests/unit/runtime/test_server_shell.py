@@ -190,7 +190,7 @@ async def test_calls_before_readiness_are_refused_with_a_hint(tmp_path: Path) ->
 
 
 async def test_drain_sends_go_away_on_open_streams() -> None:
-    server = StageServer("127.0.0.1", 0, Settings(drain_grace_s=0.2))
+    server = StageServer("127.0.0.1:0", Settings(drain_grace_s=0.2))
     await server.open([scripted_stage(ScriptedFuse())])
     await server.start_stages()
     async with open_channel(f"127.0.0.1:{server.port}") as channel:
@@ -206,10 +206,10 @@ async def test_drain_sends_go_away_on_open_streams() -> None:
 
 
 async def test_a_taken_port_is_one_readable_error() -> None:
-    first = StageServer("127.0.0.1", 0, Settings())
+    first = StageServer("127.0.0.1:0", Settings())
     await first.open([])
     with pytest.raises(Unavailable) as caught:
-        StageServer("127.0.0.1", first.port, Settings())
+        StageServer(f"127.0.0.1:{first.port}", Settings())
     assert caught.value.reason == "PORT_IN_USE"
     await first.close()
 
@@ -232,7 +232,7 @@ async def test_a_message_that_cannot_be_parsed_is_a_typed_error(
 
 
 async def test_drain_does_not_wait_for_a_client_that_does_not_read() -> None:
-    server = StageServer("127.0.0.1", 0, Settings(drain_grace_s=0.1))
+    server = StageServer("127.0.0.1:0", Settings(drain_grace_s=0.1))
     await server.open([scripted_stage(ScriptedFuse())])
     await server.start_stages()
     async with open_channel(f"127.0.0.1:{server.port}") as channel:

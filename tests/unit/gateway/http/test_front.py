@@ -27,7 +27,12 @@ class Door(Entrance):
 def socket(*subprotocols: str, authorization: str = "") -> HTTPConnection:
     headers = [(b"authorization", authorization.encode())] if authorization else []
     return HTTPConnection(
-        {"type": "websocket", "headers": headers, "subprotocols": list(subprotocols)}
+        {
+            "type": "websocket",
+            "headers": headers,
+            "query_string": b"",
+            "subprotocols": list(subprotocols),
+        }
     )
 
 
