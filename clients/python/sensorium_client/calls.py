@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 from sensorium.gateway.v1 import gateway_pb2_grpc
 
-from sensorium_client.channel import CallContext
+from sensorium_client.channel import CallContext, Credentials
 from sensorium_client.duplex import DuplexCall, WritingStopped
 from sensorium_client.errors import from_rpc_error
 
@@ -13,13 +13,19 @@ from sensorium_client.errors import from_rpc_error
 class GatewayCalls:
     """A stub of the gateway, and how it is called."""
 
-    def __init__(self, stub: "gateway_pb2_grpc.GatewayServiceAsyncStub") -> None:
+    def __init__(
+        self, stub: "gateway_pb2_grpc.GatewayServiceAsyncStub", credentials: Credentials
+    ) -> None:
         self._stub = stub
+        self._credentials = credentials
 
-    @staticmethod
-    async def _unary(method: Any, request: Any) -> Any:
+    def _metadata(self, context: CallContext | None = None) -> tuple[tuple[str, str], ...]:
+        """What a call carries; without a ``context`` it begins a trace of its own."""
+        return (*(context or CallContext()).metadata, *self._credentials.metadata)
+
+    async def _unary(self, method: Any, request: Any) -> Any:
         try:
-            return await method(request, metadata=CallContext().metadata)
+            return await method(request, metadata=self._metadata())
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 

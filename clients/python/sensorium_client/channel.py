@@ -4,6 +4,7 @@ import enum
 import secrets
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -15,10 +16,44 @@ GATEWAY_SERVICE = "sensorium.gateway.v1.GatewayService"
 # gRPC's own window estimate grows to.
 _WINDOW_BYTES = 1 << 20
 _MESSAGE_BYTES_MAX = 4 << 20
+_PORTS = {"http": 80, "https": 443}
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
-    """A channel to ``host:port``."""
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """How a client shows who it is, and whom it trusts."""
+
+    api_key: str = field(default="", repr=False)
+    """A key or a token; empty: none, for a server that asks for none."""
+    ca_file: Path | None = None
+    """PEM file of the authorities of the server's certificate; None: the usual public ones."""
+    cert_file: Path | None = None
+    """PEM file of the client's own certificate, for a server that asks for one."""
+    key_file: Path | None = None
+    """PEM file of the private key of that certificate."""
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What a call carries to show it."""
+        return (("authorization", f"Bearer {self.api_key}"),) if self.api_key else ()
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        """For a connection over TLS. Raises OSError for a file that cannot be read."""
+        files = (self.ca_file, self.key_file, self.cert_file)
+        return grpc.ssl_channel_credentials(
+            *(file.read_bytes() if file else None for file in files)
+        )
+
+
+NO_CREDENTIALS = Credentials()
+
+
+def open_channel(address: str, credentials: Credentials) -> grpc.aio.Channel:
+    """A channel to ``host:port``, or over TLS to ``https://host:port``.
+
+    Raises ValueError for another address, and OSError for a file that cannot be read.
+    """
+    target, over_tls = _target(address)
     options: list[tuple[str, int]] = [
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
@@ -30,10 +65,27 @@ def open_channel(address: str) -> grpc.aio.Channel:
         ("grpc.min_reconnect_backoff_ms", 1000),
         ("grpc.max_reconnect_backoff_ms", 1000),
     ]
-    if address.rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]"):
+    if target.rpartition(":")[0] in ("127.0.0.1", "localhost", "[::1]"):
         # gRPC would send even loopback traffic through a proxy of the environment.
         options.append(("grpc.enable_http_proxy", 0))
-    return grpc.aio.insecure_channel(address, options=options)
+    if over_tls:
+        return grpc.aio.secure_channel(target, credentials.channel_credentials(), options=options)
+    return grpc.aio.insecure_channel(target, options=options)
+
+
+def _target(address: str) -> tuple[str, bool]:
+    """host:port of an address, and whether it is spoken to over TLS."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return address, False
+    rest = rest.removesuffix("/")
+    if "@" in rest:
+        # URLs end in logs.
+        raise ValueError("a key goes into SENSORIUM_API_KEY, not into the address")
+    if scheme not in _PORTS or not rest or any(mark in rest for mark in "/?#"):
+        raise ValueError("an address is host:port or https://host:port")
+    has_port = rest.rpartition(":")[2].isdecimal()
+    return (rest if has_port else f"{rest}:{_PORTS[scheme]}"), scheme == "https"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from typing import IO
 
+from sensorium_client.channel import Credentials
 from sensorium_client.client import Client
 from sensorium_client.terminal import CommandError
 
@@ -17,8 +18,10 @@ _POLL_S = 0.1
 
 
 @contextlib.asynccontextmanager
-async def child_server() -> AsyncIterator[Client]:
+async def child_server(credentials: Credentials) -> AsyncIterator[Client]:
     """Start all services on a free loopback port; a client of them once they are ready.
+
+    Where the settings ask for credentials, they ask for these too.
 
     Raises:
         CommandError: they do not start; the message is the server's own last line.
@@ -37,7 +40,7 @@ async def child_server() -> AsyncIterator[Client]:
             start_new_session=True,
         )
         try:
-            async with Client(f"127.0.0.1:{port}") as client:
+            async with Client(f"127.0.0.1:{port}", credentials) as client:
                 await _wait_ready(client, process, log)
                 yield client
         finally:

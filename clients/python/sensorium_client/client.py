@@ -14,7 +14,9 @@ from sensorium_client import checks, decode, events
 from sensorium_client.calls import begin
 from sensorium_client.channel import (
     DEFAULT_ADDRESS,
+    NO_CREDENTIALS,
     CallContext,
+    Credentials,
     ServerState,
     open_channel,
     server_state,
@@ -40,14 +42,19 @@ class Client(StoredFiles, SearchCalls):
             async for event in client.ask("What is this?", files=["photo.jpg"]):
                 ...
 
+    A server that asks for credentials gets them by ``Credentials(api_key=...)``.
+
     Every method raises SensoriumClientError for what the server or the
     connection reports, and OSError for a file that cannot be read.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS) -> None:
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, credentials: Credentials = NO_CREDENTIALS
+    ) -> None:
+        """``address`` is host:port, or https://host:port for TLS."""
         self.address = address
-        self._channel = open_channel(address)
-        super().__init__(gateway_pb2_grpc.GatewayServiceStub(self._channel))
+        self._channel = open_channel(address, credentials)
+        super().__init__(gateway_pb2_grpc.GatewayServiceStub(self._channel), credentials)
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,7 +88,7 @@ class Client(StoredFiles, SearchCalls):
         ``context`` is the trace it belongs to; without it a new one begins.
         """
         context = context or CallContext()
-        call = DuplexCall(self._stub.StreamingConverse(metadata=context.metadata))
+        call = DuplexCall(self._stub.StreamingConverse(metadata=self._metadata(context)))
         config = gateway_pb2.ConverseConfig(
             answer=options.answer_message(), perception=options.perception_message()
         )
@@ -169,7 +176,7 @@ class Client(StoredFiles, SearchCalls):
 
         ``assets_at_once`` of them, at most 64, are on their way at the same time.
         """
-        call = DuplexCall(self._stub.StreamingUpload(metadata=CallContext().metadata))
+        call = DuplexCall(self._stub.StreamingUpload(metadata=self._metadata()))
         config = gateway_pb2.UploadConfig(
             perception=gateway_pb2.PerceptionOptions(language=language)
         )
@@ -216,7 +223,7 @@ class Client(StoredFiles, SearchCalls):
         request = gateway_pb2.TranscribeRequest(
             asset_id=asset_id, language=language, word_times=word_times
         )
-        call = self._stub.Transcribe(request, metadata=CallContext().metadata)
+        call = self._stub.Transcribe(request, metadata=self._metadata())
         try:
             async for response in call:
                 if not response.HasField("moderation"):
@@ -297,7 +304,7 @@ class Client(StoredFiles, SearchCalls):
     ) -> AsyncGenerator[checks.Finding | checks.CheckSummary, None]:
         """Check that everything stored agrees: what is wrong, then the summary."""
         request = gateway_pb2.CheckRequest(deep=deep, repair=repair)
-        call = self._stub.Check(request, metadata=CallContext().metadata)
+        call = self._stub.Check(request, metadata=self._metadata())
         try:
             async for response in call:
                 yield decode.check(response)

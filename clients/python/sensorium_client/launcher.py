@@ -8,9 +8,20 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sensorium_client.terminal import CommandError
+
+if TYPE_CHECKING:
+    from services.gateway.access.keys import KeyGrant, KeyStore
+    from services.gateway.access.keys import KeyRecord as KeyRecord
+
+# The server of a command is on loopback, where TLS protects nothing.
+_WITHOUT_TLS = {"tls_cert_file": None, "tls_key_file": None, "tls_client_ca_file": None}
 
 
 @dataclass(frozen=True)
@@ -34,21 +45,17 @@ class ModelState:
     """What to do about it."""
 
 
-def run_server(
-    stage: str | None = None,
-    host: str | None = None,
-    port: int | None = None,
-    http_enabled: bool | None = None,
-) -> None:
+def run_server(stage: str | None = None, host: str | None = None, port: int | None = None) -> None:
     """Serve one stage, or all, until SIGTERM or SIGINT. Exits with 1 on a bad start."""
+    chosen = {"host": host, "port": port}
+    _serve(stage, {name: value for name, value in chosen.items() if value is not None})
+
+
+def _serve(stage: str | None, changes: dict[str, object]) -> None:
     from services.host import serve
     from services.runtime.settings import load_settings
 
-    chosen = {"host": host, "port": port, "http_enabled": http_enabled}
-    settings = load_settings().model_copy(
-        update={name: value for name, value in chosen.items() if value is not None}
-    )
-    serve(() if stage is None else (stage,), settings)
+    serve(() if stage is None else (stage,), load_settings().model_copy(update=changes))
 
 
 def running_server() -> str:
@@ -84,6 +91,34 @@ def model_states(setup: ServerSetup) -> list[ModelState]:
     ]
 
 
+@asynccontextmanager
+async def key_store() -> AsyncIterator["KeyStore"]:
+    """The keys in the database of the settings, which a running server reads too.
+
+    Raises CommandError for what the store refuses.
+    """
+    from services.gateway.access.keys import KeyStore
+    from services.gateway.database.engine import Database
+    from services.runtime.errors import SensoriumError
+    from services.runtime.settings import load_settings
+
+    database = Database(load_settings())
+    try:
+        await database.open()
+        yield KeyStore(database)
+    except SensoriumError as error:
+        raise CommandError(error.message) from None
+    finally:
+        await database.close()
+
+
+def key_grant(fields: Mapping[str, object]) -> "KeyGrant":
+    """What a new key is for, by the names of KeyGrant's fields; call it where a store is open."""
+    from services.gateway.access.keys import grant_of
+
+    return grant_of(fields)
+
+
 def end_with_standard_input(end: Callable[[], None]) -> None:
     """Call ``end`` when this process's standard input ends: its parent is gone."""
 
@@ -99,4 +134,7 @@ def end_with_standard_input(end: Callable[[], None]) -> None:
 
 if __name__ == "__main__":
     end_with_standard_input(lambda: os.kill(os.getpid(), signal.SIGTERM))
-    run_server(host="127.0.0.1", port=int(sys.argv[1]), http_enabled=False)
+    _serve(
+        None,
+        {"host": "127.0.0.1", "port": int(sys.argv[1]), "http_enabled": False, **_WITHOUT_TLS},
+    )

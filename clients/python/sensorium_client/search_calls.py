@@ -9,7 +9,6 @@ from sensorium.gateway.v1 import gateway_pb2
 
 from sensorium_client import events, findings
 from sensorium_client.calls import GatewayCalls, begin
-from sensorium_client.channel import CallContext
 from sensorium_client.duplex import DuplexCall
 from sensorium_client.findings import NearDuplicate, SearchAnswer, SearchResult
 from sensorium_client.searching import QueryPart, SearchOptions, SearchQuery
@@ -51,7 +50,7 @@ class SearchCalls(GatewayCalls, ABC):
     ) -> AsyncGenerator[SearchAnswer | events.ItemFailed, None]:
         """Find for many queries on one stream: the answer to each, named by its key, as soon as
         it is ready. A bad query gives ``item_error`` with its key and the others go on."""
-        opened = self._stub.StreamingSearch(metadata=CallContext().metadata)
+        opened = self._stub.StreamingSearch(metadata=self._metadata())
         call = DuplexCall(opened, findings.event)
         request = gateway_pb2.StreamingSearchRequest
 

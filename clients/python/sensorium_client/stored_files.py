@@ -9,7 +9,6 @@ from sensorium.media.v1 import media_pb2
 
 from sensorium_client import decode
 from sensorium_client.calls import GatewayCalls
-from sensorium_client.channel import CallContext
 from sensorium_client.downloads import Download, begin_download
 
 
@@ -54,7 +53,7 @@ class StoredFiles(GatewayCalls):
         request = gateway_pb2.DownloadAssetRequest(
             asset_id=asset_id, offset=offset, length=length, rendition=rendition
         )
-        call = self._stub.DownloadAsset(request, metadata=CallContext().metadata)
+        call = self._stub.DownloadAsset(request, metadata=self._metadata())
         try:
             yield await begin_download(call)
         finally:

@@ -20,8 +20,8 @@ ServerOption = Annotated[
         "--server",
         envvar="SENSORIUM_SERVER",
         metavar="HOST:PORT",
-        help="The server to use. Without it: the one on 127.0.0.1:50051, "
-        "or one that is started for this command.",
+        help="The server to use; https://HOST:PORT over TLS. Without it: the one on "
+        "127.0.0.1:50051, or one that is started for this command.",
     ),
 ]
 JsonOption = Annotated[
@@ -106,6 +106,11 @@ def _report(message: str, hint: str, reason: str, code: str, as_json: bool) -> N
 def _hint(error: SensoriumClientError) -> str:
     if error.retry_after_s is not None:
         return f"Try again in {error.retry_after_s:.0f} s."
+    if error.code == "UNAUTHENTICATED":
+        return (
+            "`sensorium keys create` makes a key where the server runs; "
+            "SENSORIUM_API_KEY hands it to the commands."
+        )
     if error.code == "UNAVAILABLE":
         return "Is the server running? `sensorium serve` starts it, `sensorium doctor` looks."
     if error.code == "INTERNAL":

@@ -6,10 +6,11 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -42,6 +43,16 @@ class KeyGrant:
     """For people, to know it by."""
     expire_time_s: float | None = None
     """Seconds since 1970; None: it does not expire."""
+
+
+def grant_of(fields: Mapping[str, object]) -> KeyGrant:
+    """A grant of values as a person types them. Raises InvalidInput FIELD_INVALID."""
+    try:
+        return TypeAdapter(KeyGrant).validate_python(fields)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = str(problem["loc"][0])
+        raise InvalidInput("FIELD_INVALID", f"{field}: {problem['msg']}.", subject=field) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +100,7 @@ class KeyStore:
         check_user(grant.user_id, "user")
         if not grant.scopes:
             raise InvalidInput("SCOPES_MISSING", "A key needs a scope.", subject="scopes")
-        if len(grant.name) > NAME_CHARACTERS_MAX or not (grant.name.isprintable()):
+        if len(grant.name) > NAME_CHARACTERS_MAX or not grant.name.isprintable():
             raise InvalidInput(
                 "NAME_INVALID",
                 f"The name of a key has at most {NAME_CHARACTERS_MAX} printable characters.",

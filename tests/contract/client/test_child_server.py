@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sensorium_client import Credentials
 from sensorium_client.child_server import child_server
 from sensorium_client.terminal import CommandError
 
@@ -18,7 +19,7 @@ async def test_locked_data_folder_is_said_in_the_servers_own_words(
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(CommandError) as caught:
-            async with child_server():
+            async with child_server(Credentials()):
                 pass
     assert "Another server uses the same data folder." in caught.value.message
     assert "sensorium doctor" in caught.value.hint

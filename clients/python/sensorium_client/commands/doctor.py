@@ -16,7 +16,7 @@ from rich.text import Text
 
 from sensorium_client import ports
 from sensorium_client.channel import DEFAULT_ADDRESS, ServerState
-from sensorium_client.client import Client
+from sensorium_client.connection import client_of
 from sensorium_client.events import to_json
 from sensorium_client.launcher import ServerSetup, model_states, running_server, server_setup
 from sensorium_client.render.places import file_size
@@ -105,7 +105,7 @@ def _installed_version(name: str) -> str:
 
 async def _server(server: str | None, setup: ServerSetup) -> Finding:
     address = server or running_server() or DEFAULT_ADDRESS
-    async with Client(address) as client:
+    async with client_of(address) as client:
         state = await client.server_state()
     if state is ServerState.SERVING:
         return Finding("server", OK, f"ready on {address}")
