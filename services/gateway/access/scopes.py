@@ -16,7 +16,7 @@ class Scope(enum.StrEnum):
     WRITE = "write"
     """Store media."""
     DELETE = "delete"
-    """Delete media."""
+    """Delete media and conversations."""
     ADMIN = "admin"
     """Check and mend the tenant's stores."""
 
@@ -39,6 +39,11 @@ REQUIRED: dict[str, tuple[Scope, ...]] = {
     "StreamingUpload": (Scope.WRITE,),
     "GetUpload": (Scope.WRITE,),
     "DeleteAsset": (Scope.DELETE,),
+    "CreateConversation": (Scope.ASK,),
+    "ListConversations": (Scope.READ, Scope.ASK),
+    "GetConversation": (Scope.READ, Scope.ASK),
+    "UpdateConversation": (Scope.ASK,),
+    "DeleteConversation": (Scope.DELETE,),
     "Check": (Scope.ADMIN,),
     "GetTrace": (Scope.READ, Scope.ASK),
 }
