@@ -149,7 +149,7 @@ class Encoder:
 
         async def compute() -> bytes:
             probabilities = await engines.classifier.run(
-                segment.payload, bulk=options.bulk, meter=state.meter
+                segment.payload, priority=options.priority, meter=state.meter
             )
             findings = [
                 Finding(Task.LABEL, label.text, label.confidence)
@@ -168,7 +168,9 @@ class Encoder:
         engines = self._engines
 
         async def compute() -> bytes:
-            page = await engines.ocr.run(segment.payload, bulk=options.bulk, meter=state.meter)
+            page = await engines.ocr.run(
+                segment.payload, priority=options.priority, meter=state.meter
+            )
             findings = [
                 Finding(Task.OCR, line.text, line.confidence, box=line.box) for line in page.lines
             ]
@@ -203,7 +205,7 @@ class Encoder:
         async def compute() -> bytes:
             speech = Speech(segment.payload, language, options.word_times)
             try:
-                utterances = await engine.run(speech, bulk=options.bulk, meter=state.meter)
+                utterances = await engine.run(speech, priority=options.priority, meter=state.meter)
             finally:
                 # Stops the worker if this is a cancellation; means nothing otherwise.
                 speech.cancelled.set()
@@ -245,7 +247,7 @@ class Encoder:
         engine = self._engines.text
 
         async def compute() -> bytes:
-            vector = await engine.run(text, bulk=options.bulk, meter=state.meter)
+            vector = await engine.run(text, priority=options.priority, meter=state.meter)
             return vector.astype("<f4", copy=False).tobytes()
 
         key = cache_key(options.tenant, text, "text-1", engine.description.identity)

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from services.encode.backends.contract import Backend, ModelDescription
 from services.runtime.batching import BatchOptions, DynamicBatcher, Meter
 from services.runtime.errors import InternalFailure, SensoriumError
+from services.runtime.priority import Priority
 
 _log = logging.getLogger(__name__)
 
@@ -50,22 +51,30 @@ class Engine(Generic[RawT, ResultT]):
         """Forward passes under way."""
         return self._batcher.running
 
-    async def run(self, raw: RawT, *, bulk: bool = False, meter: Meter | None = None) -> ResultT:
+    async def run(
+        self, raw: RawT, *, priority: Priority = Priority.NORMAL, meter: Meter | None = None
+    ) -> ResultT:
         """The result for one item.
 
         Raises:
             SensoriumError: as the back end raised it; ENCODER_FAILED for anything foreign.
         """
         prepared = await self._apart(self._backend.prepare, raw)
-        output = await self._batcher.submit(prepared, bulk=bulk, meter=meter)
+        output = await self._batcher.submit(prepared, priority=priority, meter=meter)
         result: ResultT = await self._apart(self._backend.finish, output)
         return result
 
     async def run_many(
-        self, raws: Sequence[RawT], *, bulk: bool = False, meter: Meter | None = None
+        self,
+        raws: Sequence[RawT],
+        *,
+        priority: Priority = Priority.NORMAL,
+        meter: Meter | None = None,
     ) -> list[ResultT]:
         """The results for several items, in order."""
-        return await asyncio.gather(*(self.run(raw, bulk=bulk, meter=meter) for raw in raws))
+        return await asyncio.gather(
+            *(self.run(raw, priority=priority, meter=meter) for raw in raws)
+        )
 
     async def close(self) -> None:
         """Stops."""

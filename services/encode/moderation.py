@@ -71,7 +71,7 @@ class Moderator:
         engine = await moderator.engine.get()
 
         async def compute() -> bytes:
-            computed = await engine.run(judged.raw, bulk=options.bulk, meter=meter)
+            computed = await engine.run(judged.raw, priority=options.priority, meter=meter)
             return json.dumps(dict(computed)).encode()
 
         raw = judged.raw

@@ -8,6 +8,7 @@ from typing import Literal
 
 from services.runtime.errors import InvalidInput
 from services.runtime.moderation import CATEGORIES
+from services.runtime.priority import Priority
 
 Modality = Literal["text", "image", "video", "audio"]
 Scores = Mapping[str, float]
@@ -179,7 +180,7 @@ class EncodeOptions:
     tasks: frozenset[Task] = frozenset()
     language: str = "en"
     word_times: bool = False
-    bulk: bool = False
+    priority: Priority = Priority.NORMAL
     moderation_categories: frozenset[str] = frozenset(CATEGORIES)
 
 

@@ -27,8 +27,9 @@ from services.encode.languages import AUTO, LANGUAGES
 from services.encode.previews import Heard, PreviewListener, Previews
 from services.encode.segments import PERCEIVING_TASKS, EncodeOptions, Segment, Task
 from services.encode.similar import SimilarFrames
-from services.runtime.calls import tenant_id
+from services.runtime.calls import priority_of, tenant_id
 from services.runtime.errors import InvalidInput, LimitExceeded, SensoriumError, Unavailable
+from services.runtime.priority import Priority
 from services.runtime.streams import Emit, duplex, open_stream
 
 STREAM_BYTES = 16 << 20
@@ -235,7 +236,7 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
             tasks=frozenset(TASKS[number] for number in config.tasks) or PERCEIVING_TASKS,
             language=language,
             word_times=config.word_times,
-            bulk=config.bulk,
+            priority=Priority.BULK if config.bulk else priority_of(context),
             moderation_categories=frozenset(config.moderation_categories) or moderated,
         )
 
@@ -246,7 +247,7 @@ class EncodeServicer(encode_pb2_grpc.EncodeServiceServicer):
             tasks=sorted(TASK_NUMBERS[task] for task in options.tasks),
             language=options.language,
             word_times=options.word_times,
-            bulk=options.bulk,
+            bulk=options.priority is Priority.BULK,
             moderation_categories=sorted(options.moderation_categories)
             if Task.MODERATE in options.tasks
             else (),

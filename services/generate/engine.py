@@ -14,6 +14,7 @@ from services.generate.prompt import PromptWriter
 from services.generate.sampling import Sampling
 from services.generate.slots import SlotPool
 from services.runtime.errors import InvalidInput
+from services.runtime.priority import Priority
 
 T = TypeVar("T")
 
@@ -72,9 +73,13 @@ class Engine:
             lease.release()
 
     async def open(
-        self, model: str, messages: Sequence[ChatMessage], sampling: Sampling
+        self,
+        model: str,
+        messages: Sequence[ChatMessage],
+        sampling: Sampling,
+        priority: Priority = Priority.NORMAL,
     ) -> Generation:
-        """A generation after ``messages``. Close it.
+        """A generation after ``messages``, of a class that decides who waits for whom. Close it.
 
         Raises:
             InvalidInput: UNKNOWN_MODEL; MESSAGES_REFUSED by the chat template.
@@ -93,6 +98,7 @@ class Engine:
             self._in_thread,
             sampling,
             self._limits.question_characters_max,
+            priority,
         )
         await generation.begin(messages)
         return generation

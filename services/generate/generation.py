@@ -13,6 +13,7 @@ from services.generate.prompt import PromptWriter
 from services.generate.sampling import Sampling
 from services.generate.slots import Lease, SlotPool, common_prefix_length
 from services.runtime.errors import InvalidInput, LimitExceeded
+from services.runtime.priority import Priority
 
 
 class InThread(Protocol):
@@ -55,6 +56,7 @@ class Generation:
         in_thread: InThread,
         sampling: Sampling,
         question_characters_max: int,
+        priority: Priority = Priority.NORMAL,
     ) -> None:
         self.usage = Usage()
         self.timings = Timings()
@@ -65,6 +67,7 @@ class Generation:
         self._in_thread = in_thread
         self._sampling = sampling
         self._question_characters_max = question_characters_max
+        self._priority = priority
         self._tokens: list[int] = []
         self._opening_length = 0
         self._grown = asyncio.Event()
@@ -108,12 +111,14 @@ class Generation:
         self._extend(closing, "start.question")
         tokens = self._tokens
         self.usage.prompt_token_count = len(tokens)
-        lease = await self._pool.acquire(tokens, urgent=True, claimant=self)
+        lease = await self._pool.acquire(
+            tokens, urgent=True, priority=self._priority, claimant=self
+        )
         try:
             cached = common_prefix_length(lease.slot.cached, tokens)
             self.usage.cached_token_count = min(cached, len(tokens) - 1)
             # What is left for the last request is between 1 and CHUNK_TOKENS.
-            await self._prefiller.read(lease, tokens[: aligned(len(tokens) - 1)])
+            await self._prefiller.read(lease, tokens[: aligned(len(tokens) - 1)], self._priority)
             async for piece in self._decode(lease):
                 now_s = time.monotonic() - started_s
                 if piece.token_count:
@@ -205,7 +210,7 @@ class Generation:
         tokens, slot, gate = self._tokens, lease.slot, self._prefiller.gate
         slot.cached = slot.cached[: common_prefix_length(slot.cached, tokens)]
         bridge: CallbackBridge[GeneratedText] = CallbackBridge()
-        await gate.acquire(urgent=True)
+        await gate.acquire(urgent=True, priority=self._priority)
         reading = True
         texts: list[str] = []
         try:

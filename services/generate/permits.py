@@ -1,15 +1,17 @@
-"""Permits with two priorities and a bounded queue, for one event loop."""
+"""Permits with a bounded queue, for one event loop: urgent waiters by class, then the others."""
 
 import asyncio
 from collections import deque
 
 from services.runtime.errors import Overloaded
+from services.runtime.priority import ClassTurns, Priority
 
 _RETRY_AFTER_S = 2.0
 
 
 class Permits:
-    """``count`` permits. Urgent waiters go before background ones; each kind in turn.
+    """``count`` permits. Urgent waiters go before background ones, the higher class of them
+    first (``ClassTurns``: none is starved); each kind in turn.
 
     At most ``urgent_waiting_max`` urgent waiters; background ones are bounded
     by their callers (one for each open stream).
@@ -19,7 +21,10 @@ class Permits:
         self._free = count
         self._count = count
         self._urgent_waiting_max = urgent_waiting_max
-        self._urgent: deque[asyncio.Future[None]] = deque()
+        self._urgent: dict[Priority, deque[asyncio.Future[None]]] = {
+            priority: deque() for priority in Priority
+        }
+        self._turns = ClassTurns()
         self._background: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -30,15 +35,19 @@ class Permits:
     @property
     def waiting(self) -> int:
         """Waiters of both kinds."""
-        return len(self._urgent) + len(self._background)
+        return self._urgent_waiting + len(self._background)
 
-    async def acquire(self, *, urgent: bool) -> None:
+    @property
+    def _urgent_waiting(self) -> int:
+        return sum(map(len, self._urgent.values()))
+
+    async def acquire(self, *, urgent: bool, priority: Priority = Priority.NORMAL) -> None:
         """Wait for a permit. Raises Overloaded GENERATE_QUEUE_FULL."""
         if self._free:
             self._free -= 1
             return
-        queue = self._urgent if urgent else self._background
-        if urgent and len(queue) >= self._urgent_waiting_max:
+        queue = self._urgent[priority] if urgent else self._background
+        if urgent and self._urgent_waiting >= self._urgent_waiting_max:
             raise Overloaded(
                 "GENERATE_QUEUE_FULL",
                 "Too many answers wait for the language model; try again shortly.",
@@ -58,10 +67,15 @@ class Permits:
 
     def release(self) -> None:
         """Give a permit back: to the next waiter, if there is one."""
-        for queue in (self._urgent, self._background):
-            for turn in queue:
-                if not turn.done():
-                    queue.remove(turn)
-                    turn.set_result(None)
-                    return
-        self._free += 1
+        waiting = [priority for priority, queue in self._urgent.items() if _first(queue)]
+        queue = self._urgent[self._turns.take(waiting)] if waiting else self._background
+        if turn := _first(queue):
+            queue.remove(turn)
+            turn.set_result(None)
+        else:
+            self._free += 1
+
+
+def _first(queue: "deque[asyncio.Future[None]]") -> "asyncio.Future[None] | None":
+    """The first who has not given up."""
+    return next((turn for turn in queue if not turn.done()), None)

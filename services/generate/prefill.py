@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from services.generate.backends.base import LanguageModel
 from services.generate.permits import Permits
 from services.generate.slots import Lease, SlotPool, common_prefix_length
+from services.runtime.priority import Priority
 
 CHUNK_TOKENS = 32
 """0.2 to 0.4 s on two cores: what a cancel, or another stream's next token, waits for at most."""
@@ -31,12 +32,15 @@ class Prefiller:
         self._pool = pool
         self._background: WeakKeyDictionary[object, Lease] = WeakKeyDictionary()
 
-    async def read(self, lease: Lease, tokens: Sequence[int], *, urgent: bool = True) -> None:
+    async def read(
+        self, lease: Lease, tokens: Sequence[int], priority: Priority = Priority.NORMAL
+    ) -> None:
         """Read ``tokens`` into the lease's slot, a chunk a turn of the gate."""
         position = common_prefix_length(lease.slot.cached, tokens)
         while position < len(tokens):
             position = min(aligned(position) + CHUNK_TOKENS, len(tokens))
-            await self._read_chunk(lease, tokens[:position], urgent=urgent)
+            await self.gate.acquire(urgent=True, priority=priority)
+            await self._read_chunk(lease, tokens[:position])
 
     async def read_next_chunk(self, tokens: Sequence[int], claimant: object) -> int:
         """Read one more whole chunk of ``tokens`` in the background, on the claimant's slot.
@@ -51,7 +55,8 @@ class Prefiller:
             boundary = aligned(position) + CHUNK_TOKENS
             if boundary > len(tokens):
                 return position
-            await self._read_chunk(lease, tokens[:boundary], urgent=False)
+            await self.gate.acquire(urgent=False)
+            await self._read_chunk(lease, tokens[:boundary])
             return boundary
         finally:
             lease.release()
@@ -61,8 +66,8 @@ class Prefiller:
         if lease := self._background.get(claimant):
             await lease.settled()
 
-    async def _read_chunk(self, lease: Lease, tokens: Sequence[int], *, urgent: bool) -> None:
-        await self.gate.acquire(urgent=urgent)
+    async def _read_chunk(self, lease: Lease, tokens: Sequence[int]) -> None:
+        """Read with the gate's permit, which is given back when the thread has read."""
         slot = lease.slot
         # Until the engine has answered, only what it held before is certain.
         slot.cached = slot.cached[: common_prefix_length(slot.cached, tokens)]

@@ -12,8 +12,10 @@ from services.generate.backends.base import ChatMessage, GeneratedText, ScoredTo
 from services.generate.engine import Engine
 from services.generate.generation import Generation
 from services.generate.sampling import Sampling
+from services.runtime.calls import priority_of
 from services.runtime.durations import to_duration
 from services.runtime.errors import InvalidInput, OutOfOrder, Unavailable
+from services.runtime.priority import Priority
 from services.runtime.streams import Emit, duplex, open_stream
 from services.runtime.telemetry import metrics, span
 
@@ -38,19 +40,23 @@ class GenerateService(generate_pb2_grpc.GenerateServiceServicer):
         config, requests = await open_stream(request_iterator)
 
         async def body(emit: Emit[Response]) -> None:
-            await self._converse(config, requests, emit)
+            await self._converse(config, requests, priority_of(context), emit)
 
         async with contextlib.aclosing(duplex(body)) as events:
             async for event in events:
                 yield event
 
     async def _converse(
-        self, config: pb.GenerateConfig, requests: Requests, emit: Emit[Response]
+        self,
+        config: pb.GenerateConfig,
+        requests: Requests,
+        priority: Priority,
+        emit: Emit[Response],
     ) -> None:
         if self.engine is None:
             raise Unavailable("NOT_READY", "The language model is not loaded.", retry_after_s=1.0)
         sampling = self._sampling(config.sampling)
-        generation = await self.engine.open(config.model, _messages(config), sampling)
+        generation = await self.engine.open(config.model, _messages(config), sampling, priority)
         try:
             effective = _effective_config(self.engine.model.reference, sampling)
             await emit(Response(ready=pb.StreamReady(effective_config=effective)))

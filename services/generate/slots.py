@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from services.generate.permits import Permits
+from services.runtime.priority import Priority
 
 T = TypeVar("T")
 
@@ -95,10 +96,15 @@ class SlotPool:
         return max(common_prefix_length(slot.cached, tokens) for slot in self._slots)
 
     async def acquire(
-        self, tokens: Sequence[int], *, urgent: bool, claimant: object = None
+        self,
+        tokens: Sequence[int],
+        *,
+        urgent: bool,
+        priority: Priority = Priority.NORMAL,
+        claimant: object = None,
     ) -> Lease:
         """Wait for a slot, and claim it. Raises Overloaded GENERATE_QUEUE_FULL."""
-        await self._permits.acquire(urgent=urgent)
+        await self._permits.acquire(urgent=urgent, priority=priority)
 
         def worth(slot: Slot) -> tuple[bool, int, int]:
             shared = common_prefix_length(slot.cached, tokens)

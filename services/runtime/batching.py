@@ -1,7 +1,8 @@
 """Dynamic batching of a forward pass.
 
 Runs at once when a worker is idle and collects only while all are busy, so a
-lone request never waits for company. Answers go before bulk work. What one bad
+lone request never waits for company. Answers go before bulk work, and those of a
+higher class before others (``priority``). What one bad
 item does to a batch is undone by running the others again one by one. The idea
 is that of text-embeddings-inference and infinity: batching sees nothing but
 ``forward``; decoding and post-processing stay outside.
@@ -17,15 +18,13 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from services.runtime.errors import InternalFailure, SensoriumError, Unavailable
+from services.runtime.priority import ClassTurns, Priority
 from services.runtime.telemetry import metrics, span
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 _log = logging.getLogger(__name__)
-
-# Bulk work yields to answers but is never starved: it gets every ninth batch.
-_URGENT_BATCHES_IN_A_ROW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +73,18 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
         self._options = options
         self._threads = ThreadPoolExecutor(options.worker_count, f"{options.name}-forward")
         # Insertion-ordered, so that a cancelled waiter leaves in constant time.
-        self._urgent: dict[_Waiter[ItemT, ResultT], None] = {}
-        self._bulk: dict[_Waiter[ItemT, ResultT], None] = {}
+        self._queues: dict[Priority, dict[_Waiter[ItemT, ResultT], None]] = {
+            priority: {} for priority in Priority
+        }
+        self._turns = ClassTurns()
         self._running = 0
-        self._urgent_in_a_row = 0
         self._wake: asyncio.Handle | None = None
         self._closed = False
 
     @property
     def pending(self) -> int:
         """Items that wait for a batch."""
-        return len(self._urgent) + len(self._bulk)
+        return sum(map(len, self._queues.values()))
 
     @property
     def running(self) -> int:
@@ -92,7 +92,7 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
         return self._running
 
     async def submit(
-        self, item: ItemT, *, bulk: bool = False, meter: Meter | None = None
+        self, item: ItemT, *, priority: Priority = Priority.NORMAL, meter: Meter | None = None
     ) -> ResultT:
         """Runs one item, in whatever company. Cancelling drops it if it is not yet batched.
 
@@ -106,7 +106,7 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
         loop = asyncio.get_running_loop()
         context = contextvars.copy_context()
         waiter: _Waiter[ItemT, ResultT] = _Waiter(item, loop.create_future(), context, meter)
-        queue = self._bulk if bulk else self._urgent
+        queue = self._queues[priority]
         queue[waiter] = None
         self._wake_soon(loop)
         try:
@@ -115,11 +115,15 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
             queue.pop(waiter, None)
 
     async def submit_many(
-        self, items: Iterable[ItemT], *, bulk: bool = False, meter: Meter | None = None
+        self,
+        items: Iterable[ItemT],
+        *,
+        priority: Priority = Priority.NORMAL,
+        meter: Meter | None = None,
     ) -> list[ResultT]:
         """Runs several items; results in order. Raises the first error after all are done."""
         outcomes = await asyncio.gather(
-            *(self.submit(item, bulk=bulk, meter=meter) for item in items),
+            *(self.submit(item, priority=priority, meter=meter) for item in items),
             return_exceptions=True,
         )
         results: list[ResultT] = []
@@ -132,11 +136,11 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
     async def close(self) -> None:
         """Refuses new items, fails those that wait, and waits for the forward pass under way."""
         self._closed = True
-        for waiter in [*self._urgent, *self._bulk]:
-            if not waiter.future.done():
-                waiter.future.set_exception(_shutting_down())
-        self._urgent.clear()
-        self._bulk.clear()
+        for queue in self._queues.values():
+            for waiter in queue:
+                if not waiter.future.done():
+                    waiter.future.set_exception(_shutting_down())
+            queue.clear()
         await asyncio.to_thread(self._threads.shutdown)
 
     def _wake_soon(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -162,17 +166,20 @@ class DynamicBatcher(Generic[ItemT, ResultT]):
         the worker that is free next has it without waiting for the event loop."""
         ahead = self._running - self._options.worker_count
         size = self._options.batch_size_max
-        return ahead < 0 or (ahead == 0 and 1 < size <= len(self._urgent))
+        if ahead != 0 or size == 1 or not (waiting := self._waiting()):
+            return ahead < 0
+        due = self._turns.due(waiting)
+        return due is not Priority.BULK and size <= len(self._queues[due])
+
+    def _waiting(self) -> list[Priority]:
+        return [priority for priority, queue in self._queues.items() if queue]
 
     def _take(self) -> list[_Waiter[ItemT, ResultT]]:
         options = self._options
-        starving = self._bulk and self._urgent_in_a_row >= _URGENT_BATCHES_IN_A_ROW
-        if self._urgent and not starving:
-            queue, size = self._urgent, options.batch_size_max
-            self._urgent_in_a_row += 1
-        else:
-            queue, size = self._bulk, options.bulk_batch_size_max
-            self._urgent_in_a_row = 0
+        priority = self._turns.take(self._waiting())
+        queue, size = self._queues[priority], options.batch_size_max
+        if priority is Priority.BULK:
+            size = options.bulk_batch_size_max
         batch: list[_Waiter[ItemT, ResultT]] = []
         while queue and len(batch) < size:
             waiter = next(iter(queue))

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from services.runtime import telemetry
+from services.runtime.account import Account
 from services.runtime.durations import to_seconds
 from services.runtime.errors import (
     InternalFailure,
@@ -21,11 +22,13 @@ from services.runtime.errors import (
     SensoriumError,
     Unavailable,
 )
+from services.runtime.priority import Priority
 from services.runtime.status import ERROR_TYPES, from_stream_error
 from services.runtime.streams import Emit, duplex
 
 TENANT_KEY = "sensorium-tenant"
 USER_KEY = "sensorium-user"
+PRIORITY_KEY = "sensorium-priority"
 FORWARDED_KEY = "sensorium-forwarded"
 DEFAULT_TENANT = "default"
 STATUS_TIMEOUT_S = 1.0
@@ -80,6 +83,22 @@ def check_user(name: str, subject: str) -> str:
     return name
 
 
+def priority_of(context: Context) -> Priority:
+    """The class of a call between stages; NORMAL unless it says otherwise. Raises InvalidInput
+    PRIORITY_UNKNOWN."""
+    return to_priority(metadata_value(context, PRIORITY_KEY)) or Priority.NORMAL
+
+
+def to_priority(name: str) -> Priority | None:
+    """The class of that name; None for no name. Raises InvalidInput PRIORITY_UNKNOWN."""
+    try:
+        return Priority(name) if name else None
+    except ValueError:
+        raise InvalidInput(
+            "PRIORITY_UNKNOWN", f"A priority is {', '.join(Priority)}.", subject=PRIORITY_KEY
+        ) from None
+
+
 def is_forwarded(context: Context) -> bool:
     """Whether a process of the same stage sent the call on; it must not be sent on again."""
     return bool(metadata_value(context, FORWARDED_KEY))
@@ -95,12 +114,18 @@ class CallScope:
     """Seconds left of the caller's deadline; None without one. grpc.aio does not pass it on."""
     forwarded: bool = False
     """The call goes from one process of a stage to another of the same."""
+    priority: Priority = Priority.NORMAL
+    """Whom its work goes before, and whom it lets go first."""
+    account: Account = field(default_factory=Account, compare=False)
+    """Told what the work takes, by those who do it in the same process."""
 
     def metadata(self) -> dict[str, str]:
         """The metadata that says so."""
         user = {USER_KEY: self.user_id} if self.user_id else {}
         forwarded = {FORWARDED_KEY: "1"} if self.forwarded else {}
-        return {TENANT_KEY: self.tenant_id, **user, **forwarded}
+        usual = self.priority is Priority.NORMAL
+        priority = {} if usual else {PRIORITY_KEY: str(self.priority)}
+        return {TENANT_KEY: self.tenant_id, **user, **forwarded, **priority}
 
 
 def to_domain(error: grpc.aio.AioRpcError, peer: str) -> SensoriumError:

@@ -1,18 +1,10 @@
 """Who calls, once it is known."""
 
-import enum
 from dataclasses import dataclass
 
 from services.gateway.access.scopes import Scope
 from services.runtime.calls import DEFAULT_TENANT
-
-
-class Priority(enum.StrEnum):
-    """Which of two waiting pieces of work goes first."""
-
-    HIGH = "high"
-    NORMAL = "normal"
-    BULK = "bulk"
+from services.runtime.priority import Priority
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from services.encode.segments import (
 )
 from services.runtime.cache import ResultCache
 from services.runtime.errors import InvalidInput
+from services.runtime.priority import Priority
 from tests.fakes import FakeEncoder
 from tests.harness import make_settings
 
@@ -102,7 +103,7 @@ async def test_options_that_change_a_transcript_are_part_of_its_key(
         EncodeOptions(),
         EncodeOptions(language="de"),
         EncodeOptions(word_times=True),
-        EncodeOptions(bulk=True),
+        EncodeOptions(priority=Priority.BULK),
     ):
         await walk(SOUND, options)
     assert [outcome.cached for outcome in map(walk.done, range(4))] == [False, False, False, True]
@@ -180,7 +181,9 @@ async def test_answers_go_before_bulk_work(walk: Walk, fake: FakeEncoder) -> Non
 
     jobs = [asyncio.ensure_future(walk(page(0), EncodeOptions(tasks=only)))]
     await fake.ocr.wait_entered()
-    jobs.append(asyncio.ensure_future(walk(page(1), EncodeOptions(tasks=only, bulk=True))))
+    jobs.append(
+        asyncio.ensure_future(walk(page(1), EncodeOptions(tasks=only, priority=Priority.BULK)))
+    )
     await pending(walk, 1)
     jobs.append(asyncio.ensure_future(walk(page(2), EncodeOptions(tasks=only))))
     await pending(walk, 2)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from services.runtime.batching import BatchOptions, DynamicBatcher, Meter
 from services.runtime.errors import InternalFailure, InvalidInput, Unavailable
+from services.runtime.priority import Priority
 
 
 class GatedForward:
@@ -58,7 +59,7 @@ async def test_collects_while_busy_up_to_the_limit_and_answers_before_bulk() -> 
     under_test = batcher(forward)
     first = asyncio.ensure_future(under_test.submit(0))
     await forward.wait_entered()
-    bulk = asyncio.ensure_future(under_test.submit_many([10, 11], bulk=True))
+    bulk = asyncio.ensure_future(under_test.submit_many([10, 11], priority=Priority.BULK))
     answers = asyncio.ensure_future(under_test.submit_many([1, 2, 3, 4, 5]))
     await settle()
     # A full batch is handed over ahead, so that the worker need not wait for the event loop.
@@ -101,7 +102,7 @@ async def test_single_items_are_never_handed_over_ahead() -> None:
 async def test_bulk_runs_though_the_answer_before_it_was_given_up() -> None:
     under_test = batcher(GatedForward())
     answer = asyncio.ensure_future(under_test.submit(1))
-    bulk = asyncio.ensure_future(under_test.submit(2, bulk=True))
+    bulk = asyncio.ensure_future(under_test.submit(2, priority=Priority.BULK))
     await asyncio.sleep(0)
     answer.cancel()
     assert await asyncio.wait_for(bulk, 5) == 4
@@ -110,10 +111,23 @@ async def test_bulk_runs_though_the_answer_before_it_was_given_up() -> None:
 async def test_bulk_is_not_starved() -> None:
     forward = GatedForward()
     under_test = batcher(forward, size=1)
-    bulk = asyncio.ensure_future(under_test.submit(99, bulk=True))
+    bulk = asyncio.ensure_future(under_test.submit(99, priority=Priority.BULK))
     await asyncio.gather(under_test.submit_many(range(100, 130)), bulk)
     order = [item for batch in forward.batches for item in batch]
     assert order.index(99) < 10
+
+
+async def test_a_higher_class_goes_before_the_others() -> None:
+    forward = GatedForward(open_gate=False)
+    under_test = batcher(forward, size=1)
+    items = [asyncio.ensure_future(under_test.submit(0))]
+    await forward.wait_entered()
+    for item, priority in enumerate((Priority.BULK, Priority.NORMAL, Priority.HIGH), 1):
+        items.append(asyncio.ensure_future(under_test.submit(item, priority=priority)))
+    await settle()
+    forward.gate.set()
+    await asyncio.gather(*items)
+    assert forward.batches == [[0], [3], [2], [1]]
 
 
 async def test_a_bad_item_fails_alone() -> None:
@@ -191,17 +205,20 @@ async def test_compute_time_is_shared_out_among_the_callers() -> None:
     items=st.lists(st.integers(0, 1000), max_size=40),
     size=st.integers(1, 7),
     workers=st.integers(1, 3),
-    bulk=st.sets(st.integers(0, 40)),
+    priorities=st.lists(st.sampled_from(Priority), min_size=40, max_size=40),
 )
 def test_everyone_gets_their_own_result(
-    items: list[int], size: int, workers: int, bulk: set[int]
+    items: list[int], size: int, workers: int, priorities: list[Priority]
 ) -> None:
     forward = GatedForward()
 
     async def run() -> None:
         under_test = batcher(forward, size=size, workers=workers)
         outcomes = await asyncio.gather(
-            *(under_test.submit(item, bulk=i in bulk) for i, item in enumerate(items)),
+            *(
+                under_test.submit(item, priority=priority)
+                for item, priority in zip(items, priorities, strict=False)
+            ),
             return_exceptions=True,
         )
         for item, outcome in zip(items, outcomes, strict=True):
