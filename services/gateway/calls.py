@@ -10,6 +10,7 @@ from sensorium.ingest.v1 import ingest_pb2
 from services.gateway.admission import Admission
 from services.gateway.checking import Checker
 from services.gateway.conversation import Conversation
+from services.gateway.embedding import embed
 from services.gateway.events import ConverseEvent, TurnEvents
 from services.gateway.fields import (
     ASK_FIELDS,
@@ -18,6 +19,7 @@ from services.gateway.fields import (
     TRANSCRIBE_FIELDS,
     named,
 )
+from services.gateway.judging import judge_contents
 from services.gateway.near_duplicates import find_near_duplicates
 from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, TurnOutcome, Walk
 from services.gateway.policy import Policy
@@ -163,6 +165,20 @@ class GatewayCalls:
         """Stored pictures that look like another."""
         return await find_near_duplicates(self._walk.stages, scope, request)
 
+    # --- what is looked at and not kept ----------------------------------------------
+
+    async def embed(
+        self, scope: CallScope, request: gateway_pb2.EmbedRequest
+    ) -> gateway_pb2.EmbedResponse:
+        """Vectors of words and pictures."""
+        return await embed(self._walk.stages, scope, request)
+
+    async def moderate(
+        self, scope: CallScope, request: gateway_pb2.ModerateRequest
+    ) -> gateway_pb2.ModerateResponse:
+        """How far words and pictures are unwanted."""
+        return await judge_contents(self._walk.stages, scope, request, self._policy(scope))
+
     # --- assets ----------------------------------------------------------------------
 
     async def upload(
@@ -202,7 +218,9 @@ class GatewayCalls:
     ) -> gateway_pb2.ListAssetsResponse:
         """A page of assets, newest first."""
         inner = ingest_pb2.ListAssetsRequest(
-            page_size=request.page_size, page_token=request.page_token
+            page_size=request.page_size,
+            page_token=request.page_token,
+            after_asset_id=request.after_asset_id,
         )
         page = await self._ingest("ListAssets", inner, scope)
         return gateway_pb2.ListAssetsResponse(

@@ -155,7 +155,7 @@ class Moderation:
     async def _judge_segment(
         self, entry: AssetEntry, moderation: encode_pb2.SegmentModeration
     ) -> None:
-        verdicts = judge(self._policy.input, _highest([moderation]))
+        verdicts = judge(self._policy.input, highest([moderation]))
         locator = entry.segments[moderation.segment_id].locator
         for verdict in verdicts:
             finding = media_pb2.ModerationFinding(
@@ -194,7 +194,7 @@ class Moderation:
         response = await call_unary(self._stages.encode.Encode, request, self._scope)
         for failed in response.item_errors:
             raise from_item_error(failed)
-        return judge(rules, _highest(response.moderations))
+        return judge(rules, highest(response.moderations))
 
     async def _notify(
         self, verdict: Verdict, *, part: gateway_pb2.ModeratedPart.ValueType, **where: Any
@@ -230,7 +230,7 @@ def pieces(text: str) -> Iterator[str]:
     yield text
 
 
-def _highest(moderations: Iterable[encode_pb2.SegmentModeration]) -> dict[str, float]:
+def highest(moderations: Iterable[encode_pb2.SegmentModeration]) -> dict[str, float]:
     """The highest score of each category."""
     scores: dict[str, float] = {}
     for moderation in moderations:

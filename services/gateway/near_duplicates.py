@@ -13,8 +13,8 @@ from services.gateway.catalogue import (
     get_asset,
     list_documents,
 )
+from services.gateway.ephemeral import MEDIA_BYTES_MAX, ephemeral_segments
 from services.gateway.ledger import PICTURES
-from services.gateway.search_query import QUERY_MEDIA_BYTES_MAX, ephemeral_segments
 from services.gateway.stages import Stages
 from services.runtime.calls import CallScope, call_unary
 from services.runtime.errors import InvalidInput, LimitExceeded
@@ -80,10 +80,10 @@ async def _looks(
         return canonical_id(asset), looks[:HASHES_MAX]
     if not request.media:
         raise InvalidInput("QUERY_MISSING", "Set media or asset_id.", subject="query")
-    if len(request.media) > QUERY_MEDIA_BYTES_MAX:
+    if len(request.media) > MEDIA_BYTES_MAX:
         raise LimitExceeded(
             "QUERY_MEDIA_TOO_LARGE",
-            f"media is at most {QUERY_MEDIA_BYTES_MAX >> 20} MiB; "
+            f"media is at most {MEDIA_BYTES_MAX >> 20} MiB; "
             "upload the file and set asset_id instead.",
             subject="media",
         )

@@ -11,6 +11,9 @@ from pydantic.dataclasses import dataclass
 from services.runtime.json_files import read_json_file
 from services.runtime.moderation import CATEGORIES
 
+FLAGGED_FROM = 0.5
+"""Score from which a category is flagged that no rule names."""
+
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -93,6 +96,14 @@ def judge(rules: Mapping[str, Rule], scores: Mapping[str, float]) -> list[Verdic
         if rule.action is not Action.ALLOW and scores.get(category, 0.0) >= rule.threshold
     ]
     return sorted(verdicts, key=lambda verdict: (verdict.action is Action.BLOCK, verdict.score))
+
+
+def is_flagged(rules: Mapping[str, Rule], category: str, score: float) -> bool:
+    """Whether a score is to be told as unwanted to who asks for a judgement."""
+    rule = rules.get(category)
+    if rule is None:
+        return score >= FLAGGED_FROM
+    return rule.action is not Action.ALLOW and score >= rule.threshold
 
 
 def load_policies(path: Path | None) -> Policies:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from sensorium.gateway.v1 import gateway_pb2
-from sensorium.ingest.v1 import ingest_pb2
-from sensorium.media.v1 import media_pb2, upload_pb2
+from sensorium.media.v1 import media_pb2
 from sensorium.search.v1 import search_pb2
 
 from services.gateway.catalogue import canonical_id, get_asset, list_documents
+from services.gateway.ephemeral import MEDIA_BYTES_MAX, ephemeral_segments
 from services.gateway.ledger import Ledger
 from services.gateway.moderation import Moderation, tell_nobody
 from services.gateway.perception import ANSWER_TASKS, embed_text, encode_config, encode_segments
@@ -21,14 +21,11 @@ from services.gateway.policy import Policy
 from services.gateway.relevance import Sought, similarity_at
 from services.gateway.stages import Stages
 from services.gateway.vectors import mean_embedding
-from services.runtime.calls import CallScope, exchange
+from services.runtime.calls import CallScope
 from services.runtime.durations import to_seconds
 from services.runtime.errors import InvalidInput, LimitExceeded
-from services.runtime.status import from_item_error
 from services.runtime.streams import first_error
 
-QUERY_MEDIA_BYTES_MAX = 3 << 20
-CHUNK_BYTES = 64 << 10
 PART_COUNT_MAX = 8
 TEXT_CHARACTERS_MAX = 8000
 
@@ -135,10 +132,10 @@ def _parts(request: gateway_pb2.SearchRequest) -> list[tuple[gateway_pb2.QueryPa
                 f"A query has at most {TEXT_CHARACTERS_MAX} characters.",
                 subject=f"{field}text",
             )
-    if sum(len(part.media) for part, _ in parts) > QUERY_MEDIA_BYTES_MAX:
+    if sum(len(part.media) for part, _ in parts) > MEDIA_BYTES_MAX:
         raise LimitExceeded(
             "QUERY_MEDIA_TOO_LARGE",
-            f"media is at most {QUERY_MEDIA_BYTES_MAX >> 20} MiB; "
+            f"media is at most {MEDIA_BYTES_MAX >> 20} MiB; "
             "upload the file and set asset_id instead.",
             subject="media",
         )
@@ -177,32 +174,6 @@ async def _resolve(
 
 def _kind(modality: media_pb2.Modality.ValueType) -> Sought:
     return Sought.PICTURE if modality in _PICTURES else Sought.WORDS
-
-
-async def ephemeral_segments(
-    stages: Stages, scope: CallScope, media: bytes
-) -> AsyncIterator[ingest_pb2.StreamingIngestResponse]:
-    """Events of cutting a file that is looked at and not kept: its info, its segments.
-
-    Raises SensoriumError for what is wrong with it.
-    """
-
-    async def upload() -> AsyncIterator[ingest_pb2.StreamingIngestRequest]:
-        request = ingest_pb2.StreamingIngestRequest
-        yield request(config=ingest_pb2.IngestConfig(ephemeral=True))
-        # An error of the file names it: so it is called as its field in the request.
-        yield request(asset_start=upload_pb2.AssetStart(asset_id="media"))
-        for offset in range(0, len(media), CHUNK_BYTES):
-            data = media[offset : offset + CHUNK_BYTES]
-            yield request(chunk=upload_pb2.MediaChunk(asset_id="media", offset=offset, data=data))
-        yield request(asset_finish=upload_pb2.AssetFinish(asset_id="media", size_bytes=len(media)))
-
-    async for event in exchange(stages.ingest.StreamingIngest, scope, upload()):
-        match event.WhichOneof("event"):
-            case "item_error":
-                raise from_item_error(event.item_error)
-            case "asset_info" | "segment":
-                yield event
 
 
 async def _embed_media(

@@ -105,6 +105,20 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         async with self._enter(context, "FindNearDuplicates") as scope:
             return await self._calls.find_near_duplicates(scope, request)
 
+    async def Embed(
+        self, request: gateway_pb2.EmbedRequest, context: Context
+    ) -> gateway_pb2.EmbedResponse:
+        """See the contract."""
+        async with self._enter(context, "Embed") as scope:
+            return await self._calls.embed(scope, request)
+
+    async def Moderate(
+        self, request: gateway_pb2.ModerateRequest, context: Context
+    ) -> gateway_pb2.ModerateResponse:
+        """See the contract."""
+        async with self._enter(context, "Moderate") as scope:
+            return await self._calls.moderate(scope, request)
+
     async def FindAssets(
         self, request: gateway_pb2.FindAssetsRequest, context: Context
     ) -> gateway_pb2.FindAssetsResponse:

@@ -325,12 +325,14 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         """A page of assets, newest first."""
         page_size = min(request.page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
         before_us = request.before.ToMicroseconds() if request.HasField("before") else None
+        store, tenant = self._engine.store, tenant_id(context)
+        page_token = request.page_token
+        if request.after_asset_id:
+            page_token = await self._engine.on_disk(
+                store.page_token_after, tenant, request.after_asset_id
+            )
         records, next_page_token = await self._engine.on_disk(
-            self._engine.store.list_newest,
-            tenant_id(context),
-            page_size,
-            request.page_token,
-            before_us,
+            store.list_newest, tenant, page_size, page_token, before_us
         )
         return ingest_pb2.ListAssetsResponse(
             assets=map(convert.write_asset, records), next_page_token=next_page_token

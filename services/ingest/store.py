@@ -203,10 +203,13 @@ class MediaStore:
             if record is None or not name.startswith(order_of(record.create_time_us)):
                 continue
             if len(records) == count:
-                last = records[-1]
-                return records, f"{order_of(last.create_time_us)}-{last.asset_id}"
+                return records, _page_token(records[-1])
             records.append(record)
         return records, ""
+
+    def page_token_after(self, tenant: str, asset_id: str) -> str:
+        """The token of the page that begins after an asset. Raises as ``get``."""
+        return _page_token(self.get(tenant, asset_id))
 
     def _listed(
         self, tenant: str, names: Iterator[str]
@@ -362,3 +365,7 @@ def _readable_findings(stored: bytes | None) -> tuple[ModerationFinding, ...]:
     except (ValueError, KeyError, TypeError):
         log.warning("what moderation found in an asset cannot be read")
         return ()
+
+
+def _page_token(last: AssetRecord) -> str:
+    return f"{order_of(last.create_time_us)}-{last.asset_id}"

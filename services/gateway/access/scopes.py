@@ -29,6 +29,8 @@ REQUIRED: dict[str, tuple[Scope, ...]] = {
     "Search": (Scope.READ,),
     "StreamingSearch": (Scope.READ,),
     "FindNearDuplicates": (Scope.READ,),
+    "Embed": (Scope.ASK, Scope.READ),
+    "Moderate": (Scope.ASK, Scope.READ),
     # Clients look for what need not be sent before they ask and before they store.
     "FindAssets": (Scope.READ, Scope.ASK, Scope.WRITE),
     "GetAsset": (Scope.READ,),

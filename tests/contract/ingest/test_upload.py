@@ -213,6 +213,18 @@ async def test_assets_are_listed_newest_first_in_stable_pages(ingest: Ingest) ->
     assert second.next_page_token == ""
 
 
+async def test_a_page_begins_after_an_asset(ingest: Ingest) -> None:
+    for asset_id in ("a", "b", "c"):
+        await ingest.send(whole(asset_id, JPEG))
+    request = ingest_pb2.ListAssetsRequest(after_asset_id="b")
+    page = await ingest.stub.ListAssets(request, metadata=TENANT)
+    assert [asset.asset_id for asset in page.assets] == ["a"]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        gone = ingest_pb2.ListAssetsRequest(after_asset_id="x")
+        await ingest.stub.ListAssets(gone, metadata=TENANT)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
 async def test_a_client_that_does_not_read_can_still_upload(ingest: Ingest) -> None:
     content = media.wav(media.tone(300, 48_000), 48_000)
     call = ingest.open()

@@ -75,6 +75,16 @@ class GatewayServiceStub:
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindNearDuplicatesRequest.SerializeToString,
                 response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindNearDuplicatesResponse.FromString,
                 _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/Embed',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.EmbedResponse.FromString,
+                _registered_method=True)
+        self.Moderate = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/Moderate',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ModerateRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ModerateResponse.FromString,
+                _registered_method=True)
         self.FindAssets = channel.unary_unary(
                 '/sensorium.gateway.v1.GatewayService/FindAssets',
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindAssetsRequest.SerializeToString,
@@ -226,6 +236,23 @@ class GatewayServiceServicer:
         """Finds stored pictures and videos that look like another: the same in another
         size, format or light. Fails with INVALID_ARGUMENT for sound and text
         (NO_PICTURE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Embed(self, request, context):
+        """Makes vectors of words and of pictures, all in one space. Nothing is stored.
+        Fails with INVALID_ARGUMENT, naming the input: INPUT_EMPTY, TEXT_TOO_LONG,
+        NO_PICTURE, or what is wrong with a file.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Moderate(self, request, context):
+        """Tells how far words and pictures are unwanted. Nothing is stored, and nothing is
+        blocked. Fails as Embed does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -391,6 +418,16 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.FindNearDuplicates,
                     request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindNearDuplicatesRequest.FromString,
                     response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindNearDuplicatesResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.EmbedRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.EmbedResponse.SerializeToString,
+            ),
+            'Moderate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Moderate,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ModerateRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ModerateResponse.SerializeToString,
             ),
             'FindAssets': grpc.unary_unary_rpc_method_handler(
                     servicer.FindAssets,
@@ -685,6 +722,60 @@ class GatewayService:
             '/sensorium.gateway.v1.GatewayService/FindNearDuplicates',
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindNearDuplicatesRequest.SerializeToString,
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.FindNearDuplicatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/Embed',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.EmbedRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Moderate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/Moderate',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ModerateRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.ModerateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -74,6 +74,15 @@ class GatewayServiceStub:
     size, format or light. Fails with INVALID_ARGUMENT for sound and text
     (NO_PICTURE).
     """
+    Embed: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.EmbedRequest, _gateway_pb2.EmbedResponse]
+    """Makes vectors of words and of pictures, all in one space. Nothing is stored.
+    Fails with INVALID_ARGUMENT, naming the input: INPUT_EMPTY, TEXT_TOO_LONG,
+    NO_PICTURE, or what is wrong with a file.
+    """
+    Moderate: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ModerateRequest, _gateway_pb2.ModerateResponse]
+    """Tells how far words and pictures are unwanted. Nothing is stored, and nothing is
+    blocked. Fails as Embed does.
+    """
     FindAssets: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.FindAssetsRequest, _gateway_pb2.FindAssetsResponse]
     """Finds stored assets by the hash of their bytes ("you need not send it")."""
     GetAsset: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetAssetRequest, _gateway_pb2.GetAssetResponse]
@@ -171,6 +180,15 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Finds stored pictures and videos that look like another: the same in another
     size, format or light. Fails with INVALID_ARGUMENT for sound and text
     (NO_PICTURE).
+    """
+    Embed: _aio.UnaryUnaryMultiCallable[_gateway_pb2.EmbedRequest, _gateway_pb2.EmbedResponse]  # type: ignore[assignment]
+    """Makes vectors of words and of pictures, all in one space. Nothing is stored.
+    Fails with INVALID_ARGUMENT, naming the input: INPUT_EMPTY, TEXT_TOO_LONG,
+    NO_PICTURE, or what is wrong with a file.
+    """
+    Moderate: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ModerateRequest, _gateway_pb2.ModerateResponse]  # type: ignore[assignment]
+    """Tells how far words and pictures are unwanted. Nothing is stored, and nothing is
+    blocked. Fails as Embed does.
     """
     FindAssets: _aio.UnaryUnaryMultiCallable[_gateway_pb2.FindAssetsRequest, _gateway_pb2.FindAssetsResponse]  # type: ignore[assignment]
     """Finds stored assets by the hash of their bytes ("you need not send it")."""
@@ -314,6 +332,27 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Finds stored pictures and videos that look like another: the same in another
         size, format or light. Fails with INVALID_ARGUMENT for sound and text
         (NO_PICTURE).
+        """
+
+    @_abc_1.abstractmethod
+    def Embed(
+        self,
+        request: _gateway_pb2.EmbedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.EmbedResponse, _abc.Awaitable[_gateway_pb2.EmbedResponse]]:
+        """Makes vectors of words and of pictures, all in one space. Nothing is stored.
+        Fails with INVALID_ARGUMENT, naming the input: INPUT_EMPTY, TEXT_TOO_LONG,
+        NO_PICTURE, or what is wrong with a file.
+        """
+
+    @_abc_1.abstractmethod
+    def Moderate(
+        self,
+        request: _gateway_pb2.ModerateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ModerateResponse, _abc.Awaitable[_gateway_pb2.ModerateResponse]]:
+        """Tells how far words and pictures are unwanted. Nothing is stored, and nothing is
+        blocked. Fails as Embed does.
         """
 
     @_abc_1.abstractmethod

@@ -789,10 +789,13 @@ class ListAssetsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_ASSET_ID_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many; 0 means 100; at most 1000."""
     page_token: _builtins.str
     """From the page before; empty for the first."""
+    after_asset_id: _builtins.str
+    """In place of a token: the page begins after this asset."""
     @_builtins.property
     def before(self) -> _timestamp_pb2.Timestamp:
         """Only what was committed before; unset means all."""
@@ -803,10 +806,11 @@ class ListAssetsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         before: _timestamp_pb2.Timestamp | None = ...,
+        after_asset_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_asset_id", b"after_asset_id", "before", b"before", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
