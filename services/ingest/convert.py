@@ -19,6 +19,7 @@ from services.ingest.events import (
     SoundHeard,
     UploadOpened,
 )
+from services.ingest.intake import Finish
 from services.ingest.model import (
     Characters,
     MediaInfo,
@@ -112,7 +113,13 @@ def read_announcement(message: upload_pb2.AssetStart) -> AssetAnnouncement:
         message.size_bytes,
         tuple(message.tags),
         dict(message.metadata),
+        discard_unfinished=message.discard_unfinished,
     )
+
+
+def read_finish(message: upload_pb2.AssetFinish) -> Finish:
+    """The end of an asset."""
+    return Finish(message.size_bytes, message.sha256, tuple(message.tags), dict(message.metadata))
 
 
 def write_timestamp(unix_us: int) -> Timestamp:

@@ -29,6 +29,7 @@ class AssetAnnouncement:
     size_bytes: int = 0
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    discard_unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The mailbox between the reader of a client's stream and the writer of one asset."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 CAPACITY_BYTES = 8 << 20
 _MESSAGE_BYTES = 256
@@ -18,10 +19,13 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """All bytes are sent. ``sha256`` is empty where the client does not know it."""
+    """All bytes are sent. ``sha256`` is empty where the client does not know it; ``tags`` and
+    ``metadata`` are added to those that were announced."""
 
     size_bytes: int
     sha256: str
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

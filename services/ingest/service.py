@@ -369,4 +369,4 @@ async def _apply(session: IngestSession, message: Request) -> None:
             await session.start(convert.read_announcement(message.asset_start))
         case "asset_finish":
             finish = message.asset_finish
-            await session.finish(finish.asset_id, finish.size_bytes, finish.sha256)
+            await session.finish(finish.asset_id, convert.read_finish(finish))

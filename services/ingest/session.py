@@ -101,23 +101,25 @@ class IngestSession:
         if upload is not None:
             await upload.intake.put(Chunk(offset, data))
 
-    async def finish(self, asset_id: str, size_bytes: int, sha256: str) -> None:
+    async def finish(self, asset_id: str, finish: Finish) -> None:
         """All bytes of an asset are sent; doing it twice is harmless.
 
         Raises:
             OutOfOrder: ``ASSET_NOT_STARTED``.
-            InvalidInput: ``SHA256_INVALID``.
+            InvalidInput: ``SHA256_INVALID``, ``TAGS_INVALID``, ``METADATA_INVALID``.
         """
         upload = self._find(asset_id)
-        if sha256 and not is_sha256(sha256):
+        if finish.sha256 and not is_sha256(finish.sha256):
             raise InvalidInput(
                 "SHA256_INVALID",
                 "sha256 must be 64 lower-case hexadecimal digits or empty.",
                 subject="asset_finish.sha256",
             )
         if upload is not None and not upload.is_finishing:
+            upload.label(finish.tags, finish.metadata)
+            _check_labels(upload.asset, "asset_finish")
             upload.is_finishing = True
-            await upload.intake.put(Finish(size_bytes, sha256))
+            await upload.intake.put(finish)
 
     async def end(self) -> None:
         """No more messages come: what is finished is completed, the rest stays resumable."""
@@ -155,26 +157,30 @@ class IngestSession:
                 f"A name has at most {NAME_CHARACTERS_MAX} characters.",
                 subject="asset_start.name",
             )
-        longest = max(map(len, asset.tags), default=0)
-        if len(asset.tags) > TAG_COUNT_MAX or longest > TAG_CHARACTERS_MAX:
-            raise InvalidInput(
-                "TAGS_INVALID",
-                f"At most {TAG_COUNT_MAX} tags of at most {TAG_CHARACTERS_MAX} characters.",
-                subject="asset_start.tags",
-            )
-        longest = max(map(len, asset.metadata.values()), default=0)
-        if len(asset.metadata) > METADATA_COUNT_MAX or longest > METADATA_CHARACTERS_MAX:
-            raise InvalidInput(
-                "METADATA_INVALID",
-                f"At most {METADATA_COUNT_MAX} entries of metadata, "
-                f"values of at most {METADATA_CHARACTERS_MAX} characters.",
-                subject="asset_start.metadata",
-            )
-        if not all(map(is_metadata_key, asset.metadata)):
-            raise InvalidInput(
-                "METADATA_INVALID",
-                "A key of metadata has 1 to 64 small letters, digits, '_', '.' and '-'.",
-                subject="asset_start.metadata",
-            )
+        _check_labels(asset, "asset_start")
         if asset.size_bytes > self._engine.limits.asset_bytes_max:
             raise too_large(self._engine.limits.asset_bytes_max)
+
+
+def _check_labels(asset: AssetAnnouncement, field: str) -> None:
+    longest = max(map(len, asset.tags), default=0)
+    if len(asset.tags) > TAG_COUNT_MAX or longest > TAG_CHARACTERS_MAX:
+        raise InvalidInput(
+            "TAGS_INVALID",
+            f"At most {TAG_COUNT_MAX} tags of at most {TAG_CHARACTERS_MAX} characters.",
+            subject=f"{field}.tags",
+        )
+    longest = max(map(len, asset.metadata.values()), default=0)
+    if len(asset.metadata) > METADATA_COUNT_MAX or longest > METADATA_CHARACTERS_MAX:
+        raise InvalidInput(
+            "METADATA_INVALID",
+            f"At most {METADATA_COUNT_MAX} entries of metadata, "
+            f"values of at most {METADATA_CHARACTERS_MAX} characters.",
+            subject=f"{field}.metadata",
+        )
+    if not all(map(is_metadata_key, asset.metadata)):
+        raise InvalidInput(
+            "METADATA_INVALID",
+            "A key of metadata has 1 to 64 small letters, digits, '_', '.' and '-'.",
+            subject=f"{field}.metadata",
+        )

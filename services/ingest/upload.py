@@ -4,7 +4,8 @@ import asyncio
 import errno
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from services.ingest.engine import IngestEngine
@@ -64,13 +65,21 @@ class AssetUpload:
         """Bytes taken in by this stream, for its summary."""
         self._engine = engine
         self._scope = scope
-        self._asset = asset
+        self.asset = asset
         self._emit = emit
         self._ack_due = asyncio.Event()
 
+    def label(self, tags: Sequence[str], metadata: Mapping[str, str]) -> None:
+        """Add to what was announced."""
+        self.asset = replace(
+            self.asset,
+            tags=(*self.asset.tags, *(tag for tag in tags if tag not in self.asset.tags)),
+            metadata={**self.asset.metadata, **metadata},
+        )
+
     async def run(self) -> None:
         """Take the asset in to its end; what is wrong with it is told as an event."""
-        asset_id = self._asset.asset_id
+        asset_id = self.asset.asset_id
         try:
             await self._take_in()
         except SensoriumError as error:
@@ -86,20 +95,21 @@ class AssetUpload:
         if self._scope.ephemeral:
             part = await engine.open_part(engine.spool.open_temporary, tenant)
         else:
-            existing = await engine.on_disk(engine.store.find, tenant, self._asset.asset_id)
+            existing = await engine.on_disk(engine.store.find, tenant, self.asset.asset_id)
             if existing is not None:
                 await self._repeat(existing)
                 return
-            part = await engine.open_part(engine.spool.open, tenant, self._asset.asset_id)
-        release = part.close
+            part = await engine.open_part(engine.spool.open, tenant, self.asset.asset_id)
+        keep = part.discard if self.asset.discard_unfinished else part.close
+        release = keep
         try:
-            await self._emit(UploadOpened(self._asset.asset_id, part.received_bytes))
+            await self._emit(UploadOpened(self.asset.asset_id, part.received_bytes))
             sha256, info = await self._spool_and_cut(part)
             if not self._scope.ephemeral:
                 await self._commit(part, sha256, info)
                 release = part.discard
         except (InvalidInput, LimitExceeded, OutOfOrder, AlreadyExists) as error:
-            release = part.close if error.reason in _RESUMABLE else part.discard
+            release = keep if error.reason in _RESUMABLE else part.discard
             raise
         finally:
             await engine.on_disk(release)
@@ -117,7 +127,7 @@ class AssetUpload:
         except BaseExceptionGroup as errors:
             raise first_error(errors) from None
         if not self._scope.store_only:
-            await self._emit(SegmentsComplete(self._asset.asset_id, segment_count))
+            await self._emit(SegmentsComplete(self.asset.asset_id, segment_count))
         return sha256, info
 
     async def _spool(self, part: Part) -> str:
@@ -165,20 +175,20 @@ class AssetUpload:
             await self._emit(self._ack(part))
 
     def _ack(self, part: Part) -> ChunkAck:
-        return ChunkAck(self._asset.asset_id, part.received_bytes, part.durable_bytes)
+        return ChunkAck(self.asset.asset_id, part.received_bytes, part.durable_bytes)
 
     async def _cut(self, path: Path, growth: Growth) -> tuple[MediaInfo, int]:
         """Cut while the bytes arrive; what the asset is, and how many segments it gave."""
-        asset_id, scope = self._asset.asset_id, self._scope
+        asset_id, scope = self.asset.asset_id, self._scope
         info, segment_count = None, 0
         with span("ingest.cut", asset_id=asset_id) as current:
             async with self._engine.cutting(
-                path, growth, self._asset.name, scope.cut_options, info_only=scope.store_only
+                path, growth, self.asset.name, scope.cut_options, info_only=scope.store_only
             ) as items:
                 async for item in items:
                     if isinstance(item, MediaInfo):
                         info = item
-                        await self._emit(InfoFound(asset_id, self._asset.name, item))
+                        await self._emit(InfoFound(asset_id, self.asset.name, item))
                     elif isinstance(item, SoundPreview):
                         await self._emit(SoundHeard(asset_id, item))
                     else:
@@ -191,15 +201,15 @@ class AssetUpload:
 
     async def _commit(self, part: Part, sha256: str, info: MediaInfo) -> None:
         draft = AssetRecord(
-            asset_id=self._asset.asset_id,
-            name=self._asset.name,
+            asset_id=self.asset.asset_id,
+            name=self.asset.name,
             sha256=sha256,
             size_bytes=part.received_bytes,
             info=info,
             create_time_us=0,
             user_id=self._scope.user_id,
-            tags=self._asset.tags,
-            metadata=self._asset.metadata,
+            tags=self.asset.tags,
+            metadata=self.asset.metadata,
         )
         engine = self._engine
         record = await engine.on_disk(engine.store.commit, self._scope.tenant, part.path, draft)
@@ -211,7 +221,7 @@ class AssetUpload:
 
         The client need not send the bytes again; if it does they are only hashed.
         """
-        if self._asset.size_bytes and self._asset.size_bytes != existing.size_bytes:
+        if self.asset.size_bytes and self.asset.size_bytes != existing.size_bytes:
             require_same_bytes(existing, "")
         await self._emit(UploadOpened(existing.asset_id, existing.size_bytes))
         digest = hashlib.sha256()
@@ -244,7 +254,7 @@ class AssetUpload:
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._engine.limits.asset_bytes_max:
             raise too_large(self._engine.limits.asset_bytes_max)
-        if self._asset.size_bytes and size_bytes > self._asset.size_bytes:
+        if self.asset.size_bytes and size_bytes > self.asset.size_bytes:
             raise InvalidInput(
                 "SIZE_MISMATCH",
                 "More bytes came than asset_start announced.",

@@ -57,6 +57,46 @@ async def test_half_close_without_finish_commits_nothing(ingest: Ingest) -> None
     assert state.expire_time.seconds > 0
 
 
+@pytest.mark.parametrize("leave", ["cancel", "half-close"])
+async def test_what_nobody_will_resume_is_thrown_away(ingest: Ingest, leave: str) -> None:
+    opened = start("a")
+    opened.asset_start.discard_unfinished = True
+    call = ingest.open()
+    for message in (config(), opened, *chunks("a", JPEG)):
+        await call.write(message)
+    while (await ingest.until(call, "chunk_ack")).of("chunk_ack")[-1].durable_offset < len(JPEG):
+        pass
+    assert ingest.parts() != []
+    if leave == "cancel":
+        call.cancel()
+    else:
+        await call.done_writing()
+    await until_idle(ingest)
+    assert ingest.parts() == []
+    assert ingest.visible() == []
+
+
+async def test_labels_may_come_with_the_end(ingest: Ingest) -> None:
+    opened, ended = start("a"), finish("a", JPEG)
+    opened.asset_start.tags.extend(["boats", "2024"])
+    opened.asset_start.metadata["project"] = "harbour"
+    ended.asset_finish.tags.extend(["boats", "red"])
+    ended.asset_finish.metadata["purpose"] = "vision"
+    events = await ingest.send([opened, *chunks("a", JPEG), ended])
+    assert list(events.asset.tags) == ["boats", "2024", "red"]
+    assert events.asset.metadata == {"project": "harbour", "purpose": "vision"}
+
+
+async def test_labels_that_come_with_the_end_keep_to_the_limits(ingest: Ingest) -> None:
+    opened, ended = start("a"), finish("a", JPEG)
+    opened.asset_start.tags.extend(f"tag {i}" for i in range(20))
+    ended.asset_finish.tags.extend(f"label {i}" for i in range(20))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ingest.send([opened, *chunks("a", JPEG), ended])
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert ingest.visible() == []
+
+
 async def test_resume_after_a_cancel_gives_the_same_asset_and_segments(ingest: Ingest) -> None:
     content = media.webm()
     half = len(content) // 2

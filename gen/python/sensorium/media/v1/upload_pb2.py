@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsensorium/media/v1/upload.proto\x12\x12sensorium.media.v1\"\xf2\x01\n\nAssetStart\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12>\n\x08metadata\x18\x05 \x03(\x0b\x32,.sensorium.media.v1.AssetStart.MetadataEntry\x12\x31\n\x06\x64\x65tail\x18\x06 \x01(\x0e\x32!.sensorium.media.v1.PictureDetail\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\nMediaChunk\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"C\n\x0b\x41ssetFinish\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"7\n\x0cUploadOpened\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x15\n\rresume_offset\x18\x02 \x01(\x04\"M\n\x08\x43hunkAck\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x17\n\x0freceived_offset\x18\x02 \x01(\x04\x12\x16\n\x0e\x64urable_offset\x18\x03 \x01(\x04\";\n\x10SegmentsComplete\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x15\n\rsegment_count\x18\x02 \x01(\r*`\n\rPictureDetail\x12\x1e\n\x1aPICTURE_DETAIL_UNSPECIFIED\x10\x00\x12\x16\n\x12PICTURE_DETAIL_LOW\x10\x01\x12\x17\n\x13PICTURE_DETAIL_HIGH\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsensorium/media/v1/upload.proto\x12\x12sensorium.media.v1\"\x8e\x02\n\nAssetStart\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12>\n\x08metadata\x18\x05 \x03(\x0b\x32,.sensorium.media.v1.AssetStart.MetadataEntry\x12\x31\n\x06\x64\x65tail\x18\x06 \x01(\x0e\x32!.sensorium.media.v1.PictureDetail\x12\x1a\n\x12\x64iscard_unfinished\x18\x07 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\nMediaChunk\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\xc3\x01\n\x0b\x41ssetFinish\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12?\n\x08metadata\x18\x05 \x03(\x0b\x32-.sensorium.media.v1.AssetFinish.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"7\n\x0cUploadOpened\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x15\n\rresume_offset\x18\x02 \x01(\x04\"M\n\x08\x43hunkAck\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x17\n\x0freceived_offset\x18\x02 \x01(\x04\x12\x16\n\x0e\x64urable_offset\x18\x03 \x01(\x04\";\n\x10SegmentsComplete\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x15\n\rsegment_count\x18\x02 \x01(\r*`\n\rPictureDetail\x12\x1e\n\x1aPICTURE_DETAIL_UNSPECIFIED\x10\x00\x12\x16\n\x12PICTURE_DETAIL_LOW\x10\x01\x12\x17\n\x13PICTURE_DETAIL_HIGH\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +33,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ASSETSTART_METADATAENTRY']._loaded_options = None
   _globals['_ASSETSTART_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_PICTUREDETAIL']._serialized_start=628
-  _globals['_PICTUREDETAIL']._serialized_end=724
+  _globals['_ASSETFINISH_METADATAENTRY']._loaded_options = None
+  _globals['_ASSETFINISH_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_PICTUREDETAIL']._serialized_start=785
+  _globals['_PICTUREDETAIL']._serialized_end=881
   _globals['_ASSETSTART']._serialized_start=56
-  _globals['_ASSETSTART']._serialized_end=298
-  _globals['_ASSETSTART_METADATAENTRY']._serialized_start=251
-  _globals['_ASSETSTART_METADATAENTRY']._serialized_end=298
-  _globals['_MEDIACHUNK']._serialized_start=300
-  _globals['_MEDIACHUNK']._serialized_end=360
-  _globals['_ASSETFINISH']._serialized_start=362
-  _globals['_ASSETFINISH']._serialized_end=429
-  _globals['_UPLOADOPENED']._serialized_start=431
-  _globals['_UPLOADOPENED']._serialized_end=486
-  _globals['_CHUNKACK']._serialized_start=488
-  _globals['_CHUNKACK']._serialized_end=565
-  _globals['_SEGMENTSCOMPLETE']._serialized_start=567
-  _globals['_SEGMENTSCOMPLETE']._serialized_end=626
+  _globals['_ASSETSTART']._serialized_end=326
+  _globals['_ASSETSTART_METADATAENTRY']._serialized_start=279
+  _globals['_ASSETSTART_METADATAENTRY']._serialized_end=326
+  _globals['_MEDIACHUNK']._serialized_start=328
+  _globals['_MEDIACHUNK']._serialized_end=388
+  _globals['_ASSETFINISH']._serialized_start=391
+  _globals['_ASSETFINISH']._serialized_end=586
+  _globals['_ASSETFINISH_METADATAENTRY']._serialized_start=279
+  _globals['_ASSETFINISH_METADATAENTRY']._serialized_end=326
+  _globals['_UPLOADOPENED']._serialized_start=588
+  _globals['_UPLOADOPENED']._serialized_end=643
+  _globals['_CHUNKACK']._serialized_start=645
+  _globals['_CHUNKACK']._serialized_end=722
+  _globals['_SEGMENTSCOMPLETE']._serialized_start=724
+  _globals['_SEGMENTSCOMPLETE']._serialized_end=783
 # @@protoc_insertion_point(module_scope)
