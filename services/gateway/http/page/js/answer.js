@@ -1,0 +1,96 @@
+// The answer of a turn: its words as they come, then its sources, evidence and time.
+
+import { SentenceAnnouncer, announce } from "./announcer.js";
+import { CitationList } from "./citations.js";
+import { el } from "./dom.js";
+import { evidenceSection } from "./evidence.js";
+import { bytes, count, lapse, seconds } from "./format.js";
+import { traceSection } from "./trace.js";
+
+const ENDS = {
+  TURN_FINISH_REASON_LENGTH: "It reached the longest answer allowed.",
+  TURN_FINISH_REASON_CANCELLED: "Stopped.",
+  TURN_FINISH_REASON_CONTENT_FILTER: "The rest was kept back by the rules of this server.",
+};
+
+export class Answer {
+  #text = "";
+  #words = el("p", { class: "words" });
+  #note = el("p", { class: "note", hidden: true });
+  #facts = el("p", { class: "facts", hidden: true });
+  #more = el("div", { class: "more" });
+  #announcer = new SentenceAnnouncer();
+  #citations;
+  #onshow;
+
+  /** `onshow(evidence)` goes to a place in the media. */
+  constructor(onshow) {
+    this.#onshow = onshow;
+    this.#citations = new CitationList(onshow);
+    this.node = el("div", { class: "answer", hidden: true },
+      this.#words, this.#note, this.#citations.node, this.#facts, this.#more);
+  }
+
+  /** The question was sent: something will come. */
+  begin() {
+    this.node.hidden = false;
+    this.node.classList.add("writing");
+    this.#words.setAttribute("aria-busy", "true");
+    announce("Working on the answer.");
+  }
+
+  addToken({ text = "" }) {
+    this.#text += text;
+    this.#words.append(text);
+    this.#announcer.add(text);
+  }
+
+  addCitation(citation) {
+    this.#citations.add(citation);
+    this.#link();
+  }
+
+  setEvidence(weights) {
+    if (weights.evidence?.length) this.#more.prepend(evidenceSection(weights, this.#onshow));
+  }
+
+  /** The turn is over; `traceId` names its trace. */
+  complete({ finishReason, usage = {}, timings, responseCached }, traceId) {
+    this.stop();
+    this.#announcer.end();
+    this.#tell(ENDS[finishReason]);
+    this.#facts.textContent = [
+      timings?.timeToFirstToken && `first word after ${lapse(seconds(timings.timeToFirstToken))}`,
+      usage.completionTokenCount && count(usage.completionTokenCount, "token"),
+      Number(usage.mediaBytes) > 0 && `${bytes(usage.mediaBytes)} of media`,
+      responseCached && "given before to the same question",
+    ].filter(Boolean).join(" · ");
+    this.#facts.hidden = !this.#facts.textContent;
+    if (timings) this.#more.append(traceSection(timings, traceId));
+  }
+
+  /** An answer of earlier, as it was. */
+  restore({ answer, citations = [], finishReason }) {
+    this.node.hidden = false;
+    this.#text = answer ?? "";
+    for (const citation of citations) this.#citations.add(citation);
+    this.#link();
+    this.#tell(ENDS[finishReason]);
+  }
+
+  /** Nothing more will come. */
+  stop() {
+    this.node.classList.remove("writing");
+    this.#words.removeAttribute("aria-busy");
+    this.node.hidden = false;
+  }
+
+  #link() {
+    this.#words.replaceChildren(...this.#citations.linked(this.#text));
+  }
+
+  #tell(note) {
+    this.#note.textContent = note ?? "";
+    this.#note.hidden = !note;
+  }
+}

@@ -1,0 +1,36 @@
+// Frames of a film as small pictures, taken while its bytes are still being sent.
+
+const WIDTH_PX = 160;
+const FRAME_COUNT_MAX = 8;
+const SECONDS_A_FRAME = 2;
+
+/** At which seconds of a film of a length the frames of a strip are. */
+export function frameTimes(duration_s) {
+  const count = Math.min(FRAME_COUNT_MAX, Math.max(2, Math.ceil(duration_s / SECONDS_A_FRAME)));
+  return Array.from({ length: count }, (_, index) => (duration_s * (index + 0.5)) / count);
+}
+
+/** Yields {time_s, url} for a film that this browser can show. */
+export async function* localFrames(filmUrl) {
+  const film = document.createElement("video");
+  Object.assign(film, { muted: true, preload: "auto", src: filmUrl });
+  if (!(await happens(film, "loadeddata")) || !Number.isFinite(film.duration)) return;
+  const canvas = document.createElement("canvas");
+  canvas.width = WIDTH_PX;
+  canvas.height = Math.round((WIDTH_PX * film.videoHeight) / film.videoWidth) || 1;
+  for (const time_s of frameTimes(film.duration)) {
+    film.currentTime = time_s;
+    if (!(await happens(film, "seeked"))) return;
+    canvas.getContext("2d").drawImage(film, 0, 0, canvas.width, canvas.height);
+    const picture = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.8));
+    yield { time_s, url: URL.createObjectURL(picture) };
+  }
+  film.removeAttribute("src");
+}
+
+function happens(film, event) {
+  return new Promise((resolve) => {
+    film.addEventListener(event, () => resolve(true), { once: true });
+    film.addEventListener("error", () => resolve(false), { once: true });
+  });
+}

@@ -1,0 +1,38 @@
+// The words of an asset as they are heard; each line is a link to its second.
+
+import { el } from "./dom.js";
+import { clock } from "./format.js";
+import { spanOf } from "./places.js";
+
+export class Transcript {
+  #lines = el("ol");
+  #partial = el("p", { class: "partial", "aria-hidden": "true", hidden: true });
+  #onseek;
+
+  /** `onseek(start_s)` is called when a line is chosen. */
+  constructor(onseek) {
+    this.#onseek = onseek;
+    this.node = el("section", { class: "transcript", "aria-label": "Transcript", hidden: true }, this.#lines, this.#partial);
+  }
+
+  /** Words that are settled. */
+  add({ span, transcript }) {
+    const { start_s } = spanOf({ span });
+    this.#lines.append(el("li", {},
+      el("button", { type: "button", class: "line", onclick: () => this.#onseek(start_s) },
+        el("span", { class: "time" }, clock(start_s)), " ", transcript.text ?? "")));
+    this.#show("");
+  }
+
+  /** Words that are just being said: a guess, shown meanwhile. */
+  guess({ transcript }) {
+    this.#show(transcript.text ?? "");
+  }
+
+  #show(guessed) {
+    this.#partial.textContent = guessed;
+    this.#partial.hidden = !guessed;
+    this.node.hidden = !guessed && !this.#lines.childElementCount;
+    this.node.scrollTop = this.node.scrollHeight;
+  }
+}

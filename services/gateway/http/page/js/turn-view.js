@@ -1,0 +1,83 @@
+// One turn on the page: its media, the question, the answer.
+
+import { Answer } from "./answer.js";
+import { el } from "./dom.js";
+import { MediaPanel } from "./media-panel.js";
+import { notice } from "./notice.js";
+
+const OF_MEDIA = new Set(["assetInfo", "progress", "chunkAck", "transcript", "partialTranscript", "asset"]);
+
+export class TurnView {
+  attachments = [];
+  question = "";
+  #panels = new Map();
+  #media = el("div", { class: "media-list" });
+  #question = el("h2", { class: "question", hidden: true });
+  #problems = el("div");
+
+  /** `onshow(evidence)` goes to a place in any asset of the page. */
+  constructor(onshow) {
+    this.answer = new Answer(onshow);
+    this.node = el("article", { class: "turn" }, this.#media,
+      el("div", { class: "talk" }, this.#question, this.answer.node, this.#problems));
+  }
+
+  /** Adds an asset; `onremove` is called when it is taken back. */
+  addMedia(attachment, onremove = null) {
+    const panel = new MediaPanel(attachment, onremove);
+    this.attachments.push(attachment);
+    this.#panels.set(attachment.assetId, panel);
+    this.#media.append(panel.node);
+    this.node.classList.add("with-media");
+  }
+
+  /** Takes an asset back. */
+  removeMedia(attachment) {
+    this.attachments = this.attachments.filter((other) => other !== attachment);
+    this.#panels.get(attachment.assetId)?.node.remove();
+    this.#panels.delete(attachment.assetId);
+    this.node.classList.toggle("with-media", this.#panels.size > 0);
+  }
+
+  /** An attachment has another id from now on. */
+  renamed(attachment, oldId) {
+    const panel = this.#panels.get(oldId);
+    this.#panels.delete(oldId);
+    this.#panels.set(attachment.assetId, panel);
+  }
+
+  /** The panel of an asset, if it is part of this turn. */
+  panel(assetId) {
+    return this.#panels.get(assetId);
+  }
+
+  /** The question was asked. */
+  ask(question) {
+    this.question = question;
+    this.#question.textContent = question;
+    this.#question.hidden = false;
+    for (const panel of this.#panels.values()) panel.settle();
+    this.answer.begin();
+  }
+
+  /** Takes an event of the conversation that belongs to this turn. */
+  take(name, body, traceId) {
+    if (OF_MEDIA.has(name)) this.#panels.get(body.assetId)?.take(name, body);
+    else if (name === "itemError") this.#panels.get(body.itemId.split("/")[0])?.take(name, body);
+    else if (name === "evidence") this.answer.setEvidence(body);
+    else if (name === "token") this.answer.addToken(body);
+    else if (name === "citation") this.answer.addCitation(body);
+    else if (name === "turnComplete" && this.question) this.answer.complete(body, traceId);
+  }
+
+  /** It failed: shown at the asset at fault, if one is, else below the question. */
+  failed(failure, onretry) {
+    if (this.question) this.answer.stop();
+    const atFault = this.attachments.find((attachment) => attachment.assetId === failure.subject);
+    if (atFault) {
+      atFault.failure = failure;
+      this.#panels.get(atFault.assetId).failed(failure);
+    }
+    if (!atFault || this.question) this.#problems.replaceChildren(notice(failure, onretry));
+  }
+}
