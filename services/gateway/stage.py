@@ -26,17 +26,13 @@ from services.gateway.stages import connect, wait_until_serving
 from services.runtime import telemetry
 from services.runtime.server import Stage
 from services.runtime.settings import Settings
-from services.runtime.tls import server_tls
 
 log = logging.getLogger(__name__)
 
 
 def build(settings: Settings) -> Stage:
     """Construct the gateway; the stages are dialled at the first call."""
-    http = HttpServer(
-        settings.host, settings.http_port, settings.drain_grace_s, server_tls(settings)
-    )
-    return assemble(settings, Admission(settings.turns_max), http)
+    return assemble(settings, Admission(settings.turns_max), HttpServer(settings))
 
 
 def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stage:
@@ -69,7 +65,7 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
     async def start() -> None:
         if settings.http_enabled:
             http.open(app)
-            log.info("HTTP on %s", http.url)
+            log.info("the page and the HTTP API are at %s/", http.url)
         await database.open()
         # A gateway that answers before its stages do would only refuse.
         await wait_until_serving(stages)
@@ -96,4 +92,5 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
         ),
         start=start,
         stop=stop,
+        drain=http.drain,
     )

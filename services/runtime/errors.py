@@ -8,6 +8,7 @@ SensoriumError
  ├── NotFound           the tenant has no such thing
  ├── AlreadyExists      the id is taken by something else
  ├── OutOfOrder         right message, wrong moment
+ ├── TimedOut           the caller took longer than it may
  ├── Overloaded         try again after ``retry_after_s``
  ├── Unavailable        a part of the platform cannot be reached or is not ready
  └── InternalFailure    our fault
@@ -64,6 +65,10 @@ class AlreadyExists(SensoriumError):
 
 class OutOfOrder(SensoriumError):
     """The right message at the wrong moment."""
+
+
+class TimedOut(SensoriumError):
+    """The caller took longer than it may to send what it began."""
 
 
 class Overloaded(SensoriumError):

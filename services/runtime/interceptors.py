@@ -8,7 +8,6 @@ in the RPC's own task. Health and reflection pass untouched.
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -18,12 +17,10 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 from sensorium.media.v1 import stream_pb2
 
-from services.runtime import telemetry
 from services.runtime.durations import to_duration
-from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError, Unavailable
+from services.runtime.errors import InvalidInput, Unavailable
+from services.runtime.served import ServedCall, served_call
 from services.runtime.status import rich_status, stream_error
-from services.runtime.streams import first_error
-from services.runtime.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -243,39 +240,9 @@ class StageInterceptor(grpc.aio.ServerInterceptor):
         return stream
 
 
-class _Call:
-    """Span and metrics of one call."""
-
-    def __init__(self, method: str, current: Any) -> None:
-        self._method = method
-        self._span = current
-        self.error: SensoriumError | None = None
-
-    def failed(self, error: BaseException) -> SensoriumError:
-        """Note an error and return what the client may see of it."""
-        error = first_error(error)
-        if isinstance(error, SensoriumError):
-            self.error = error
-        else:
-            trace_id = telemetry.current_trace_id()
-            log.error("%s failed, trace %s", self._method, trace_id, exc_info=error)
-            self.error = InternalFailure(
-                "INTERNAL", f"Something went wrong on the server; trace {trace_id} has the details."
-            )
-        telemetry.mark_failed(self._span, self.error.reason)
-        metrics.errors.add(1, {"method": self._method, "reason": self.error.reason})
-        return self.error
-
-
-@contextlib.contextmanager
-def _call(method: str, metadata: dict[str, str]) -> Any:
-    started = time.monotonic()
-    metrics.requests.add(1, {"method": method})
-    try:
-        with telemetry.server_span(method, metadata) as current:
-            yield _Call(method, current)
-    finally:
-        metrics.request_duration.record(time.monotonic() - started, {"method": method})
+def _call(method: str, metadata: dict[str, str]) -> contextlib.AbstractContextManager[ServedCall]:
+    attributes = {"rpc.system": "grpc", "rpc.method": method}
+    return served_call(method, metadata, **attributes)
 
 
 def _response_type(method: str) -> Any:

@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -33,15 +33,24 @@ LOCKED_STAGES = {"ingest"}
 LOCK_FILE = "lock"
 
 
+async def _nothing_to_drain() -> None:
+    """A stage whose calls all come by gRPC."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A service and its life: registered, started (models loaded, tables open), stopped."""
+    """A service and its life: registered, started (models loaded, tables open), stopped.
+
+    ``drain`` is for what comes to it by other ways than gRPC: it refuses from then on, and
+    returns when what is open has ended or its grace is over.
+    """
 
     name: str
     service_name: str
     register: Callable[[grpc.aio.Server], None]
     start: Callable[[], Awaitable[None]]
     stop: Callable[[], Awaitable[None]]
+    drain: Callable[[], Coroutine[None, None, None]] = _nothing_to_drain
 
 
 BuildStage = Callable[[Settings], Stage]
@@ -108,11 +117,17 @@ class StageServer:
         """Let open streams end: health, two check intervals, GoAway, then the grace."""
         await self._health.enter_graceful_shutdown()
         self._interceptor.draining = True
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._end_streams())
+            for stage in self._stages:
+                group.create_task(stage.drain())
+        await self._server.stop(0)
+
+    async def _end_streams(self) -> None:
         if len(self._live):
             await asyncio.sleep(2 * HEALTH_CHECK_INTERVAL_S)
             await self._live.go_away(self._settings.drain_grace_s)
             await self._live.ended(self._settings.drain_grace_s)
-        await self._server.stop(0)
 
     async def close(self) -> None:
         """Stop at once, and the stages with it. Also ends a drain."""

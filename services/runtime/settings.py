@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 import sys
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ENV_PREFIX = "SENSORIUM_"
 _URL_PLACES = {"key", "tenant", "sha256", "rendition"}
+_ORIGIN = re.compile(r"https?://[a-z0-9._\[\]:-]+")
 
 
 class Settings(BaseSettings):
@@ -53,6 +55,25 @@ class Settings(BaseSettings):
     """Whether the gateway also serves HTTP: the OpenAI-like API and the page."""
     http_port: int = Field(8080, ge=0, le=65535)
     """Port of HTTP, on the same address; 0 takes a free one."""
+
+    # --- Guarding HTTP ---------------------------------------------------------
+    http_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names that HTTP answers to besides localhost, with commas between; on a public address any
+    name if this is empty."""
+    http_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins of pages elsewhere that may use HTTP, such as https://app.example, with commas
+    between; none if this is empty."""
+    http_json_bytes_max: int = Field(16 << 20, ge=1 << 10)
+    """Largest body that is not a form with files; media in a data URL counts with a third more."""
+    http_connections_max: int = Field(512, ge=1)
+    """Connections at once; more are refused with a retry hint."""
+    http_stall_s: float = Field(20.0, gt=0)
+    """How long a client may take for its headers, may go without sending a byte of its body, or
+    without reading its response."""
+    http_rate_min: float = Field(1024.0, ge=0)
+    """Bytes a second that a body must come with at least, over the time of HTTP_STALL_S."""
+    http_keep_alive_s: float = Field(15.0, gt=0)
+    """How long a connection may wait for its next request."""
 
     # --- Conversations, keys, usage -------------------------------------------
     database_url: str = ""
@@ -207,6 +228,20 @@ class Settings(BaseSettings):
         if not isinstance(networks, str):
             return networks
         return tuple(ip_network(each.strip()) for each in networks.split(",") if each.strip())
+
+    @field_validator("http_hosts", "http_origins", mode="before")
+    @classmethod
+    def _is_listed(cls, names: object) -> object:
+        if isinstance(names, str):
+            return tuple(name.strip() for name in names.split(",") if name.strip())
+        return names
+
+    @field_validator("http_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [origin for origin in origins if not _ORIGIN.fullmatch(origin)]:
+            raise ValueError(f"{wrong[0]} is not an origin such as https://app.example")
+        return origins
 
     @field_validator("cdn_url_template")
     @classmethod

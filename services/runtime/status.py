@@ -19,6 +19,7 @@ STATUS_CODES: dict[type[errors.SensoriumError], StatusCode] = {
     errors.NotFound: StatusCode.NOT_FOUND,
     errors.AlreadyExists: StatusCode.ALREADY_EXISTS,
     errors.OutOfOrder: StatusCode.FAILED_PRECONDITION,
+    errors.TimedOut: StatusCode.DEADLINE_EXCEEDED,
     errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: StatusCode.UNAVAILABLE,
     errors.InternalFailure: StatusCode.INTERNAL,

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics as otel_metrics
@@ -109,13 +109,12 @@ def span(name: str, **attributes: AttributeValue) -> Iterator[Span]:
 
 
 @contextlib.contextmanager
-def server_span(method: str, metadata: dict[str, str]) -> Iterator[Span]:
-    """The serving side of a call, child of the caller's span in W3C ``metadata``."""
+def server_span(
+    name: str, carrier: Mapping[str, str], attributes: Mapping[str, AttributeValue]
+) -> Iterator[Span]:
+    """The serving side of a call, child of the caller's span in W3C ``carrier``."""
     with _tracer.start_as_current_span(
-        method.lstrip("/"),
-        context=extract(metadata),
-        kind=SpanKind.SERVER,
-        attributes={"rpc.system": "grpc", "rpc.method": method},
+        name, context=extract(carrier), kind=SpanKind.SERVER, attributes=attributes
     ) as current:
         yield current
 

@@ -71,7 +71,7 @@ class Parts:
 
     def _build_gateway(self, settings: Settings) -> Stage:
         self.admission = Admission(settings.turns_max)
-        self.http = HttpServer(settings.host, settings.http_port, settings.drain_grace_s)
+        self.http = HttpServer(settings)
         return assemble_gateway(settings, self.admission, self.http)
 
 

@@ -5,9 +5,9 @@ from fastapi import FastAPI
 from services.gateway.http import errors
 from services.gateway.http.errors import ErrorBody
 from services.gateway.http.front import Front
-from services.gateway.http.routes import converse, models, page
+from services.gateway.http.routes import converse, health, models, page
 
-ROUTERS = (converse.router, models.router, page.router)
+ROUTERS = (converse.router, health.router, models.router, page.router)
 
 
 def build_app(front: Front) -> FastAPI:

@@ -3,7 +3,6 @@
 ``code`` is the UPPER_SNAKE reason of ``SensoriumError``, ``param`` the field or asset at fault.
 """
 
-import logging
 import math
 
 from fastapi import FastAPI, Request
@@ -11,12 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from services.runtime import errors, telemetry
-from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError
-from services.runtime.streams import first_error
-
-log = logging.getLogger(__name__)
+from services.runtime import errors
+from services.runtime.errors import InvalidInput, SensoriumError
+from services.runtime.served import current_call
 
 STATUS: dict[type[SensoriumError], tuple[int, str]] = {
     errors.InvalidInput: (400, "invalid_request_error"),
@@ -26,6 +24,7 @@ STATUS: dict[type[SensoriumError], tuple[int, str]] = {
     errors.NotFound: (404, "not_found_error"),
     errors.AlreadyExists: (409, "invalid_request_error"),
     errors.OutOfOrder: (409, "invalid_request_error"),
+    errors.TimedOut: (408, "invalid_request_error"),
     errors.Overloaded: (429, "rate_limit_error"),
     errors.Unavailable: (503, "server_error"),
     errors.InternalFailure: (500, "server_error"),
@@ -51,15 +50,8 @@ class ErrorBody(BaseModel):
 
 
 def to_client(error: BaseException) -> SensoriumError:
-    """What a client may see of an error: ours as it is, the first of a group, else INTERNAL."""
-    error = first_error(error)
-    if isinstance(error, SensoriumError):
-        return error
-    trace_id = telemetry.current_trace_id()
-    log.error("a request failed, trace %s", trace_id, exc_info=error)
-    return InternalFailure(
-        "INTERNAL", f"Something went wrong on the server; trace {trace_id} has the details."
-    )
+    """What a client may see of an error, which is noted with the request."""
+    return current_call().failed(error)
 
 
 def error_body(error: SensoriumError) -> ErrorBody:
@@ -95,12 +87,20 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         problem = error.errors()[0]
         field = ".".join(str(part) for part in problem["loc"] if part != "body")
-        return error_response(
-            InvalidInput("FIELD_INVALID", f"{field or 'body'}: {problem['msg']}", subject=field)
+        invalid = InvalidInput(
+            "FIELD_INVALID", f"{field or 'body'}: {problem['msg']}", subject=field
         )
+        return error_response(to_client(invalid))
+
+    async def gone(_: Request, error: Exception) -> JSONResponse:
+        cut_off = InvalidInput("REQUEST_CUT_OFF", "The request ended before its body did.")
+        return error_response(to_client(cut_off))
 
     async def framework(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, SensoriumError):
+            # The framework's word for whatever ends the reading of a body.
+            return error_response(to_client(error.__cause__))
         detail = ErrorDetail(
             message=str(error.detail),
             type="not_found_error" if error.status_code == 404 else "invalid_request_error",
@@ -114,6 +114,7 @@ def install(app: FastAPI) -> None:
         )
 
     app.add_exception_handler(SensoriumError, ours)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(Exception, ours)

@@ -31,17 +31,21 @@ class Front:
     ready: Callable[[], bool]
     remote: RemoteFiles
 
-    def enter(
-        self, connection: HTTPConnection, method: str
-    ) -> AbstractAsyncContextManager[CallScope]:
-        """The scope of a request, as ``Entrance.enter`` gives it; ``method`` names the RPC that the
-        route stands for. Raises Unavailable NOT_READY while models are still loading."""
+    def check_ready(self) -> None:
+        """Raises Unavailable NOT_READY while models are still loading."""
         if not self.ready():
             raise Unavailable(
                 "NOT_READY",
                 "The server is still loading its models; try again in a moment.",
                 retry_after_s=RETRY_AFTER_S,
             )
+
+    def enter(
+        self, connection: HTTPConnection, method: str
+    ) -> AbstractAsyncContextManager[CallScope]:
+        """The scope of a request, as ``Entrance.enter`` gives it; ``method`` names the RPC that the
+        route stands for. Raises Unavailable NOT_READY while models are still loading."""
+        self.check_ready()
         _check_url(connection)
         return self.entrance.enter(Arrival(method=method, authorization=_authorization(connection)))
 

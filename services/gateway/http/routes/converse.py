@@ -16,7 +16,7 @@ from services.gateway.events import ConverseEvent
 from services.gateway.http.errors import to_client
 from services.gateway.http.frames import event_frame, read_messages
 from services.gateway.http.front import Front, FrontDep
-from services.runtime import errors, telemetry
+from services.runtime import errors
 from services.runtime.errors import SensoriumError
 from services.runtime.status import stream_error
 from services.runtime.streams import open_stream
@@ -38,8 +38,7 @@ async def converse(socket: WebSocket, front: FrontDep) -> None:
     offered = socket.scope["subprotocols"]
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
     try:
-        with telemetry.span("converse"):
-            await _hold(socket, front)
+        await _hold(socket, front)
         await socket.close()
     except WebSocketDisconnect:
         return

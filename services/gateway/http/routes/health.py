@@ -1,0 +1,29 @@
+"""``/healthz`` and ``/readyz``: for probes, which have no key."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from services.gateway.http.front import FrontDep
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """That it is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/healthz")
+async def live() -> Health:
+    """The process answers."""
+    return Health()
+
+
+@router.get("/readyz")
+async def ready(front: FrontDep) -> Health:
+    """Models are loaded and requests are taken: not before, and not while it shuts down."""
+    front.check_ready()
+    return Health()
