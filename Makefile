@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+NODE_PACKAGES := clients/js/node_modules/.package-lock.json
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 $(BIN)/pip -q
 
 .PHONY: help setup demo serve test check bench format stubs lock clean
@@ -24,21 +25,29 @@ $(READY): pyproject.toml deploy/requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
+# They hold a copy of gen/js, so it is made anew with it. Node is not needed to serve, so what
+# needs it goes without it, and says so.
+$(NODE_PACKAGES): clients/js/package.json clients/js/package-lock.json $(shell find gen/js -type f)
+	@if ! command -v npm >/dev/null; then echo "npm is not installed: no JavaScript client"; \
+	elif ! (cd clients/js && npm ci --no-audit --no-fund --loglevel=error >/dev/null); then \
+	  echo "npm ci failed: no JavaScript client"; fi
+
 demo: $(READY) ## Ask about a photo, a recording and a video, on real models, offline.
 	@$(BIN)/sensorium demo
 
 serve: $(READY) ## Start all services on 127.0.0.1:50051.
 	@$(BIN)/sensorium serve
 
-test: $(READY) ## Run the tests.
+test: $(READY) $(NODE_PACKAGES) ## Run the tests.
 	@$(BIN)/pytest
 
-check: $(READY) ## Ruff, mypy strict, buf lint, stubs in sync, the README's commands.
+check: $(READY) $(NODE_PACKAGES) ## Ruff, mypy strict, buf lint, stubs in sync, Go and JavaScript, the README's commands.
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/buf lint
 	@$(BIN)/python deploy/check_stubs.py
+	@deploy/check_clients.sh
 	@$(BIN)/pytest tests/readme
 
 bench: $(READY) ## Measure against what a user would use instead; writes build/bench.
@@ -48,7 +57,7 @@ format: $(READY) ## Format the code.
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
 
-stubs: $(READY) ## Generate gen/python from protos.
+stubs: $(READY) $(NODE_PACKAGES) ## Generate gen/ from protos.
 	@$(BIN)/python deploy/generate_stubs.py
 
 lock: $(READY) ## Write deploy/requirements.lock from .venv.

@@ -1,23 +1,25 @@
-"""Fail if gen/python is not what the protos generate."""
+"""Fail if gen/ is not what the protos generate."""
 
 import filecmp
 import sys
 import tempfile
 from pathlib import Path
 
-from generate_stubs import ROOT, generate
+from generate_stubs import GEN, LANGUAGES, Language, Missing
 
 
-def differences(committed: Path, fresh: Path) -> list[str]:
-    """Files that differ, are missing, or should not be there, relative to the folders."""
+def differences(language: Language, fresh: Path) -> list[str]:
+    """Files that differ, are missing, or should not be there, relative to ``gen``."""
+    committed = language.committed
     names = {
         path.relative_to(folder)
         for folder in (committed, fresh)
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix in (".py", ".pyi")
+        for package in language.packages
+        for path in (folder / package).rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
     }
     return sorted(
-        str(name)
+        str((committed / name).relative_to(GEN))
         for name in names
         if not (committed / name).exists()
         or not (fresh / name).exists()
@@ -25,10 +27,21 @@ def differences(committed: Path, fresh: Path) -> list[str]:
     )
 
 
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        generate(Path(folder))
-        stale = differences(ROOT / "gen" / "python", Path(folder))
+def main() -> None:
+    """Generate everything anew beside what is committed, and compare."""
+    stale = []
+    for language in LANGUAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                language.generate(Path(folder))
+            except Missing as missing:
+                print(f"gen/{language.name} is not checked: {missing}")
+                continue
+            stale += differences(language, Path(folder))
     if stale:
-        print("gen/python is out of date, run `make stubs`:", *stale, sep="\n  ")
+        print("gen/ is out of date, run `make stubs`:", *stale, sep="\n  ")
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

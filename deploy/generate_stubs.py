@@ -1,47 +1,151 @@
-"""Write the Python stubs of all protos into gen/python (or a folder given as argument).
+"""Write the stubs of all protos into gen/python, gen/go and gen/js.
 
-buf cannot reach its registry offline and grpcio-tools ships no plugin binary,
-so the stubs come from ``grpc_tools.protoc`` with mypy-protobuf beside it.
+buf cannot reach its registry offline and grpcio-tools ships no plugin binary, so
+all stubs come from ``grpc_tools.protoc`` with the plugins of each language beside
+it. A language whose plugins are not on this machine is left as it is, and said so:
+the stubs are committed, so only who changes a proto needs all of them.
 """
 
 import shutil
+import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc_tools
+from google import rpc
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
+GEN = ROOT / "gen"
 PROTOS = ROOT / "protos"
-BIN = Path(sys.executable).parent
+WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
+# google/rpc/error_details.proto, which Python and Go have a package of.
+GOOGLEAPIS = Path(next(iter(rpc.__path__))).parent.parent
+
+# Nobody can register a name under .internal, so nobody else can publish this path.
+GO_MODULE = "sensorium.internal/gen/go"
+# What is generated names or depends on these versions; Debian 12 has them.
+GO_PLUGINS = {"protoc-gen-go": "v1.28.1", "protoc-gen-go-grpc": "1.0"}
+# Its version is pinned by clients/js/package-lock.json.
+ES_PLUGIN = ROOT / "clients" / "js" / "node_modules" / ".bin" / "protoc-gen-es"
 
 
-def generate(target: Path) -> None:
-    """Replace ``target/sensorium`` by freshly generated modules and type stubs."""
-    shutil.rmtree(target / "sensorium", ignore_errors=True)
-    target.mkdir(parents=True, exist_ok=True)
-    well_known = Path(grpc_tools.__file__).parent / "_proto"
-    sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
-    command = [
-        "protoc",
-        # Beside this interpreter, whether or not its environment is active.
-        f"--plugin=protoc-gen-mypy={BIN / 'protoc-gen-mypy'}",
-        f"--plugin=protoc-gen-mypy_grpc={BIN / 'protoc-gen-mypy_grpc'}",
-        f"-I{PROTOS}",
-        f"-I{well_known}",
+class Missing(Exception):
+    """What a language needs is not on this machine; the message says what."""
+
+
+@dataclass(frozen=True)
+class Language:
+    """How the stubs of one language are made: ``generate`` fills an empty folder.
+
+    ``generate`` raises Missing. ``packages`` are the folders that are generated; what lies
+    beside them is written by hand.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    generate: Callable[[Path], None]
+
+    @property
+    def committed(self) -> Path:
+        """Where the stubs lie in this repository."""
+        return GEN / self.name
+
+
+def sources() -> list[str]:
+    """All protos of this repository, relative to ``PROTOS``."""
+    return sorted(path.relative_to(PROTOS).as_posix() for path in PROTOS.rglob("*.proto"))
+
+
+def compile_protos(files: Sequence[str], *options: str) -> None:
+    """Run protoc with the plugins that the options name."""
+    includes = [f"-I{folder}" for folder in (PROTOS, WELL_KNOWN, GOOGLEAPIS)]
+    if protoc.main(["protoc", *includes, *options, *files]) != 0:
+        raise SystemExit("protoc failed")
+
+
+def generate_python(target: Path) -> None:
+    """Modules, and type stubs by mypy-protobuf."""
+    # Beside this interpreter, whether or not its environment is active.
+    plugins = Path(sys.executable).parent
+    compile_protos(
+        sources(),
+        f"--plugin=protoc-gen-mypy={plugins / 'protoc-gen-mypy'}",
+        f"--plugin=protoc-gen-mypy_grpc={plugins / 'protoc-gen-mypy_grpc'}",
         f"--python_out={target}",
         f"--mypy_out=quiet:{target}",
         f"--grpc_python_out={target}",
         f"--mypy_grpc_out=quiet:{target}",
-        *sources,
-    ]
-    if protoc.main(command) != 0:
-        raise SystemExit("protoc failed")
-    for folder in (target / "sensorium").rglob("*"):
+    )
+    for folder in (target / "sensorium", *(target / "sensorium").rglob("*")):
         if folder.is_dir():
             (folder / "__init__.py").touch()
-    (target / "sensorium" / "__init__.py").touch()
+
+
+def generate_go(target: Path) -> None:
+    """A package for each proto package, such as ``gatewayv1``."""
+    for plugin, version in GO_PLUGINS.items():
+        if (found := _version(plugin)) != version:
+            raise Missing(f"{plugin} {version} is needed, {found or 'none'} is installed")
+    # The protos know no language: which package each becomes is said here.
+    options = [f"module={GO_MODULE}"]
+    for source in sources():
+        folder = source.rpartition("/")[0]
+        package = "".join(folder.split("/")[-2:])
+        options.append(f"M{source}={GO_MODULE}/{folder};{package}")
+    compile_protos(
+        sources(),
+        f"--go_out={target}",
+        f"--go-grpc_out={target}",
+        *(f"--{plugin}_opt={option}" for option in options for plugin in ("go", "go-grpc")),
+    )
+
+
+def generate_js(target: Path) -> None:
+    """ECMAScript modules with declarations, for Node and for browsers."""
+    if not (ES_PLUGIN.exists() and shutil.which("node")):
+        raise Missing("Node 20 is needed, and `npm ci` in clients/js")
+    compile_protos(
+        # npm has no package of the details of an error.
+        [*sources(), "google/rpc/error_details.proto"],
+        f"--plugin=protoc-gen-es={ES_PLUGIN}",
+        f"--es_out={target}",
+        "--es_opt=target=js+dts,import_extension=js",
+    )
+
+
+def _version(plugin: str) -> str:
+    """What a plugin says of itself: ``protoc-gen-go v1.28.1``; empty if it is not there."""
+    if not shutil.which(plugin):
+        return ""
+    told = subprocess.run([plugin, "--version"], capture_output=True, text=True, check=False)
+    return told.stdout.strip().rpartition(" ")[2]
+
+
+LANGUAGES = (
+    Language("python", ("sensorium",), generate_python),
+    Language("go", ("sensorium",), generate_go),
+    Language("js", ("sensorium", "google"), generate_js),
+)
+
+
+def main() -> None:
+    """Replace what is generated by what the protos say now."""
+    for language in LANGUAGES:
+        fresh = ROOT / "build" / "stubs" / language.name
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        try:
+            language.generate(fresh)
+        except Missing as missing:
+            print(f"gen/{language.name} is left as it is: {missing}")
+            continue
+        for package in language.packages:
+            shutil.rmtree(language.committed / package, ignore_errors=True)
+            shutil.move(fresh / package, language.committed / package)
 
 
 if __name__ == "__main__":
-    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "gen" / "python")
+    main()
