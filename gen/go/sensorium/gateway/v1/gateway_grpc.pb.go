@@ -23,8 +23,10 @@ type GatewayServiceClient interface {
 	//
 	// Fails with INVALID_ARGUMENT (bad media, no question, unknown model; reason
 	// CONTENT_BLOCKED where the tenant's policy blocks the question or an asset),
-	// OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order),
-	// RESOURCE_EXHAUSTED with RetryInfo (too many turns at once).
+	// OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order; reason
+	// CONVERSATION_BUSY, with RetryInfo, where another stream has a turn of the same
+	// conversation at work), NOT_FOUND (no such conversation), RESOURCE_EXHAUSTED with
+	// RetryInfo (too many turns at once).
 	StreamingConverse(ctx context.Context, opts ...grpc.CallOption) (GatewayService_StreamingConverseClient, error)
 	// Stores and indexes media without a question.
 	StreamingUpload(ctx context.Context, opts ...grpc.CallOption) (GatewayService_StreamingUploadClient, error)
@@ -50,6 +52,13 @@ type GatewayServiceClient interface {
 	// size, format or light. Fails with INVALID_ARGUMENT for sound and text
 	// (NO_PICTURE).
 	FindNearDuplicates(ctx context.Context, in *FindNearDuplicatesRequest, opts ...grpc.CallOption) (*FindNearDuplicatesResponse, error)
+	// Makes vectors of words and of pictures, all in one space. Nothing is stored.
+	// Fails with INVALID_ARGUMENT, naming the input: INPUT_EMPTY, TEXT_TOO_LONG,
+	// NO_PICTURE, or what is wrong with a file.
+	Embed(ctx context.Context, in *EmbedRequest, opts ...grpc.CallOption) (*EmbedResponse, error)
+	// Tells how far words and pictures are unwanted. Nothing is stored, and nothing is
+	// blocked. Fails as Embed does.
+	Moderate(ctx context.Context, in *ModerateRequest, opts ...grpc.CallOption) (*ModerateResponse, error)
 	// Finds stored assets by the hash of their bytes ("you need not send it").
 	FindAssets(ctx context.Context, in *FindAssetsRequest, opts ...grpc.CallOption) (*FindAssetsResponse, error)
 	// Reads one stored asset's record, with its renditions. Fails with NOT_FOUND.
@@ -80,6 +89,19 @@ type GatewayServiceClient interface {
 	// Checks that the media store and the index agree, while both are in use.
 	// Events: findings, then the summary.
 	Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (GatewayService_CheckClient, error)
+	// Makes a conversation that lasts: StreamingConverse and Ask continue it by its id,
+	// on any stream and after any restart. Fails with UNAVAILABLE (DATABASE_UNAVAILABLE),
+	// as all calls about conversations do, while the database cannot be reached.
+	CreateConversation(ctx context.Context, in *CreateConversationRequest, opts ...grpc.CallOption) (*CreateConversationResponse, error)
+	// Lists conversations, those last used first.
+	ListConversations(ctx context.Context, in *ListConversationsRequest, opts ...grpc.CallOption) (*ListConversationsResponse, error)
+	// Reads a conversation and its turns. Fails with NOT_FOUND.
+	GetConversation(ctx context.Context, in *GetConversationRequest, opts ...grpc.CallOption) (*GetConversationResponse, error)
+	// Renames a conversation. Fails with NOT_FOUND and INVALID_ARGUMENT (NAME_INVALID).
+	UpdateConversation(ctx context.Context, in *UpdateConversationRequest, opts ...grpc.CallOption) (*UpdateConversationResponse, error)
+	// Deletes a conversation and its turns. The media stays: see DeleteAsset. Fails with
+	// NOT_FOUND.
+	DeleteConversation(ctx context.Context, in *DeleteConversationRequest, opts ...grpc.CallOption) (*DeleteConversationResponse, error)
 }
 
 type gatewayServiceClient struct {
@@ -274,6 +296,24 @@ func (c *gatewayServiceClient) FindNearDuplicates(ctx context.Context, in *FindN
 	return out, nil
 }
 
+func (c *gatewayServiceClient) Embed(ctx context.Context, in *EmbedRequest, opts ...grpc.CallOption) (*EmbedResponse, error) {
+	out := new(EmbedResponse)
+	err := c.cc.Invoke(ctx, "/sensorium.gateway.v1.GatewayService/Embed", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) Moderate(ctx context.Context, in *ModerateRequest, opts ...grpc.CallOption) (*ModerateResponse, error) {
+	out := new(ModerateResponse)
+	err := c.cc.Invoke(ctx, "/sensorium.gateway.v1.GatewayService/Moderate", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *gatewayServiceClient) FindAssets(ctx context.Context, in *FindAssetsRequest, opts ...grpc.CallOption) (*FindAssetsResponse, error) {
 	out := new(FindAssetsResponse)
 	err := c.cc.Invoke(ctx, "/sensorium.gateway.v1.GatewayService/FindAssets", in, out, opts...)
@@ -410,6 +450,51 @@ func (x *gatewayServiceCheckClient) Recv() (*CheckResponse, error) {
 	return m, nil
 }
 
+func (c *gatewayServiceClient) CreateConversation(ctx context.Context, in *CreateConversationRequest, opts ...grpc.CallOption) (*CreateConversationResponse, error) {
+	out := new(CreateConversationResponse)
+	err := c.cc.Invoke(ctx, "/sensorium.gateway.v1.GatewayService/CreateConversation", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) ListConversations(ctx context.Context, in *ListConversationsRequest, opts ...grpc.CallOption) (*ListConversationsResponse, error) {
+	out := new(ListConversationsResponse)
+	err := c.cc.Invoke(ctx, "/sensorium.gateway.v1.GatewayService/ListConversations", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) GetConversation(ctx context.Context, in *GetConversationRequest, opts ...grpc.CallOption) (*GetConversationResponse, error) {
+	out := new(GetConversationResponse)
+	err := c.cc.Invoke(ctx, "/sensorium.gateway.v1.GatewayService/GetConversation", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) UpdateConversation(ctx context.Context, in *UpdateConversationRequest, opts ...grpc.CallOption) (*UpdateConversationResponse, error) {
+	out := new(UpdateConversationResponse)
+	err := c.cc.Invoke(ctx, "/sensorium.gateway.v1.GatewayService/UpdateConversation", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) DeleteConversation(ctx context.Context, in *DeleteConversationRequest, opts ...grpc.CallOption) (*DeleteConversationResponse, error) {
+	out := new(DeleteConversationResponse)
+	err := c.cc.Invoke(ctx, "/sensorium.gateway.v1.GatewayService/DeleteConversation", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // GatewayServiceServer is the server API for GatewayService service.
 // All implementations must embed UnimplementedGatewayServiceServer
 // for forward compatibility
@@ -420,8 +505,10 @@ type GatewayServiceServer interface {
 	//
 	// Fails with INVALID_ARGUMENT (bad media, no question, unknown model; reason
 	// CONTENT_BLOCKED where the tenant's policy blocks the question or an asset),
-	// OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order),
-	// RESOURCE_EXHAUSTED with RetryInfo (too many turns at once).
+	// OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order; reason
+	// CONVERSATION_BUSY, with RetryInfo, where another stream has a turn of the same
+	// conversation at work), NOT_FOUND (no such conversation), RESOURCE_EXHAUSTED with
+	// RetryInfo (too many turns at once).
 	StreamingConverse(GatewayService_StreamingConverseServer) error
 	// Stores and indexes media without a question.
 	StreamingUpload(GatewayService_StreamingUploadServer) error
@@ -447,6 +534,13 @@ type GatewayServiceServer interface {
 	// size, format or light. Fails with INVALID_ARGUMENT for sound and text
 	// (NO_PICTURE).
 	FindNearDuplicates(context.Context, *FindNearDuplicatesRequest) (*FindNearDuplicatesResponse, error)
+	// Makes vectors of words and of pictures, all in one space. Nothing is stored.
+	// Fails with INVALID_ARGUMENT, naming the input: INPUT_EMPTY, TEXT_TOO_LONG,
+	// NO_PICTURE, or what is wrong with a file.
+	Embed(context.Context, *EmbedRequest) (*EmbedResponse, error)
+	// Tells how far words and pictures are unwanted. Nothing is stored, and nothing is
+	// blocked. Fails as Embed does.
+	Moderate(context.Context, *ModerateRequest) (*ModerateResponse, error)
 	// Finds stored assets by the hash of their bytes ("you need not send it").
 	FindAssets(context.Context, *FindAssetsRequest) (*FindAssetsResponse, error)
 	// Reads one stored asset's record, with its renditions. Fails with NOT_FOUND.
@@ -477,6 +571,19 @@ type GatewayServiceServer interface {
 	// Checks that the media store and the index agree, while both are in use.
 	// Events: findings, then the summary.
 	Check(*CheckRequest, GatewayService_CheckServer) error
+	// Makes a conversation that lasts: StreamingConverse and Ask continue it by its id,
+	// on any stream and after any restart. Fails with UNAVAILABLE (DATABASE_UNAVAILABLE),
+	// as all calls about conversations do, while the database cannot be reached.
+	CreateConversation(context.Context, *CreateConversationRequest) (*CreateConversationResponse, error)
+	// Lists conversations, those last used first.
+	ListConversations(context.Context, *ListConversationsRequest) (*ListConversationsResponse, error)
+	// Reads a conversation and its turns. Fails with NOT_FOUND.
+	GetConversation(context.Context, *GetConversationRequest) (*GetConversationResponse, error)
+	// Renames a conversation. Fails with NOT_FOUND and INVALID_ARGUMENT (NAME_INVALID).
+	UpdateConversation(context.Context, *UpdateConversationRequest) (*UpdateConversationResponse, error)
+	// Deletes a conversation and its turns. The media stays: see DeleteAsset. Fails with
+	// NOT_FOUND.
+	DeleteConversation(context.Context, *DeleteConversationRequest) (*DeleteConversationResponse, error)
 	mustEmbedUnimplementedGatewayServiceServer()
 }
 
@@ -508,6 +615,12 @@ func (UnimplementedGatewayServiceServer) StreamingSearch(GatewayService_Streamin
 func (UnimplementedGatewayServiceServer) FindNearDuplicates(context.Context, *FindNearDuplicatesRequest) (*FindNearDuplicatesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method FindNearDuplicates not implemented")
 }
+func (UnimplementedGatewayServiceServer) Embed(context.Context, *EmbedRequest) (*EmbedResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Embed not implemented")
+}
+func (UnimplementedGatewayServiceServer) Moderate(context.Context, *ModerateRequest) (*ModerateResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Moderate not implemented")
+}
 func (UnimplementedGatewayServiceServer) FindAssets(context.Context, *FindAssetsRequest) (*FindAssetsResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method FindAssets not implemented")
 }
@@ -537,6 +650,21 @@ func (UnimplementedGatewayServiceServer) DeleteAsset(context.Context, *DeleteAss
 }
 func (UnimplementedGatewayServiceServer) Check(*CheckRequest, GatewayService_CheckServer) error {
 	return status.Errorf(codes.Unimplemented, "method Check not implemented")
+}
+func (UnimplementedGatewayServiceServer) CreateConversation(context.Context, *CreateConversationRequest) (*CreateConversationResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method CreateConversation not implemented")
+}
+func (UnimplementedGatewayServiceServer) ListConversations(context.Context, *ListConversationsRequest) (*ListConversationsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListConversations not implemented")
+}
+func (UnimplementedGatewayServiceServer) GetConversation(context.Context, *GetConversationRequest) (*GetConversationResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetConversation not implemented")
+}
+func (UnimplementedGatewayServiceServer) UpdateConversation(context.Context, *UpdateConversationRequest) (*UpdateConversationResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method UpdateConversation not implemented")
+}
+func (UnimplementedGatewayServiceServer) DeleteConversation(context.Context, *DeleteConversationRequest) (*DeleteConversationResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method DeleteConversation not implemented")
 }
 func (UnimplementedGatewayServiceServer) mustEmbedUnimplementedGatewayServiceServer() {}
 
@@ -721,6 +849,42 @@ func _GatewayService_FindNearDuplicates_Handler(srv interface{}, ctx context.Con
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(GatewayServiceServer).FindNearDuplicates(ctx, req.(*FindNearDuplicatesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_Embed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EmbedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).Embed(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/sensorium.gateway.v1.GatewayService/Embed",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).Embed(ctx, req.(*EmbedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_Moderate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ModerateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).Moderate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/sensorium.gateway.v1.GatewayService/Moderate",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).Moderate(ctx, req.(*ModerateRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -911,6 +1075,96 @@ func (x *gatewayServiceCheckServer) Send(m *CheckResponse) error {
 	return x.ServerStream.SendMsg(m)
 }
 
+func _GatewayService_CreateConversation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateConversationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).CreateConversation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/sensorium.gateway.v1.GatewayService/CreateConversation",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).CreateConversation(ctx, req.(*CreateConversationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_ListConversations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListConversationsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ListConversations(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/sensorium.gateway.v1.GatewayService/ListConversations",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ListConversations(ctx, req.(*ListConversationsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_GetConversation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetConversationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).GetConversation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/sensorium.gateway.v1.GatewayService/GetConversation",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).GetConversation(ctx, req.(*GetConversationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_UpdateConversation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateConversationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).UpdateConversation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/sensorium.gateway.v1.GatewayService/UpdateConversation",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).UpdateConversation(ctx, req.(*UpdateConversationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_DeleteConversation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteConversationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).DeleteConversation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/sensorium.gateway.v1.GatewayService/DeleteConversation",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).DeleteConversation(ctx, req.(*DeleteConversationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 var _GatewayService_serviceDesc = grpc.ServiceDesc{
 	ServiceName: "sensorium.gateway.v1.GatewayService",
 	HandlerType: (*GatewayServiceServer)(nil),
@@ -926,6 +1180,14 @@ var _GatewayService_serviceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "FindNearDuplicates",
 			Handler:    _GatewayService_FindNearDuplicates_Handler,
+		},
+		{
+			MethodName: "Embed",
+			Handler:    _GatewayService_Embed_Handler,
+		},
+		{
+			MethodName: "Moderate",
+			Handler:    _GatewayService_Moderate_Handler,
 		},
 		{
 			MethodName: "FindAssets",
@@ -958,6 +1220,26 @@ var _GatewayService_serviceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteAsset",
 			Handler:    _GatewayService_DeleteAsset_Handler,
+		},
+		{
+			MethodName: "CreateConversation",
+			Handler:    _GatewayService_CreateConversation_Handler,
+		},
+		{
+			MethodName: "ListConversations",
+			Handler:    _GatewayService_ListConversations_Handler,
+		},
+		{
+			MethodName: "GetConversation",
+			Handler:    _GatewayService_GetConversation_Handler,
+		},
+		{
+			MethodName: "UpdateConversation",
+			Handler:    _GatewayService_UpdateConversation_Handler,
+		},
+		{
+			MethodName: "DeleteConversation",
+			Handler:    _GatewayService_DeleteConversation_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Asset, AssetInfo, CharRange, FrameSampling, Locator, Modality, TimeSpan, Transcript } from "../../media/v1/media_pb.js";
+import type { Asset, AssetInfo, CharRange, Embedding, FrameSampling, Locator, Modality, TimeSpan, Transcript } from "../../media/v1/media_pb.js";
 import type { AssetFinish, AssetStart, ChunkAck, MediaChunk, UploadOpened } from "../../media/v1/upload_pb.js";
 import type { EvidenceOrigin, ModalityWeight, WeightedEvidence } from "../../media/v1/evidence_pb.js";
 import type { ModerationScore } from "../../media/v1/moderation_pb.js";
@@ -81,6 +81,14 @@ export declare type AnswerOptions = Message<"sensorium.gateway.v1.AnswerOptions"
    * @generated from field: bool recall = 8;
    */
   recall: boolean;
+
+  /**
+   * What the operator tells the language model before all else (its system message), at
+   * most 8,000 characters; empty means the server's own.
+   *
+   * @generated from field: string instructions = 9;
+   */
+  instructions: string;
 };
 
 /**
@@ -134,6 +142,33 @@ export declare type PerceptionOptions = Message<"sensorium.gateway.v1.Perception
 export declare const PerceptionOptionsSchema: GenMessage<PerceptionOptions>;
 
 /**
+ * Something that was said before the stream began.
+ *
+ * @generated from message sensorium.gateway.v1.PriorMessage
+ */
+export declare type PriorMessage = Message<"sensorium.gateway.v1.PriorMessage"> & {
+  /**
+   * Who said it.
+   *
+   * @generated from field: sensorium.gateway.v1.Speaker speaker = 1;
+   */
+  speaker: Speaker;
+
+  /**
+   * What was said.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.PriorMessage.
+ * Use `create(PriorMessageSchema)` to create a new message.
+ */
+export declare const PriorMessageSchema: GenMessage<PriorMessage>;
+
+/**
  * Options of a conversation.
  *
  * @generated from message sensorium.gateway.v1.ConverseConfig
@@ -152,6 +187,24 @@ export declare type ConverseConfig = Message<"sensorium.gateway.v1.ConverseConfi
    * @generated from field: sensorium.gateway.v1.PerceptionOptions perception = 2;
    */
   perception?: PerceptionOptions | undefined;
+
+  /**
+   * A conversation that lasts, as CreateConversation made it: its turns and its media
+   * are remembered, and each turn is stored before its turn_complete is sent. Empty:
+   * turns know those before them on this stream, and nothing is stored.
+   *
+   * @generated from field: string conversation_id = 3;
+   */
+  conversationId: string;
+
+  /**
+   * What was said before, oldest first, where the client keeps the conversation: the turns
+   * of the stream follow it. The language model is told the last exchanges that fit 4,000
+   * characters. ready does not echo it.
+   *
+   * @generated from field: repeated sensorium.gateway.v1.PriorMessage history = 4;
+   */
+  history: PriorMessage[];
 };
 
 /**
@@ -306,7 +359,7 @@ export declare const StreamingConverseRequestSchema: GenMessage<StreamingConvers
  */
 export declare type StreamReady = Message<"sensorium.gateway.v1.StreamReady"> & {
   /**
-   * As the server understood it, defaults filled in.
+   * As the server understood it, defaults filled in; conversation_id is in it.
    *
    * @generated from field: sensorium.gateway.v1.ConverseConfig effective_config = 1;
    */
@@ -736,7 +789,7 @@ export declare type Timings = Message<"sensorium.gateway.v1.Timings"> & {
 export declare const TimingsSchema: GenMessage<Timings>;
 
 /**
- * A turn is over.
+ * A turn is over. Where the config names a conversation, the turn is durable.
  *
  * @generated from message sensorium.gateway.v1.TurnComplete
  */
@@ -761,6 +814,15 @@ export declare type TurnComplete = Message<"sensorium.gateway.v1.TurnComplete"> 
    * @generated from field: sensorium.gateway.v1.Timings timings = 3;
    */
   timings?: Timings | undefined;
+
+  /**
+   * Whether the answer is one that was given before, to the same question over the
+   * same evidence: its tokens were sent again, its citations verified again. Usage
+   * then tells what it took the first time.
+   *
+   * @generated from field: bool response_cached = 4;
+   */
+  responseCached: boolean;
 };
 
 /**
@@ -1293,6 +1355,14 @@ export declare type AskRequest = Message<"sensorium.gateway.v1.AskRequest"> & {
    * @generated from field: sensorium.gateway.v1.AnswerOptions answer = 3;
    */
   answer?: AnswerOptions | undefined;
+
+  /**
+   * A conversation that the question continues, as in ConverseConfig; its media need
+   * not be named again.
+   *
+   * @generated from field: string conversation_id = 4;
+   */
+  conversationId: string;
 };
 
 /**
@@ -2175,6 +2245,172 @@ export declare type FindNearDuplicatesResponse = Message<"sensorium.gateway.v1.F
 export declare const FindNearDuplicatesResponseSchema: GenMessage<FindNearDuplicatesResponse>;
 
 /**
+ * Something to look at and not to keep.
+ *
+ * @generated from message sensorium.gateway.v1.Content
+ */
+export declare type Content = Message<"sensorium.gateway.v1.Content"> & {
+  /**
+   * Exactly one is set.
+   *
+   * @generated from oneof sensorium.gateway.v1.Content.content
+   */
+  content: {
+    /**
+     * Words; at most 4,000 characters to embed, 32,000 to moderate.
+     *
+     * @generated from field: string text = 1;
+     */
+    value: string;
+    case: "text";
+  } | {
+    /**
+     * A picture of a supported type. All media of a request together is at most 3 MiB.
+     *
+     * @generated from field: bytes media = 2;
+     */
+    value: Uint8Array;
+    case: "media";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.Content.
+ * Use `create(ContentSchema)` to create a new message.
+ */
+export declare const ContentSchema: GenMessage<Content>;
+
+/**
+ * What to make vectors of.
+ *
+ * @generated from message sensorium.gateway.v1.EmbedRequest
+ */
+export declare type EmbedRequest = Message<"sensorium.gateway.v1.EmbedRequest"> & {
+  /**
+   * 1 to 256.
+   *
+   * @generated from field: repeated sensorium.gateway.v1.Content inputs = 1;
+   */
+  inputs: Content[];
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.EmbedRequest.
+ * Use `create(EmbedRequestSchema)` to create a new message.
+ */
+export declare const EmbedRequestSchema: GenMessage<EmbedRequest>;
+
+/**
+ * The vectors.
+ *
+ * @generated from message sensorium.gateway.v1.EmbedResponse
+ */
+export declare type EmbedResponse = Message<"sensorium.gateway.v1.EmbedResponse"> & {
+  /**
+   * One for each input, in the order of the request. That of a text is of its beginning
+   * where it is longer than the model reads, which is 256 word pieces.
+   *
+   * @generated from field: repeated sensorium.media.v1.Embedding embeddings = 1;
+   */
+  embeddings: Embedding[];
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.EmbedResponse.
+ * Use `create(EmbedResponseSchema)` to create a new message.
+ */
+export declare const EmbedResponseSchema: GenMessage<EmbedResponse>;
+
+/**
+ * What to judge.
+ *
+ * @generated from message sensorium.gateway.v1.ModerateRequest
+ */
+export declare type ModerateRequest = Message<"sensorium.gateway.v1.ModerateRequest"> & {
+  /**
+   * 1 to 32.
+   *
+   * @generated from field: repeated sensorium.gateway.v1.Content inputs = 1;
+   */
+  inputs: Content[];
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.ModerateRequest.
+ * Use `create(ModerateRequestSchema)` to create a new message.
+ */
+export declare const ModerateRequestSchema: GenMessage<ModerateRequest>;
+
+/**
+ * How far something is unwanted in one respect.
+ *
+ * @generated from message sensorium.gateway.v1.CategoryJudgement
+ */
+export declare type CategoryJudgement = Message<"sensorium.gateway.v1.CategoryJudgement"> & {
+  /**
+   * The category and its score.
+   *
+   * @generated from field: sensorium.media.v1.ModerationScore score = 1;
+   */
+  score?: ModerationScore | undefined;
+
+  /**
+   * Whether the score reaches the threshold of the tenant's policy for what comes in; of a
+   * category that the policy does not name, 0.5. What the policy allows is never flagged.
+   *
+   * @generated from field: bool flagged = 2;
+   */
+  flagged: boolean;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.CategoryJudgement.
+ * Use `create(CategoryJudgementSchema)` to create a new message.
+ */
+export declare const CategoryJudgementSchema: GenMessage<CategoryJudgement>;
+
+/**
+ * What is said of one input.
+ *
+ * @generated from message sensorium.gateway.v1.Judgement
+ */
+export declare type Judgement = Message<"sensorium.gateway.v1.Judgement"> & {
+  /**
+   * One for each category that fits, in alphabetical order: of a picture also those of the
+   * words that are read in it.
+   *
+   * @generated from field: repeated sensorium.gateway.v1.CategoryJudgement categories = 1;
+   */
+  categories: CategoryJudgement[];
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.Judgement.
+ * Use `create(JudgementSchema)` to create a new message.
+ */
+export declare const JudgementSchema: GenMessage<Judgement>;
+
+/**
+ * What is said of all.
+ *
+ * @generated from message sensorium.gateway.v1.ModerateResponse
+ */
+export declare type ModerateResponse = Message<"sensorium.gateway.v1.ModerateResponse"> & {
+  /**
+   * One for each input, in the order of the request.
+   *
+   * @generated from field: repeated sensorium.gateway.v1.Judgement judgements = 1;
+   */
+  judgements: Judgement[];
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.ModerateResponse.
+ * Use `create(ModerateResponseSchema)` to create a new message.
+ */
+export declare const ModerateResponseSchema: GenMessage<ModerateResponse>;
+
+/**
  * Which bytes, or which assets.
  *
  * @generated from message sensorium.gateway.v1.FindAssetsRequest
@@ -2281,6 +2517,13 @@ export declare type ListAssetsRequest = Message<"sensorium.gateway.v1.ListAssets
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
+
+  /**
+   * In place of a token: the page begins after this asset.
+   *
+   * @generated from field: string after_asset_id = 3;
+   */
+  afterAssetId: string;
 };
 
 /**
@@ -2830,6 +3073,409 @@ export declare type CheckResponse = Message<"sensorium.gateway.v1.CheckResponse"
 export declare const CheckResponseSchema: GenMessage<CheckResponse>;
 
 /**
+ * Turns about the same, one after another, that last until they are deleted.
+ *
+ * @generated from message sensorium.gateway.v1.Conversation
+ */
+export declare type Conversation = Message<"sensorium.gateway.v1.Conversation"> & {
+  /**
+   * "conv_" and 32 hexadecimal digits.
+   *
+   * @generated from field: string conversation_id = 1;
+   */
+  conversationId: string;
+
+  /**
+   * For people; made from the first question where none was given. At most 200
+   * characters.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * When it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 3;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When its last turn ended; before the first, when it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 4;
+   */
+  updateTime?: Timestamp | undefined;
+
+  /**
+   * How many turns it has.
+   *
+   * @generated from field: uint32 turn_count = 5;
+   */
+  turnCount: number;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.Conversation.
+ * Use `create(ConversationSchema)` to create a new message.
+ */
+export declare const ConversationSchema: GenMessage<Conversation>;
+
+/**
+ * A turn that was answered.
+ *
+ * @generated from message sensorium.gateway.v1.ConversationTurn
+ */
+export declare type ConversationTurn = Message<"sensorium.gateway.v1.ConversationTurn"> & {
+  /**
+   * Its place in the conversation, counted from 1.
+   *
+   * @generated from field: uint32 number = 1;
+   */
+  number: number;
+
+  /**
+   * What was asked.
+   *
+   * @generated from field: string question = 2;
+   */
+  question: string;
+
+  /**
+   * The answer as it was sent.
+   *
+   * @generated from field: string answer = 3;
+   */
+  answer: string;
+
+  /**
+   * Assets that came with the turn or were named in it and are still stored.
+   *
+   * @generated from field: repeated string asset_ids = 4;
+   */
+  assetIds: string[];
+
+  /**
+   * What the answer rests on, but what has been deleted since.
+   *
+   * @generated from field: repeated sensorium.gateway.v1.Citation citations = 5;
+   */
+  citations: Citation[];
+
+  /**
+   * Why the answer ended.
+   *
+   * @generated from field: sensorium.gateway.v1.TurnFinishReason finish_reason = 6;
+   */
+  finishReason: TurnFinishReason;
+
+  /**
+   * When the turn began.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 7;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When the answer was complete.
+   *
+   * @generated from field: google.protobuf.Timestamp complete_time = 8;
+   */
+  completeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.ConversationTurn.
+ * Use `create(ConversationTurnSchema)` to create a new message.
+ */
+export declare const ConversationTurnSchema: GenMessage<ConversationTurn>;
+
+/**
+ * What to make.
+ *
+ * @generated from message sensorium.gateway.v1.CreateConversationRequest
+ */
+export declare type CreateConversationRequest = Message<"sensorium.gateway.v1.CreateConversationRequest"> & {
+  /**
+   * At most 200 characters; empty: made from the first question.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.CreateConversationRequest.
+ * Use `create(CreateConversationRequestSchema)` to create a new message.
+ */
+export declare const CreateConversationRequestSchema: GenMessage<CreateConversationRequest>;
+
+/**
+ * What was made.
+ *
+ * @generated from message sensorium.gateway.v1.CreateConversationResponse
+ */
+export declare type CreateConversationResponse = Message<"sensorium.gateway.v1.CreateConversationResponse"> & {
+  /**
+   * The conversation, without turns.
+   *
+   * @generated from field: sensorium.gateway.v1.Conversation conversation = 1;
+   */
+  conversation?: Conversation | undefined;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.CreateConversationResponse.
+ * Use `create(CreateConversationResponseSchema)` to create a new message.
+ */
+export declare const CreateConversationResponseSchema: GenMessage<CreateConversationResponse>;
+
+/**
+ * Which page.
+ *
+ * @generated from message sensorium.gateway.v1.ListConversationsRequest
+ */
+export declare type ListConversationsRequest = Message<"sensorium.gateway.v1.ListConversationsRequest"> & {
+  /**
+   * At most this many; 0 means 100; at most 1000.
+   *
+   * @generated from field: uint32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * From the page before; empty for the first.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.ListConversationsRequest.
+ * Use `create(ListConversationsRequestSchema)` to create a new message.
+ */
+export declare const ListConversationsRequestSchema: GenMessage<ListConversationsRequest>;
+
+/**
+ * A page of conversations.
+ *
+ * @generated from message sensorium.gateway.v1.ListConversationsResponse
+ */
+export declare type ListConversationsResponse = Message<"sensorium.gateway.v1.ListConversationsResponse"> & {
+  /**
+   * Those last used first. One that is used while the pages are read may be left out
+   * or come twice.
+   *
+   * @generated from field: repeated sensorium.gateway.v1.Conversation conversations = 1;
+   */
+  conversations: Conversation[];
+
+  /**
+   * Of the next page; empty on the last.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.ListConversationsResponse.
+ * Use `create(ListConversationsResponseSchema)` to create a new message.
+ */
+export declare const ListConversationsResponseSchema: GenMessage<ListConversationsResponse>;
+
+/**
+ * Which conversation, and which page of its turns.
+ *
+ * @generated from message sensorium.gateway.v1.GetConversationRequest
+ */
+export declare type GetConversationRequest = Message<"sensorium.gateway.v1.GetConversationRequest"> & {
+  /**
+   * The conversation.
+   *
+   * @generated from field: string conversation_id = 1;
+   */
+  conversationId: string;
+
+  /**
+   * At most this many turns; 0 means 100; at most 100. Fewer come where more would not
+   * fit a message of 4 MiB.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * From the page before; empty for the first.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+
+  /**
+   * Whether the last turns come first.
+   *
+   * @generated from field: bool newest_first = 4;
+   */
+  newestFirst: boolean;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.GetConversationRequest.
+ * Use `create(GetConversationRequestSchema)` to create a new message.
+ */
+export declare const GetConversationRequestSchema: GenMessage<GetConversationRequest>;
+
+/**
+ * A conversation.
+ *
+ * @generated from message sensorium.gateway.v1.GetConversationResponse
+ */
+export declare type GetConversationResponse = Message<"sensorium.gateway.v1.GetConversationResponse"> & {
+  /**
+   * Its record.
+   *
+   * @generated from field: sensorium.gateway.v1.Conversation conversation = 1;
+   */
+  conversation?: Conversation | undefined;
+
+  /**
+   * Its turns, in order unless newest_first was asked for.
+   *
+   * @generated from field: repeated sensorium.gateway.v1.ConversationTurn turns = 2;
+   */
+  turns: ConversationTurn[];
+
+  /**
+   * Of the next page; empty on the last.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.GetConversationResponse.
+ * Use `create(GetConversationResponseSchema)` to create a new message.
+ */
+export declare const GetConversationResponseSchema: GenMessage<GetConversationResponse>;
+
+/**
+ * How to rename.
+ *
+ * @generated from message sensorium.gateway.v1.UpdateConversationRequest
+ */
+export declare type UpdateConversationRequest = Message<"sensorium.gateway.v1.UpdateConversationRequest"> & {
+  /**
+   * The conversation.
+   *
+   * @generated from field: string conversation_id = 1;
+   */
+  conversationId: string;
+
+  /**
+   * Its new name, 1 to 200 characters.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.UpdateConversationRequest.
+ * Use `create(UpdateConversationRequestSchema)` to create a new message.
+ */
+export declare const UpdateConversationRequestSchema: GenMessage<UpdateConversationRequest>;
+
+/**
+ * The conversation as it now is.
+ *
+ * @generated from message sensorium.gateway.v1.UpdateConversationResponse
+ */
+export declare type UpdateConversationResponse = Message<"sensorium.gateway.v1.UpdateConversationResponse"> & {
+  /**
+   * Its record.
+   *
+   * @generated from field: sensorium.gateway.v1.Conversation conversation = 1;
+   */
+  conversation?: Conversation | undefined;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.UpdateConversationResponse.
+ * Use `create(UpdateConversationResponseSchema)` to create a new message.
+ */
+export declare const UpdateConversationResponseSchema: GenMessage<UpdateConversationResponse>;
+
+/**
+ * Which conversation.
+ *
+ * @generated from message sensorium.gateway.v1.DeleteConversationRequest
+ */
+export declare type DeleteConversationRequest = Message<"sensorium.gateway.v1.DeleteConversationRequest"> & {
+  /**
+   * The conversation.
+   *
+   * @generated from field: string conversation_id = 1;
+   */
+  conversationId: string;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.DeleteConversationRequest.
+ * Use `create(DeleteConversationRequestSchema)` to create a new message.
+ */
+export declare const DeleteConversationRequestSchema: GenMessage<DeleteConversationRequest>;
+
+/**
+ * It is gone.
+ *
+ * @generated from message sensorium.gateway.v1.DeleteConversationResponse
+ */
+export declare type DeleteConversationResponse = Message<"sensorium.gateway.v1.DeleteConversationResponse"> & {
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.DeleteConversationResponse.
+ * Use `create(DeleteConversationResponseSchema)` to create a new message.
+ */
+export declare const DeleteConversationResponseSchema: GenMessage<DeleteConversationResponse>;
+
+/**
+ * Who said something.
+ *
+ * @generated from enum sensorium.gateway.v1.Speaker
+ */
+export enum Speaker {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: SPEAKER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The person who asks.
+   *
+   * @generated from enum value: SPEAKER_USER = 1;
+   */
+  USER = 1,
+
+  /**
+   * The language model.
+   *
+   * @generated from enum value: SPEAKER_ASSISTANT = 2;
+   */
+  ASSISTANT = 2,
+}
+
+/**
+ * Describes the enum sensorium.gateway.v1.Speaker.
+ */
+export declare const SpeakerSchema: GenEnum<Speaker>;
+
+/**
  * Why a piece of evidence is cited.
  *
  * @generated from enum sensorium.gateway.v1.CitationBasis
@@ -3037,8 +3683,10 @@ export declare const GatewayService: GenService<{
    *
    * Fails with INVALID_ARGUMENT (bad media, no question, unknown model; reason
    * CONTENT_BLOCKED where the tenant's policy blocks the question or an asset),
-   * OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order),
-   * RESOURCE_EXHAUSTED with RetryInfo (too many turns at once).
+   * OUT_OF_RANGE (past a limit), FAILED_PRECONDITION (message out of order; reason
+   * CONVERSATION_BUSY, with RetryInfo, where another stream has a turn of the same
+   * conversation at work), NOT_FOUND (no such conversation), RESOURCE_EXHAUSTED with
+   * RetryInfo (too many turns at once).
    *
    * @generated from rpc sensorium.gateway.v1.GatewayService.StreamingConverse
    */
@@ -3126,6 +3774,29 @@ export declare const GatewayService: GenService<{
     methodKind: "unary";
     input: typeof FindNearDuplicatesRequestSchema;
     output: typeof FindNearDuplicatesResponseSchema;
+  },
+  /**
+   * Makes vectors of words and of pictures, all in one space. Nothing is stored.
+   * Fails with INVALID_ARGUMENT, naming the input: INPUT_EMPTY, TEXT_TOO_LONG,
+   * NO_PICTURE, or what is wrong with a file.
+   *
+   * @generated from rpc sensorium.gateway.v1.GatewayService.Embed
+   */
+  embed: {
+    methodKind: "unary";
+    input: typeof EmbedRequestSchema;
+    output: typeof EmbedResponseSchema;
+  },
+  /**
+   * Tells how far words and pictures are unwanted. Nothing is stored, and nothing is
+   * blocked. Fails as Embed does.
+   *
+   * @generated from rpc sensorium.gateway.v1.GatewayService.Moderate
+   */
+  moderate: {
+    methodKind: "unary";
+    input: typeof ModerateRequestSchema;
+    output: typeof ModerateResponseSchema;
   },
   /**
    * Finds stored assets by the hash of their bytes ("you need not send it").
@@ -3236,6 +3907,59 @@ export declare const GatewayService: GenService<{
     methodKind: "server_streaming";
     input: typeof CheckRequestSchema;
     output: typeof CheckResponseSchema;
+  },
+  /**
+   * Makes a conversation that lasts: StreamingConverse and Ask continue it by its id,
+   * on any stream and after any restart. Fails with UNAVAILABLE (DATABASE_UNAVAILABLE),
+   * as all calls about conversations do, while the database cannot be reached.
+   *
+   * @generated from rpc sensorium.gateway.v1.GatewayService.CreateConversation
+   */
+  createConversation: {
+    methodKind: "unary";
+    input: typeof CreateConversationRequestSchema;
+    output: typeof CreateConversationResponseSchema;
+  },
+  /**
+   * Lists conversations, those last used first.
+   *
+   * @generated from rpc sensorium.gateway.v1.GatewayService.ListConversations
+   */
+  listConversations: {
+    methodKind: "unary";
+    input: typeof ListConversationsRequestSchema;
+    output: typeof ListConversationsResponseSchema;
+  },
+  /**
+   * Reads a conversation and its turns. Fails with NOT_FOUND.
+   *
+   * @generated from rpc sensorium.gateway.v1.GatewayService.GetConversation
+   */
+  getConversation: {
+    methodKind: "unary";
+    input: typeof GetConversationRequestSchema;
+    output: typeof GetConversationResponseSchema;
+  },
+  /**
+   * Renames a conversation. Fails with NOT_FOUND and INVALID_ARGUMENT (NAME_INVALID).
+   *
+   * @generated from rpc sensorium.gateway.v1.GatewayService.UpdateConversation
+   */
+  updateConversation: {
+    methodKind: "unary";
+    input: typeof UpdateConversationRequestSchema;
+    output: typeof UpdateConversationResponseSchema;
+  },
+  /**
+   * Deletes a conversation and its turns. The media stays: see DeleteAsset. Fails with
+   * NOT_FOUND.
+   *
+   * @generated from rpc sensorium.gateway.v1.GatewayService.DeleteConversation
+   */
+  deleteConversation: {
+    methodKind: "unary";
+    input: typeof DeleteConversationRequestSchema;
+    output: typeof DeleteConversationResponseSchema;
   },
 }>;
 

@@ -836,6 +836,13 @@ export declare type ListAssetsRequest = Message<"sensorium.ingest.v1.ListAssetsR
    * @generated from field: google.protobuf.Timestamp before = 8;
    */
   before?: Timestamp | undefined;
+
+  /**
+   * In place of a token: the page begins after this asset.
+   *
+   * @generated from field: string after_asset_id = 9;
+   */
+  afterAssetId: string;
 };
 
 /**

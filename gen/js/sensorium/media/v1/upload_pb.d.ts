@@ -4,7 +4,7 @@
 // @generated from file sensorium/media/v1/upload.proto (package sensorium.media.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
@@ -55,6 +55,22 @@ export declare type AssetStart = Message<"sensorium.media.v1.AssetStart"> & {
    * @generated from field: map<string, string> metadata = 5;
    */
   metadata: { [key: string]: string };
+
+  /**
+   * How closely a picture is looked at in a turn; without meaning for other media and in
+   * uploads without a question.
+   *
+   * @generated from field: sensorium.media.v1.PictureDetail detail = 6;
+   */
+  detail: PictureDetail;
+
+  /**
+   * Whether what came of it is thrown away where the stream ends before asset_finish,
+   * rather than kept to be resumed.
+   *
+   * @generated from field: bool discard_unfinished = 7;
+   */
+  discardUnfinished: boolean;
 };
 
 /**
@@ -123,6 +139,20 @@ export declare type AssetFinish = Message<"sensorium.media.v1.AssetFinish"> & {
    * @generated from field: string sha256 = 3;
    */
   sha256: string;
+
+  /**
+   * What the client learned of it meanwhile: added to the tags of asset_start.
+   *
+   * @generated from field: repeated string tags = 4;
+   */
+  tags: string[];
+
+  /**
+   * Added to the metadata of asset_start, whose limits hold for both together.
+   *
+   * @generated from field: map<string, string> metadata = 5;
+   */
+  metadata: { [key: string]: string };
 };
 
 /**
@@ -218,4 +248,39 @@ export declare type SegmentsComplete = Message<"sensorium.media.v1.SegmentsCompl
  * Use `create(SegmentsCompleteSchema)` to create a new message.
  */
 export declare const SegmentsCompleteSchema: GenMessage<SegmentsComplete>;
+
+/**
+ * How closely a picture is looked at before the answer. What the answer does without is
+ * looked at afterwards, for the index.
+ *
+ * @generated from enum sensorium.media.v1.PictureDetail
+ */
+export enum PictureDetail {
+  /**
+   * As the question needs it: the parts of a large picture, and what is written in it,
+   * where the question asks for writing.
+   *
+   * @generated from enum value: PICTURE_DETAIL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The picture as a whole only.
+   *
+   * @generated from enum value: PICTURE_DETAIL_LOW = 1;
+   */
+  LOW = 1,
+
+  /**
+   * All its parts in full resolution, and what is written in them, whatever is asked.
+   *
+   * @generated from enum value: PICTURE_DETAIL_HIGH = 2;
+   */
+  HIGH = 2,
+}
+
+/**
+ * Describes the enum sensorium.media.v1.PictureDetail.
+ */
+export declare const PictureDetailSchema: GenEnum<PictureDetail>;
 

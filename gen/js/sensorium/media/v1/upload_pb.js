@@ -4,13 +4,13 @@
 // @generated from file sensorium/media/v1/upload.proto (package sensorium.media.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 
 /**
  * Describes the file sensorium/media/v1/upload.proto.
  */
 export const file_sensorium_media_v1_upload = /*@__PURE__*/
-  fileDesc("Ch9zZW5zb3JpdW0vbWVkaWEvdjEvdXBsb2FkLnByb3RvEhJzZW5zb3JpdW0ubWVkaWEudjEivwEKCkFzc2V0U3RhcnQSEAoIYXNzZXRfaWQYASABKAkSDAoEbmFtZRgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgEEgwKBHRhZ3MYBCADKAkSPgoIbWV0YWRhdGEYBSADKAsyLC5zZW5zb3JpdW0ubWVkaWEudjEuQXNzZXRTdGFydC5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI8CgpNZWRpYUNodW5rEhAKCGFzc2V0X2lkGAEgASgJEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMIkMKC0Fzc2V0RmluaXNoEhAKCGFzc2V0X2lkGAEgASgJEhIKCnNpemVfYnl0ZXMYAiABKAQSDgoGc2hhMjU2GAMgASgJIjcKDFVwbG9hZE9wZW5lZBIQCghhc3NldF9pZBgBIAEoCRIVCg1yZXN1bWVfb2Zmc2V0GAIgASgEIk0KCENodW5rQWNrEhAKCGFzc2V0X2lkGAEgASgJEhcKD3JlY2VpdmVkX29mZnNldBgCIAEoBBIWCg5kdXJhYmxlX29mZnNldBgDIAEoBCI7ChBTZWdtZW50c0NvbXBsZXRlEhAKCGFzc2V0X2lkGAEgASgJEhUKDXNlZ21lbnRfY291bnQYAiABKA1iBnByb3RvMw");
+  fileDesc("Ch9zZW5zb3JpdW0vbWVkaWEvdjEvdXBsb2FkLnByb3RvEhJzZW5zb3JpdW0ubWVkaWEudjEijgIKCkFzc2V0U3RhcnQSEAoIYXNzZXRfaWQYASABKAkSDAoEbmFtZRgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgEEgwKBHRhZ3MYBCADKAkSPgoIbWV0YWRhdGEYBSADKAsyLC5zZW5zb3JpdW0ubWVkaWEudjEuQXNzZXRTdGFydC5NZXRhZGF0YUVudHJ5EjEKBmRldGFpbBgGIAEoDjIhLnNlbnNvcml1bS5tZWRpYS52MS5QaWN0dXJlRGV0YWlsEhoKEmRpc2NhcmRfdW5maW5pc2hlZBgHIAEoCBovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiPAoKTWVkaWFDaHVuaxIQCghhc3NldF9pZBgBIAEoCRIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCLDAQoLQXNzZXRGaW5pc2gSEAoIYXNzZXRfaWQYASABKAkSEgoKc2l6ZV9ieXRlcxgCIAEoBBIOCgZzaGEyNTYYAyABKAkSDAoEdGFncxgEIAMoCRI/CghtZXRhZGF0YRgFIAMoCzItLnNlbnNvcml1bS5tZWRpYS52MS5Bc3NldEZpbmlzaC5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI3CgxVcGxvYWRPcGVuZWQSEAoIYXNzZXRfaWQYASABKAkSFQoNcmVzdW1lX29mZnNldBgCIAEoBCJNCghDaHVua0FjaxIQCghhc3NldF9pZBgBIAEoCRIXCg9yZWNlaXZlZF9vZmZzZXQYAiABKAQSFgoOZHVyYWJsZV9vZmZzZXQYAyABKAQiOwoQU2VnbWVudHNDb21wbGV0ZRIQCghhc3NldF9pZBgBIAEoCRIVCg1zZWdtZW50X2NvdW50GAIgASgNKmAKDVBpY3R1cmVEZXRhaWwSHgoaUElDVFVSRV9ERVRBSUxfVU5TUEVDSUZJRUQQABIWChJQSUNUVVJFX0RFVEFJTF9MT1cQARIXChNQSUNUVVJFX0RFVEFJTF9ISUdIEAJiBnByb3RvMw");
 
 /**
  * Describes the message sensorium.media.v1.AssetStart.
@@ -53,4 +53,19 @@ export const ChunkAckSchema = /*@__PURE__*/
  */
 export const SegmentsCompleteSchema = /*@__PURE__*/
   messageDesc(file_sensorium_media_v1_upload, 5);
+
+/**
+ * Describes the enum sensorium.media.v1.PictureDetail.
+ */
+export const PictureDetailSchema = /*@__PURE__*/
+  enumDesc(file_sensorium_media_v1_upload, 0);
+
+/**
+ * How closely a picture is looked at before the answer. What the answer does without is
+ * looked at afterwards, for the index.
+ *
+ * @generated from enum sensorium.media.v1.PictureDetail
+ */
+export const PictureDetail = /*@__PURE__*/
+  tsEnum(PictureDetailSchema);
 
