@@ -14,12 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.gateway.access.principal import Principal, Priority
+from services.gateway.access.principal import Principal
 from services.gateway.access.scopes import Scope
 from services.gateway.access.tables import api_keys
 from services.gateway.database.engine import Database
 from services.runtime.calls import check_tenant, check_user
 from services.runtime.errors import InvalidInput, NotFound, Unavailable
+from services.runtime.priority import Priority
 
 KEY_PREFIX = "sk-sensorium-"
 NAME_CHARACTERS_MAX = 128

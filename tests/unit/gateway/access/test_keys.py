@@ -12,10 +12,11 @@ from services.gateway.access import key_check
 from services.gateway.access.credentials import Credentials
 from services.gateway.access.key_check import KeyCheck
 from services.gateway.access.keys import KeyGrant, KeyRecord, KeyStore, grant_of
-from services.gateway.access.principal import Principal, Priority
+from services.gateway.access.principal import Principal
 from services.gateway.access.scopes import Scope
 from services.gateway.database.engine import Database
 from services.runtime.errors import InvalidInput, NotFound, Unauthenticated, Unavailable
+from services.runtime.priority import Priority
 from tests.harness import make_settings
 
 GRANT = KeyGrant("acme", "ada", frozenset({Scope.ASK, Scope.READ}), Priority.BULK, "laptop")

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from services.gateway.access.entrance import Arrival, Entrance
 from services.gateway.calls import GatewayCalls
 from services.gateway.http.front import Front
+from services.gateway.http.remote import RemoteFiles
 from services.runtime.calls import CallScope
 from services.runtime.settings import Settings
 
@@ -48,7 +49,9 @@ async def test_a_socket_brings_its_key_as_header_or_subprotocol(
     connection: HTTPConnection, authorization: str
 ) -> None:
     door = Door()
-    front = Front(cast(GatewayCalls, None), door, Settings(port=0), lambda: True)
+    settings = Settings(port=0)
+    remote = RemoteFiles(settings)
+    front = Front(cast(GatewayCalls, None), door, settings, lambda: True, remote)
     async with front.enter(connection, "StreamingConverse"):
         pass
     (arrival,) = door.arrivals
