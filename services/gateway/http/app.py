@@ -2,12 +2,17 @@
 
 from fastapi import FastAPI
 
-from services.gateway.http import errors
+from services.gateway.http import errors, openapi
+from services.gateway.http.chat.request import ChatRequest
+from services.gateway.http.chat.response import ChatChunk, LastChunk, UsageChunk
 from services.gateway.http.errors import ErrorBody
 from services.gateway.http.front import Front
-from services.gateway.http.routes import converse, health, models, page
+from services.gateway.http.routes import chat, converse, health, models, page
 
-ROUTERS = (converse.router, health.router, models.router, page.router)
+ROUTERS = (chat.router, converse.router, health.router, models.router, page.router)
+REQUESTS = (ChatRequest,)
+EVENTS = (ChatChunk, LastChunk, UsageChunk)
+"""What the routes read and stream by themselves, and OpenAPI describes all the same."""
 
 
 def build_app(front: Front) -> FastAPI:
@@ -25,4 +30,5 @@ def build_app(front: Front) -> FastAPI:
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    openapi.describe(app, REQUESTS, EVENTS)
     return app

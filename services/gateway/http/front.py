@@ -1,8 +1,9 @@
 """What every route has at hand, and how a request comes through the door."""
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends
@@ -30,6 +31,8 @@ class Front:
     settings: Settings
     ready: Callable[[], bool]
     remote: RemoteFiles
+    started_s: int = field(default_factory=lambda: int(time.time()))
+    """In seconds since 1970."""
 
     def check_ready(self) -> None:
         """Raises Unavailable NOT_READY while models are still loading."""

@@ -9,7 +9,6 @@ checked like the first URL. See OWASP, "Server-Side Request Forgery Prevention".
 import asyncio
 import contextlib
 import ipaddress
-import re
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from urllib.parse import unquote
 
 import httpx2
 
+from services.gateway.http.multipart import safe_filename
 from services.runtime.errors import InvalidInput, LimitExceeded, SensoriumError
 from services.runtime.settings import Settings
 
@@ -28,14 +28,12 @@ URL_CHARACTERS_MAX = 4096
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 10.0
 """Longest wait for the next bytes."""
-NAME_CHARACTERS_MAX = 255
 _WEB_PORTS = (80, 443)
 _FIRST_USER_PORT = 1024
 """Below it, other protocols have their ports (RFC 6335); above it, web servers have many."""
 _PORT_MAX = 65535
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _REDIRECTS = (301, 302, 303, 307, 308)
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f/\\]+")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -70,12 +68,6 @@ def is_public(address: Address) -> bool:
         if inner is not None:
             return is_public(inner)
     return address.is_global and not address.is_multicast
-
-
-def file_name(url: httpx2.URL) -> str:
-    """A name for people from a URL: no folders, no control characters."""
-    last = unquote(url.path.rsplit("/", 1)[-1])
-    return _NOT_IN_NAMES.sub("_", last).lstrip(".")[:NAME_CHARACTERS_MAX]
 
 
 class RemoteFiles:
@@ -113,7 +105,7 @@ class RemoteFiles:
             chunks = await stack.enter_async_context(
                 contextlib.aclosing(self._read(response, deadline_s, subject))
             )
-            yield RemoteFile(file_name(_parse(url, subject)), size_bytes, chunks)
+            yield RemoteFile(_file_name(url), size_bytes, chunks)
 
     async def _follow(
         self, stack: contextlib.AsyncExitStack, url: httpx2.URL, subject: str
@@ -245,6 +237,10 @@ def _parse(url: str, subject: str) -> httpx2.URL:
             subject=subject,
         )
     return parsed
+
+
+def _file_name(url: str) -> str:
+    return safe_filename(unquote(httpx2.URL(url).path))
 
 
 def _host(url: httpx2.URL) -> str:

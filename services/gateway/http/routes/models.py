@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from services.gateway.http.front import FrontDep
+from services.gateway.http.models import model_names
 from services.runtime.errors import NotFound
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -16,7 +17,8 @@ class Model(BaseModel):
 
     id: str
     object: Literal["model"] = "model"
-    created: int = 0
+    created: int
+    """When this server began to offer it, in seconds since 1970."""
     owned_by: str = "sensorium"
 
 
@@ -29,15 +31,16 @@ class ModelList(BaseModel):
 
 @router.get("")
 async def list_models(request: Request, front: FrontDep) -> ModelList:
-    """The models that answer."""
+    """The models that answer, embed, transcribe and moderate."""
     async with front.enter(request, "ListAssets"):
-        return ModelList(data=[Model(id=front.settings.language_model)])
+        names = model_names(front.settings)
+        return ModelList(data=[Model(id=name, created=front.started_s) for name in names])
 
 
 @router.get("/{model_id:path}")
 async def get_model(model_id: str, request: Request, front: FrontDep) -> Model:
     """One model."""
     async with front.enter(request, "ListAssets"):
-        if model_id != front.settings.language_model:
+        if model_id not in model_names(front.settings):
             raise NotFound("MODEL_UNKNOWN", "There is no such model.", subject="model")
-        return Model(id=model_id)
+        return Model(id=model_id, created=front.started_s)

@@ -1,0 +1,42 @@
+"""JSON bodies into models, and what is wrong with them in the words of the request."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from services.runtime.errors import InvalidInput
+
+PROBLEM_CHARACTERS_MAX = 300
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def parse_json(body: bytes | str, model: type[ModelT]) -> ModelT:
+    """A body as a model. Raises InvalidInput JSON_INVALID or FIELD_INVALID, which names the
+    field as the request spells it, such as ``messages[0].content[1].image_url.url``."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if problem["type"] == "json_invalid":
+        raise InvalidInput("JSON_INVALID", "The body is not well-formed JSON.", subject="body")
+    field = _spelled(json.loads(body), problem["loc"]) or "body"
+    raise InvalidInput(
+        "FIELD_INVALID", f"{field}: {problem['msg'][:PROBLEM_CHARACTERS_MAX]}.", subject=field
+    )
+
+
+def _spelled(value: Any, path: Sequence[str | int]) -> str:
+    """The path of a problem, without the names of the alternatives that were tried."""
+    spelled = ""
+    for position, step in enumerate(path):
+        missing = position == len(path) - 1
+        if isinstance(step, int) and isinstance(value, list):
+            spelled += f"[{step}]"
+            value = value[step]
+        elif isinstance(step, str) and isinstance(value, dict) and (step in value or missing):
+            spelled += f".{step}" if spelled else step
+            value = value.get(step)
+    return spelled

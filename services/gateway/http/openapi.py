@@ -1,0 +1,75 @@
+"""Request bodies that the routes read themselves, and streams, as OpenAPI describes them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+_SCHEMAS = "#/components/schemas/{model}"
+
+
+def json_or_form(model: type[BaseModel], field: str) -> dict[str, Any]:
+    """``openapi_extra`` of a route that takes a model as JSON, or as a ``field`` of a form with
+    files. The model's schema comes from ``describe``."""
+    reference = _reference(model)
+    form = {
+        "type": "object",
+        "properties": {
+            field: {**reference, "description": "The request as JSON; it comes first."},
+            "file": {
+                "type": "array",
+                "items": {"type": "string", "format": "binary"},
+                "description": "Media of the last message. Any other name will do.",
+            },
+        },
+        "required": [field],
+    }
+    content = {
+        "application/json": {"schema": reference},
+        "multipart/form-data": {
+            "schema": form,
+            "encoding": {field: {"contentType": "application/json"}},
+        },
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def event_stream(*models: type[BaseModel]) -> dict[str, Any]:
+    """The entry of ``responses`` for events whose data is one of the models, up to ``[DONE]``.
+    The models' schemas come from ``describe``."""
+    data = {"anyOf": [_reference(model) for model in models]}
+    schema = {
+        "type": "string",
+        "description": "Server-sent events; the data of each is JSON, that of the last [DONE].",
+        "contentMediaType": "application/json",
+        "contentSchema": data,
+    }
+    return {"content": {"text/event-stream": {"schema": schema}}}
+
+
+def describe(
+    app: FastAPI, requests: Sequence[type[BaseModel]], events: Sequence[type[BaseModel]]
+) -> None:
+    """Add the schemas of models to those that the app describes by itself."""
+    describe_routes = app.openapi
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        *((model, "validation") for model in requests),
+        *((model, "serialization") for model in events),
+    ]
+
+    def openapi() -> dict[str, Any]:
+        if not app.openapi_schema:
+            described = describe_routes()
+            _, ours = models_json_schema(models, ref_template=_SCHEMAS)
+            components = described["components"]
+            components["schemas"] = ours["$defs"] | components["schemas"]
+        return describe_routes()
+
+    # As FastAPI's guide has it ("Extending OpenAPI").
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _reference(model: type[BaseModel]) -> dict[str, Any]:
+    return {"$ref": _SCHEMAS.format(model=model.__name__)}

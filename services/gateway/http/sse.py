@@ -1,0 +1,66 @@
+"""Server-sent events (WHATWG HTML, section 9.2), as OpenAI's API sends them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from services.gateway.http.errors import error_body, to_client
+
+DONE = b"data: [DONE]\n\n"
+
+
+def event(message: BaseModel) -> bytes:
+    """A message as one event."""
+    return b"data: " + message.__pydantic_serializer__.to_json(message) + b"\n\n"
+
+
+class EventStream(Response):
+    """Events as they come. What goes wrong meanwhile is told as a last event, which holds an
+    ``ErrorBody``: OpenAI's clients raise it."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:
+        """``first`` is sent with the headers; closing ``rest`` ends the work behind it."""
+        # Proxies such as nginx would gather events otherwise.
+        super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._first = first
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+
+        async def send_piece(piece: bytes, *, more: bool = True) -> None:
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+        async with aclosing(self._rest):
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status_code,
+                    "headers": self.raw_headers,
+                }
+            )
+            await send_piece(self._first)
+            try:
+                async for piece in self._rest:
+                    await send_piece(piece)
+            except ClientDisconnect:
+                return
+            except Exception as error:  # noqa: BLE001 - the boundary: nothing foreign leaves
+                await send_piece(event(error_body(to_client(error))))
+        await send_piece(b"", more=False)
+
+
+async def raise_when_gone(request: Request, body_read: asyncio.Event) -> None:
+    """Raise ClientDisconnect when the client is gone, which is seen once the body is read."""
+    await body_read.wait()
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    raise ClientDisconnect
