@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx2
 import pytest
+from openai import AsyncOpenAI
 from PIL import Image
 from sensorium.gateway.v1 import gateway_pb2_grpc
 from sensorium_client import Client
@@ -44,3 +46,15 @@ def rocket(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("rocket") / "rocket.jpg"
     Image.fromarray(skimage.data.rocket()).save(path, quality=92)  # type: ignore[no-untyped-call]
     return path
+
+
+@pytest.fixture
+async def web(platform: Platform) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=platform.http_url, timeout=120) as web:
+        yield web
+
+
+@pytest.fixture
+async def openai(platform: Platform) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(base_url=f"{platform.http_url}/v1", api_key="none") as openai:
+        yield openai

@@ -7,9 +7,25 @@ from services.gateway.http.chat.request import ChatRequest
 from services.gateway.http.chat.response import ChatChunk, LastChunk, UsageChunk
 from services.gateway.http.errors import ErrorBody
 from services.gateway.http.front import Front
-from services.gateway.http.routes import chat, converse, health, models, page
+from services.gateway.http.routes import (
+    chat,
+    converse,
+    file_contents,
+    files,
+    health,
+    models,
+    page,
+)
 
-ROUTERS = (chat.router, converse.router, health.router, models.router, page.router)
+ROUTERS = (
+    chat.router,
+    converse.router,
+    file_contents.router,
+    files.router,
+    health.router,
+    models.router,
+    page.router,
+)
 REQUESTS = (ChatRequest,)
 EVENTS = (ChatChunk, LastChunk, UsageChunk)
 """What the routes read and stream by themselves, and OpenAPI describes all the same."""

@@ -2,11 +2,13 @@
 
 import contextlib
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
+from pydantic import BaseModel
 from sensorium.gateway.v1 import gateway_pb2
-from sensorium.media.v1 import media_pb2, upload_pb2
+from sensorium.media.v1 import upload_pb2
 
 from services.gateway.calls import GatewayCalls
 from services.gateway.http.forms import FormFields
@@ -15,6 +17,8 @@ from services.gateway.upload import UploadEvent, UploadMessage
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput
 from services.runtime.status import from_item_error
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,38 +34,42 @@ def new_asset_id() -> str:
     return f"file-{uuid.uuid4().hex}"
 
 
-class FormUpload:
-    """A form with one file, whose fields come before it, after it, or both.
+class FormUpload(Generic[ModelT]):
+    """A form with one file, whose fields come before it, after it, or both."""
 
-    ``fields`` are those that have come so far: all, once the file is announced as finished.
-    """
+    request: ModelT
+    """The fields that have come so far: all, once the file is finished."""
 
-    def __init__(self, parts: AsyncGenerator[FormPart, None]) -> None:
-        self._parts = parts
-        self._file: FormFile | None = None
-        self.fields = FormFields()
+    def __init__(self, parts: AsyncGenerator[FormPart, None], model: type[ModelT]) -> None:
         self.asset_id = new_asset_id()
+        self._parts = parts
+        self._model = model
+        self._fields = FormFields()
+        self._file: FormFile | None = None
 
     async def open(self) -> None:
-        """Read up to the file. Raises InvalidInput FILE_MISSING, and as ``read_form``."""
+        """Read up to the file. Raises InvalidInput FILE_MISSING, FIELD_INVALID, and as
+        ``read_form``."""
         async for part in self._parts:
             if isinstance(part, FormFile):
-                self._file = _the_file(part)
+                if part.name != "file":
+                    raise InvalidInput(
+                        "FILE_UNKNOWN", "The part of the file is called file.", subject=part.name
+                    )
+                self._file = part
+                self.request = self._fields.read(self._model)
                 return
-            self.fields.add(part)
+            self._fields.add(part)
         raise InvalidInput("FILE_MISSING", "The form has no file.", subject="file")
 
-    async def messages(self, labels: Labels) -> AsyncIterator[UploadMessage]:
-        """The file as an upload. It is finished only when the form was whole: what ends early
-        or is malformed leaves nothing behind. Raises as ``read_form``."""
+    async def messages(self, labels: Callable[[ModelT], Labels]) -> AsyncIterator[UploadMessage]:
+        """The file as an upload. It is finished only when the form was whole and all its fields
+        good: what ends early leaves nothing behind. Raises as ``open``."""
         file = self._file
         assert file is not None
         yield UploadMessage(
             asset_start=upload_pb2.AssetStart(
-                asset_id=self.asset_id,
-                name=file.filename,
-                tags=labels.tags,
-                metadata=labels.metadata,
+                asset_id=self.asset_id, name=file.filename, discard_unfinished=True
             )
         )
         offset = 0
@@ -72,15 +80,17 @@ class FormUpload:
         async for part in self._parts:
             if isinstance(part, FormFile):
                 raise InvalidInput("TOO_MANY_FILES", "Send one file.", subject=part.name)
-            self.fields.add(part)
-        finish = upload_pb2.AssetFinish(asset_id=self.asset_id, size_bytes=offset)
-        yield UploadMessage(asset_finish=finish)
-
-
-def _the_file(part: FormFile) -> FormFile:
-    if part.name != "file":
-        raise InvalidInput("FIELD_UNKNOWN", "The file's part is called file.", subject=part.name)
-    return part
+            self._fields.add(part)
+        self.request = self._fields.read(self._model)
+        found = labels(self.request)
+        yield UploadMessage(
+            asset_finish=upload_pb2.AssetFinish(
+                asset_id=self.asset_id,
+                size_bytes=offset,
+                tags=found.tags,
+                metadata=found.metadata,
+            )
+        )
 
 
 async def store(
@@ -91,18 +101,17 @@ async def store(
 ) -> AsyncGenerator[UploadEvent, None]:
     """Events of the upload of one file, up to the end of its indexing. Raises SensoriumError
     for what is wrong with the file, naming ``file``."""
-    asset: media_pb2.Asset | None = None
+    committed = False
     async with contextlib.aclosing(calls.upload(scope, config, messages)) as events:
         async for event in events:
-            match event.WhichOneof("event"):
-                case "asset":
-                    asset = event.asset
-                case "item_error":
-                    error = from_item_error(event.item_error)
-                    # A stored file whose indexing failed for now is indexed later; a piece
-                    # of it that cannot be understood leaves the rest.
-                    whole = "/" not in event.item_error.item_id
-                    if whole and (asset is None or isinstance(error, InvalidInput)):
-                        error.subject = "file"
-                        raise error
+            kind = event.WhichOneof("event")
+            committed = committed or kind == "asset"
+            if kind == "item_error":
+                error = from_item_error(event.item_error)
+                # A piece that cannot be understood leaves the rest; a file whose indexing failed
+                # for now is stored, and indexed later.
+                is_file = "/" not in event.item_error.item_id
+                if is_file and (isinstance(error, InvalidInput) or not committed):
+                    error.subject = "file"
+                    raise error
             yield event
