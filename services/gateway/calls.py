@@ -124,7 +124,7 @@ class GatewayCalls:
         end = gateway_pb2.EndTurn(asset_ids=request.asset_ids)
         turn.messages.put_nowait(TurnMessage(end_turn=end))
         turn.clock.last_byte()
-        with self._admission.permit():
+        with self._admission.permit(scope):
             return await turn.run()
 
     async def transcribe(

@@ -172,7 +172,8 @@ class Conversation:
     ) -> None:
         turn = current.turn
         try:
-            with self._admission.permit():
+            await self._scope.account.begin()
+            with self._admission.permit(self._scope):
                 result = await turn.run()
         except (asyncio.CancelledError, BaseExceptionGroup):
             # What fails while a turn is being cancelled fails because of that.

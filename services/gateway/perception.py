@@ -10,7 +10,9 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2
 
+from services.gateway.metering.tally import MediaTally
 from services.gateway.stages import Stages
+from services.runtime.account import Account
 from services.runtime.calls import (
     CallScope,
     StageStream,
@@ -59,12 +61,24 @@ def encode_config(
 class Perception:
     """One open upload and the encode stream that follows it."""
 
-    def __init__(self, ingest: StageStream[Any, Any], encode: StageStream[Any, Any]) -> None:
+    def __init__(
+        self, ingest: StageStream[Any, Any], encode: StageStream[Any, Any], account: Account
+    ) -> None:
         self._ingest = ingest
         self._encode = encode
+        self._account = account
 
     async def send(self, message: ingest_pb2.StreamingIngestRequest) -> None:
-        """Forward a chunk or a mark. Ingest spools to disk, so this hardly ever waits."""
+        """Forward a chunk or a mark. Ingest spools to disk, so this hardly ever waits.
+
+        Raises Overloaded where the tenant has no bytes left: at the latest before a finish, so
+        that nothing is committed.
+        """
+        kind = message.WhichOneof("message")
+        if kind == "chunk":
+            await self._account.received(len(message.chunk.data))
+        elif kind == "asset_finish":
+            await self._account.settle()
         await self._ingest.send(message)
 
     async def done_sending(self) -> None:
@@ -84,12 +98,17 @@ class Perception:
 
         async def read_encode() -> None:
             async for event in self._encode:
+                self._account.used.cache_hit_count += event.summary.cache_hit_count
                 await on_encode(event)
 
+        tally = MediaTally(self._account)
         async with asyncio.TaskGroup() as group:
             group.create_task(read_encode())
             async for event in self._ingest:
                 kind = event.WhichOneof("event")
+                tally.note(event)
+                if kind == "asset_info":
+                    await self._account.settle()
                 if kind == "audio_preview":
                     # For the client alone; neither ledger nor evidence get to know of it.
                     await self._encode.send(
@@ -118,7 +137,7 @@ async def open_perception(
     ):
         await encode.send(encode_pb2.StreamingEncodeRequest(config=config))
         await ingest.send(ingest_pb2.StreamingIngestRequest(config=ingest_config))
-        yield Perception(ingest, encode)
+        yield Perception(ingest, encode, scope.account)
 
 
 def samples_as_usual(options: gateway_pb2.PerceptionOptions) -> bool:

@@ -298,8 +298,13 @@ class Turn:
     ) -> tuple[AnswerRelay, generate_pb2.Complete]:
         answer = AnswerRelay(self._events, self._moderation, self.clock)
         complete: generate_pb2.Complete | None = None
+        used, told = self._scope.account.used, 0
         async for event in generation:
             kind = event.WhichOneof("event")
+            if kind == "token":
+                # As they come: whoever cancels has taken them.
+                used.completion_token_count += event.token.token_count
+                told += event.token.token_count
             if kind == "token" and not answer.blocked:
                 self.clock.stage("generate")
                 await answer.add(event.token)
@@ -307,6 +312,9 @@ class Turn:
                     await _stop(generation)
             elif kind == "complete":
                 complete = event.complete
+                used.prompt_token_count += complete.usage.prompt_token_count
+                used.cached_token_count += complete.usage.cached_token_count
+                used.completion_token_count += complete.usage.completion_token_count - told
         if complete is None:
             raise InternalFailure(
                 "STAGE_ENDED", "generate ended without an answer.", subject="generate"

@@ -39,6 +39,7 @@ async def answer_searches(
     async def answer(tagged: gateway_pb2.TaggedSearch) -> None:
         try:
             with named(SEARCH_FIELDS):
+                await scope.account.begin()
                 response = await search(stages, scope, tagged.request, policy)
         except SensoriumError as error:
             await emit(SearchEvent(item_error=item_error(tagged.query_id, error)))

@@ -11,7 +11,7 @@ from services.gateway.events import ConverseEvent
 from services.gateway.pipeline import TurnMessage
 from services.gateway.search_stream import SearchEvent, SearchMessage
 from services.gateway.upload import UploadEvent, UploadMessage
-from services.runtime.calls import CallScope, Context, metadata_value, user_id
+from services.runtime.calls import PRIORITY_KEY, CallScope, Context, metadata_value, user_id
 from services.runtime.streams import open_stream
 
 
@@ -28,6 +28,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
                 method=method,
                 authorization=metadata_value(context, "authorization"),
                 user_id=user_id(context),
+                priority=metadata_value(context, PRIORITY_KEY),
                 remaining_s=context.time_remaining,
             )
         )

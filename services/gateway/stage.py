@@ -17,6 +17,7 @@ from services.gateway.http.front import Front
 from services.gateway.http.remote import RemoteFiles
 from services.gateway.http.server import HttpServer
 from services.gateway.indexing import Indexer
+from services.gateway.metering.requests import metering_of
 from services.gateway.moderation import check_served
 from services.gateway.pipeline import Walk
 from services.gateway.policy import load_policies
@@ -45,7 +46,8 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
     expiry = Expiry(stages, deleter, load_retention(settings.retention_file))
     database = Database(settings)
     credentials = credentials_of(settings, database)
-    entrance = Entrance(credentials)
+    metering = metering_of(settings, database)
+    entrance = Entrance(metering, credentials)
     calls = GatewayCalls(
         Walk(stages, indexer, settings, policies),
         admission,
@@ -71,6 +73,7 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
         await wait_until_serving(stages)
         await check_served(stages, policies.watched)
         background.append(asyncio.create_task(keep_up()))
+        background.append(asyncio.create_task(metering.run()))
         ready.set()
 
     async def stop() -> None:
@@ -82,6 +85,7 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
         await stages.close()
         if credentials:
             await credentials.close()
+        await metering.close()
         await database.close()
 
     return Stage(

@@ -9,6 +9,7 @@ from sensorium.media.v1 import media_pb2
 from services.gateway.catalogue import canonical_id, get_asset
 from services.gateway.hearing import JudgedWords, TranscriptOrder
 from services.gateway.ledger import Ledger
+from services.gateway.metering.tally import MediaTally
 from services.gateway.moderation import Moderation
 from services.gateway.perception import encode_config, encode_segments, segment_stored
 from services.gateway.policy import Policy
@@ -29,7 +30,7 @@ async def transcribe(
         flagged.append(found)
 
     moderation = Moderation(stages, scope, policy, keep)
-    ledger = Ledger()
+    ledger, tally = Ledger(), MediaTally(scope.account)
     asset = await get_asset(stages, scope, request.asset_id)
     moderation.admit(asset)
     if not asset.info.has_audio:
@@ -38,6 +39,7 @@ async def transcribe(
     async def windows() -> AsyncIterator[media_pb2.MediaSegment]:
         async for event in segment_stored(stages, scope, canonical_id(asset)):
             ledger.note_ingest(event)
+            tally.note(event)
             if (
                 event.WhichOneof("event") == "segment"
                 and event.segment.kind == media_pb2.SEGMENT_KIND_AUDIO_WINDOW

@@ -27,6 +27,10 @@ class Usage:
 class Charger(Protocol):
     """Holds a request to the limits of its tenant."""
 
+    @property
+    def turns_max(self) -> int | None:
+        """Questions of the tenant that may be answered at once; None where there is no limit."""
+
     async def begin(self) -> None:
         """Count a request. Raises Overloaded where none is left."""
 
@@ -43,6 +47,11 @@ class Account:
         self._charger = charger
         self._begun = False
         self._charged_bytes = 0
+
+    @property
+    def turns_max(self) -> int | None:
+        """Questions of the tenant that may be answered at once; None where there is no limit."""
+        return self._charger.turns_max if self._charger else None
 
     async def begin(self) -> None:
         """A question or a search of a stream begins; the first counts with the call itself.

@@ -96,6 +96,19 @@ class CircuitBreaker:
         return self._failures == self._failures_to_open
 
 
+def connection_pool(url: str, options: RedisOptions) -> redis.BlockingConnectionPool:
+    """Connections to Redis that give up soon."""
+    # Blocking: a burst of lookups queues for a connection instead of failing.
+    return redis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=16,
+        timeout=options.timeout_s,
+        socket_timeout=options.timeout_s,
+        socket_connect_timeout=options.timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
 class RedisTier:
     """Redis as the second tier. Every value carries a digest, so a torn one is a miss."""
 
@@ -106,16 +119,7 @@ class RedisTier:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         options = options or RedisOptions()
-        # Blocking: a burst of lookups queues for a connection instead of failing.
-        pool = redis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=16,
-            timeout=options.timeout_s,
-            socket_timeout=options.timeout_s,
-            socket_connect_timeout=options.timeout_s,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._client = redis.Redis.from_pool(pool)
+        self._client = redis.Redis.from_pool(connection_pool(url, options))
         self._breaker = CircuitBreaker(options.failures_to_open, options.open_s, clock)
         self._writes: set[asyncio.Task[None]] = set()
 

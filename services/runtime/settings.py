@@ -198,6 +198,14 @@ class Settings(BaseSettings):
     question_characters_max: int = Field(8000, ge=1)
     """Longest question."""
 
+    # --- Limits of tenants, usage ---------------------------------------------------
+    limits_file: Path | None = None
+    """JSON file of what each tenant may take; unset: as much as there is."""
+    prices_file: Path | None = None
+    """JSON file of prices, for the cost estimates of usage; unset: all is free."""
+    usage_days: float = Field(400.0, gt=0)
+    """How long records of usage are kept."""
+
     # --- Retention ----------------------------------------------------------------
     retention_file: Path | None = None
     """JSON file of how many days each tenant's assets are kept; unset: until they are deleted."""

@@ -161,6 +161,9 @@ class Metrics:
         self.moderations = meter.create_counter(
             "multimodal_moderations", "1", "Things flagged or blocked, by part, category and action"
         )
+        self.limited = meter.create_counter(
+            "multimodal_limited", "1", "Requests past their tenant's limits, by reason and resource"
+        )
         self.tokens = meter.create_counter("multimodal_tokens", "1", "Prompt and completion tokens")
         self.generation_latency = meter.create_histogram(
             "multimodal_generation_latency", "s", "By phase: ttft or total"

@@ -8,7 +8,10 @@ from typing import Protocol
 
 from services.gateway.access.principal import ANYONE, Principal
 from services.gateway.access.scopes import check_scope
-from services.runtime.calls import CallScope
+from services.gateway.metering.requests import Metering
+from services.runtime.calls import PRIORITY_KEY, CallScope, to_priority
+from services.runtime.errors import PermissionDenied
+from services.runtime.priority import Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class Arrival:
     """As in the HTTP header of that name: ``Bearer ...``."""
     user_id: str = ""
     """Who the caller says that it acts for; counts only where no credentials are asked for."""
+    priority: str = ""
+    """The class that the caller asks for; empty for that of its credential."""
     remaining_s: Callable[[], float | None] = lambda: None
     """Seconds left of the caller's deadline; None without one."""
 
@@ -37,8 +42,9 @@ class Authenticator(Protocol):
 class Entrance:
     """Turns an arrival into the scope on whose behalf its work is done."""
 
-    def __init__(self, authenticator: Authenticator | None = None) -> None:
+    def __init__(self, metering: Metering, authenticator: Authenticator | None = None) -> None:
         """Without an ``authenticator`` no credentials are asked for."""
+        self._metering = metering
         self._authenticator = authenticator
 
     @asynccontextmanager
@@ -49,13 +55,29 @@ class Entrance:
         """
         principal = await self._identify(arrival)
         check_scope(principal.scopes, arrival.method)
-        yield CallScope(
-            tenant_id=principal.tenant_id,
-            user_id=principal.user_id,
-            remaining_s=arrival.remaining_s,
-        )
+        priority = _priority(principal, arrival)
+        async with self._metering.request(principal, arrival.method) as account:
+            yield CallScope(
+                tenant_id=principal.tenant_id,
+                user_id=principal.user_id,
+                remaining_s=arrival.remaining_s,
+                priority=priority,
+                account=account,
+            )
 
     async def _identify(self, arrival: Arrival) -> Principal:
         if self._authenticator is None:
             return dataclasses.replace(ANYONE, user_id=arrival.user_id)
         return await self._authenticator.authenticate(arrival.authorization)
+
+
+def _priority(principal: Principal, arrival: Arrival) -> Priority:
+    """The class asked for, if the credential's is not lower."""
+    asked = to_priority(arrival.priority) or principal.priority
+    if asked.rank < principal.priority.rank:
+        raise PermissionDenied(
+            "PRIORITY_TOO_HIGH",
+            f"The credential is good for the priority {principal.priority} and lower ones.",
+            subject=PRIORITY_KEY,
+        )
+    return asked

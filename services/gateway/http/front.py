@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 from services.gateway.access.entrance import Arrival, Entrance
 from services.gateway.calls import GatewayCalls
 from services.gateway.http.remote import RemoteFiles
-from services.runtime.calls import CallScope
+from services.runtime.calls import PRIORITY_KEY, CallScope
 from services.runtime.errors import InvalidInput, Unavailable
 from services.runtime.settings import Settings
 
@@ -50,7 +50,13 @@ class Front:
         route stands for. Raises Unavailable NOT_READY while models are still loading."""
         self.check_ready()
         _check_url(connection)
-        return self.entrance.enter(Arrival(method=method, authorization=_authorization(connection)))
+        return self.entrance.enter(
+            Arrival(
+                method=method,
+                authorization=_authorization(connection),
+                priority=connection.headers.get(PRIORITY_KEY, ""),
+            )
+        )
 
 
 def _check_url(connection: HTTPConnection) -> None:

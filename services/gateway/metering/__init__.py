@@ -1,0 +1,1 @@
+"""What tenants may take and what they took: limits, quotas, usage."""
