@@ -6,6 +6,9 @@ from dataclasses import dataclass
 # What the language model has read already costs nothing more. The lines that
 # were sent are kept unless the free choice would hold this much more attention.
 KEPT_PREFIX_SHARE = 0.9
+# What earlier turns left in the prompt may take this much together with what is new, or
+# the budget where that is more; then the context begins anew.
+KEPT_TOKENS_MAX = 768
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,31 @@ def estimate_tokens(text: str) -> int:
     """Estimates conservatively: three bytes of UTF-8 a token. For English that is
     three characters; a Chinese or Japanese character counts as a whole token."""
     return -(-len(text.encode()) // 3)
+
+
+def extend(
+    candidates: Sequence[Candidate], had: frozenset[int], token_budget: int
+) -> Selection | None:
+    """Adds to what the language model has read, ``had``, what another question needs.
+
+    Only so much that both hold: the best line of every asset that a free choice within the
+    budget would hold is there, and ``KEPT_PREFIX_SHARE`` of its weight. None where that
+    takes too many tokens: then the context is better chosen anew.
+    """
+    everything = range(len(candidates))
+    fits = sum(candidate.token_count for candidate in candidates) <= token_budget
+    free = set(everything) if fits else _fill(candidates, (), token_budget)
+    best = [index for index in _best_of_each_asset(candidates) if index in free]
+    chosen = had | set(best)
+    wanted = KEPT_PREFIX_SHARE * _weight(candidates, free)
+    for index in _by_weight(candidates):
+        if _weight(candidates, chosen) >= wanted:
+            break
+        chosen |= {index} & free
+    tokens = sum(candidates[index].token_count for index in chosen)
+    if tokens > max(token_budget, KEPT_TOKENS_MAX):
+        return None
+    return Selection(tuple(sorted(chosen)), True)
 
 
 def select(candidates: Sequence[Candidate], sent_count: int, token_budget: int) -> Selection:

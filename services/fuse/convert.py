@@ -27,6 +27,7 @@ from services.runtime.errors import InvalidInput
 
 # A message is at most 4 MiB.
 EVIDENCE_BYTES_MAX = 3 << 20
+KEY_DIGITS_MAX = 9
 
 _MODALITIES = {
     media_pb2.MODALITY_TEXT: Modality.TEXT,
@@ -71,6 +72,19 @@ _TRACKS = {
     fuse_pb2.EVIDENCE_TRACK_SEEN: Track.SEEN,
     fuse_pb2.EVIDENCE_TRACK_HEARD: Track.HEARD,
 }
+
+
+def read_part(message: fuse_pb2.ContextPart) -> Part:
+    """Raises InvalidInput EARLIER_PART_INVALID."""
+    key = message.citation_key
+    # As fusion writes them.
+    if not (key.isascii() and key.isdigit() and len(key) <= KEY_DIGITS_MAX):
+        raise InvalidInput(
+            "EARLIER_PART_INVALID",
+            "The key of an earlier part is a number.",
+            subject="config.earlier_parts",
+        )
+    return Part(key, message.text)
 
 
 def read_asset(message: media_pb2.AssetInfo) -> Asset:

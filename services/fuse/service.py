@@ -73,6 +73,7 @@ class FuseService(fuse_pb2_grpc.FuseServiceServicer):
         return FuseOptions(
             token_budget=config.token_budget or self._defaults.token_budget,
             temperature=temperature or self._defaults.temperature,
+            earlier=tuple(map(convert.read_part, config.earlier_parts)),
         )
 
 

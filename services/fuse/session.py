@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from services.fuse.alignment import Alignment, Focus, align
-from services.fuse.budget import Candidate, Selection, estimate_tokens, select
+from services.fuse.budget import Candidate, Selection, estimate_tokens, extend, select
 from services.fuse.fusion import fuse
 from services.fuse.lines import Line
 from services.fuse.model import Asset, Modality, Piece, Segment, Vector
@@ -19,19 +19,26 @@ PIECE_COUNT_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class FuseOptions:
-    """Token budget of the context; temperature in units of cosine, above 0."""
-
-    token_budget: int
-    temperature: float
-
-
-@dataclass(frozen=True, slots=True)
 class Part:
     """One line of context as the language model reads it."""
 
     citation_key: str
     text: str
+
+    @property
+    def words(self) -> str:
+        """The line without its key."""
+        return self.text.removeprefix(f"[{self.citation_key}]")
+
+
+@dataclass(frozen=True, slots=True)
+class FuseOptions:
+    """Token budget of the context; temperature in units of cosine, above 0; what the model
+    has read in earlier turns, its keys numbers."""
+
+    token_budget: int
+    temperature: float
+    earlier: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +74,11 @@ class FusionSession:
         self._timeline = Timeline()
         self._lines: list[Line] = []
         self._parts: list[Part] = []
+        self._unfound: dict[str, list[Part]] = {}
+        for part in options.earlier:
+            self._unfound.setdefault(part.words, []).append(part)
+        self._read: set[int] = set()
+        self._next_key = 1 + max((int(part.citation_key) for part in options.earlier), default=0)
         self._sent_count = 0
         self._sent_tokens = 0
         self._sending = True
@@ -113,8 +125,10 @@ class FusionSession:
     def take_parts(self) -> Iterator[Part]:
         """Yields the parts that became final and fit the budget beside those
         yielded before. After the first that does not fit there are no more:
-        what was yielded is a prefix of the timeline."""
-        for part in self._number(self._timeline.take()):
+        what was yielded is a prefix of the timeline, but for what was read in earlier turns."""
+        for index, part in self._number(self._timeline.take()):
+            if index in self._read:
+                continue
             tokens = estimate_tokens(part.text)
             self._sending &= self._sent_tokens + tokens <= self._options.token_budget
             if self._sending:
@@ -132,6 +146,8 @@ class FusionSession:
             weights = weights.replaced(self._lines, alignment.reweigh(weights.weight))
         tokens = [estimate_tokens(part.text) for part in self._parts]
         selection = self._select(tokens, weights, alignment)
+        if self._options.earlier and not selection.prefix_kept:
+            self._begin_anew()
         selected = frozenset(selection.indices)
         evidence = tuple(
             Weighed(
@@ -146,7 +162,7 @@ class FusionSession:
         return Fused(
             evidence=evidence,
             gates=weights.gates,
-            parts=tuple(self._parts[index] for index in selection.indices),
+            parts=tuple(self._parts[i] for i in selection.indices if i not in self._read),
             prefix_kept=selection.prefix_kept,
             vector=fuse(self._lines, weights, self._silent_vectors()),
             piece_count=self._timeline.piece_count,
@@ -168,19 +184,50 @@ class FusionSession:
             Candidate(self._lines[i].asset.asset_id, tokens[i], float(weights.weight[i]))
             for i in eligible
         ]
+        if self._options.earlier:
+            return self._extend(eligible, candidates)
         kept = eligible[: self._sent_count] == list(range(self._sent_count))
         selection = select(candidates, self._sent_count if kept else 0, self._options.token_budget)
         return Selection(
             tuple(eligible[i] for i in selection.indices), kept and selection.prefix_kept
         )
 
-    def _number(self, lines: Iterable[Line]) -> Iterator[Part]:
+    def _extend(self, eligible: Sequence[int], candidates: Sequence[Candidate]) -> Selection:
+        """What was read in earlier turns and what the question needs besides; or all anew, where
+        not all of that is evidence any more or where it takes too much room."""
+        unread = [index for index in range(len(self._lines)) if index not in self._read]
+        had = self._read.union(unread[: self._sent_count])
+        budget = self._options.token_budget
+        place = {index: position for position, index in enumerate(eligible)}
+        extended = None
+        if not self._unfound and had <= place.keys():
+            extended = extend(candidates, frozenset(place[index] for index in had), budget)
+        chosen = extended or select(candidates, 0, budget)
+        return Selection(tuple(eligible[i] for i in chosen.indices), extended is not None)
+
+    def _number(self, lines: Iterable[Line]) -> Iterator[tuple[int, Part]]:
+        """The lines with their keys and places; one that was read has the key that it had."""
         for line in lines:
-            key = str(len(self._lines) + 1)
+            index, key = len(self._lines), str(self._next_key)
             part = Part(key, line.render(key, self._line_chars))
+            if earlier := self._unfound.get(part.words):
+                part = earlier.pop(0)
+                self._read.add(index)
+                if not earlier:
+                    del self._unfound[part.words]
+            else:
+                self._next_key += 1
             self._lines.append(line)
             self._parts.append(part)
-            yield part
+            yield index, part
+
+    def _begin_anew(self) -> None:
+        """Number all lines as if nothing had been read before."""
+        self._read.clear()
+        self._parts = [
+            Part(str(key), line.render(str(key), self._line_chars))
+            for key, line in enumerate(self._lines, start=1)
+        ]
 
     def _silent_vectors(self) -> list[Vector]:
         spoken = {piece.segment_id for line in self._lines for piece in line.pieces}

@@ -10,6 +10,8 @@ from sensorium.ingest.v1 import ingest_pb2
 from services.gateway.admission import Admission
 from services.gateway.checking import Checker
 from services.gateway.conversation import Conversation
+from services.gateway.conversations.calls import ConversationCalls
+from services.gateway.conversations.remembering import Conversations
 from services.gateway.embedding import embed
 from services.gateway.events import ConverseEvent, TurnEvents
 from services.gateway.fields import (
@@ -21,7 +23,8 @@ from services.gateway.fields import (
 )
 from services.gateway.judging import judge_contents
 from services.gateway.near_duplicates import find_near_duplicates
-from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, TurnOutcome, Walk
+from services.gateway.outcome import TurnOutcome
+from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, Walk
 from services.gateway.policy import Policy
 from services.gateway.search import search
 from services.gateway.search_stream import SearchEvent, SearchMessage, answer_searches
@@ -51,10 +54,17 @@ class GatewayCalls:
     """
 
     def __init__(
-        self, walk: Walk, admission: Admission, checker: Checker, recent: RecentSpans
+        self,
+        walk: Walk,
+        admission: Admission,
+        conversations: Conversations,
+        checker: Checker,
+        recent: RecentSpans,
     ) -> None:
+        self.conversations = ConversationCalls(walk.stages, conversations)
         self._walk = walk
         self._admission = admission
+        self._conversations = conversations
         self._checker = checker
         self._recent = recent
 
@@ -69,7 +79,10 @@ class GatewayCalls:
         """Turns over media and questions; ``messages`` are those after the config."""
 
         async def converse(emit: Emit[ConverseEvent]) -> None:
-            await Conversation(self._walk, self._admission, scope, config, emit).run(messages)
+            conversation = Conversation(
+                self._walk, self._admission, self._conversations, scope, config, emit
+            )
+            await conversation.run(messages)
 
         with named(CONVERSE_FIELDS):
             async with contextlib.aclosing(duplex(converse)) as events:
@@ -125,7 +138,11 @@ class GatewayCalls:
         turn.messages.put_nowait(TurnMessage(end_turn=end))
         turn.clock.last_byte()
         with self._admission.permit(scope):
-            return await turn.run()
+            memory = self._conversations.remembering(scope, request.conversation_id)
+            async with memory.turn() as remembered:
+                outcome = await turn.run(remembered.memory)
+                await remembered.keep(outcome, ())
+            return outcome
 
     async def transcribe(
         self, scope: CallScope, request: gateway_pb2.TranscribeRequest

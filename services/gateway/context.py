@@ -1,6 +1,6 @@
 """Fuse and generate as one: evidence in, and the model reads what is stable of it at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sensorium.fuse.v1 import fuse_pb2
@@ -15,11 +15,16 @@ from services.runtime.errors import InternalFailure
 FuseRequest = fuse_pb2.StreamingFuseRequest
 GenerateRequest = generate_pb2.StreamingGenerateRequest
 
+RESET = GenerateRequest(context_reset=generate_pb2.ContextReset())
 NOTHING_TELLS = "The notes do not tell. Answer: I cannot tell from what I was given."
 
 
 class Context:
-    """One fusion whose parts flow on into one generation."""
+    """One fusion whose parts flow on into one generation.
+
+    ``parts`` are those that the model has read in this turn; ``read_afresh`` tells that it
+    no longer has those of earlier turns.
+    """
 
     def __init__(
         self, fusion: StageStream[Any, Any], generation: StageStream[Any, Any], clock: TurnClock
@@ -27,6 +32,8 @@ class Context:
         self._fusion = fusion
         self._generation = generation
         self._clock = clock
+        self.parts: list[fuse_pb2.ContextPart] = []
+        self.read_afresh = False
 
     async def asset_info(self, info: media_pb2.AssetInfo) -> None:
         """An asset begins."""
@@ -79,7 +86,7 @@ class Context:
     async def nothing_tells(self, fused: fuse_pb2.FusedContext) -> None:
         """The evidence is about something else: give the model that alone to read, for it
         would make up an answer of the rest."""
-        await self._generation.send(GenerateRequest(context_reset=generate_pb2.ContextReset()))
+        await self._reset()
         append = generate_pb2.ContextAppend(lines=[NOTHING_TELLS])
         await self._generation.send(GenerateRequest(context_append=append))
         for piece in fused.evidence:
@@ -87,31 +94,31 @@ class Context:
 
     async def relay(self) -> fuse_pb2.FusedContext:
         """Pass stable parts on to the model as they come; the fused context at the end."""
-        sent = 0
         fused: fuse_pb2.FusedContext | None = None
         async for event in self._fusion:
             self._clock.stage("fuse")
             kind = event.WhichOneof("event")
             if kind == "context_part":
                 await self._append([event.context_part])
-                sent += 1
             elif kind == "fused_context":
                 fused = event.fused_context
                 if not fused.prefix_kept:
-                    await self._generation.send(
-                        GenerateRequest(context_reset=generate_pb2.ContextReset())
-                    )
-                    sent = 0
-                await self._append(fused.parts[sent:])
+                    await self._reset()
+                await self._append(fused.parts[len(self.parts) :])
         if fused is None:
             raise InternalFailure("STAGE_ENDED", "fuse ended without a context.", subject="fuse")
         return fused
 
-    async def _append(self, parts: Iterable[fuse_pb2.ContextPart]) -> None:
-        lines = [part.text for part in parts]
-        if lines:
-            append = generate_pb2.ContextAppend(lines=lines)
+    async def _append(self, parts: Sequence[fuse_pb2.ContextPart]) -> None:
+        if parts:
+            append = generate_pb2.ContextAppend(lines=[part.text for part in parts])
             await self._generation.send(GenerateRequest(context_append=append))
+            self.parts += parts
+
+    async def _reset(self) -> None:
+        await self._generation.send(RESET)
+        self.parts = []
+        self.read_afresh = True
 
 
 def statements(fused: fuse_pb2.FusedContext) -> Iterable[Statement]:

@@ -8,19 +8,19 @@ from sensorium.generate.v1 import generate_pb2
 from sensorium.media.v1 import media_pb2
 
 from services.gateway.admission import Admission
+from services.gateway.conversations.memory import Exchange
+from services.gateway.conversations.remembering import Conversations
 from services.gateway.events import ConverseEvent, TurnEvents
 from services.gateway.indexing import outcome
 from services.gateway.ledger import AssetEntry
 from services.gateway.perception import samples_as_usual
-from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, TurnOutcome, Walk
+from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, Walk
 from services.runtime import telemetry
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput, OutOfOrder, SensoriumError
 from services.runtime.status import item_error
 from services.runtime.streams import Emit
 
-HISTORY_CHARACTERS_MAX = 4000
-"""What the language model is told of earlier turns, newest first: about 1,300 tokens."""
 ROLES = {
     gateway_pb2.SPEAKER_USER: generate_pb2.ROLE_USER,
     gateway_pb2.SPEAKER_ASSISTANT: generate_pb2.ROLE_ASSISTANT,
@@ -47,23 +47,26 @@ class Conversation:
         self,
         walk: Walk,
         admission: Admission,
+        conversations: Conversations,
         scope: CallScope,
         config: gateway_pb2.ConverseConfig,
         emit: Emit[ConverseEvent],
     ) -> None:
         self._walk = walk
         self._admission = admission
+        self._memory = conversations.remembering(
+            scope, config.conversation_id, _exchanges(config.history)
+        )
         self._scope = scope
         self._config = config
         self._emit = emit
         self._open: _OpenTurn | None = None
         self._last_turn_id = ""
-        self._history = _exchanges(config.history)
-        self._remembered: dict[str, AssetEntry] = {}
         self._summary = gateway_pb2.ConverseSummary()
 
     async def run(self, messages: AsyncIterator[TurnMessage]) -> None:
         """Read to the client's half-close, answer every turn, and end with the summary."""
+        await self._memory.check()
         ready = gateway_pb2.StreamReady(
             effective_config=self._effective_config(), trace_id=telemetry.current_trace_id()
         )
@@ -144,28 +147,12 @@ class Conversation:
                 "TURN_OVER", "That turn is over; begin another with a new id.", subject=turn_id
             )
         events = TurnEvents(turn_id, self._emit)
-        options = TurnOptions(
-            answer=self._config.answer,
-            perception=self._config.perception,
-            history=tuple(self._recent_history()),
-            remembered=tuple(self._remembered.values()),
-        )
+        options = TurnOptions(answer=self._config.answer, perception=self._config.perception)
         current = _OpenTurn(turn_id, Turn(self._walk, self._scope, options, events))
         current.task = group.create_task(self._answer(current, events, group))
         self._open = current
         self._last_turn_id = turn_id
         return current
-
-    def _recent_history(self) -> list[generate_pb2.Message]:
-        """The last exchanges that fit, whole, in order."""
-        kept: list[generate_pb2.Message] = []
-        room = HISTORY_CHARACTERS_MAX
-        for exchange in reversed(self._history):
-            room -= sum(len(message.content) for message in exchange)
-            if room < 0:
-                break
-            kept = exchange + kept
-        return kept
 
     async def _answer(
         self, current: _OpenTurn, events: TurnEvents, group: asyncio.TaskGroup
@@ -174,7 +161,9 @@ class Conversation:
         try:
             await self._scope.account.begin()
             with self._admission.permit(self._scope):
-                result = await turn.run()
+                async with self._memory.turn() as remembered:
+                    result = await turn.run(remembered.memory)
+                    await remembered.keep(result, _committed(turn))
         except (asyncio.CancelledError, BaseExceptionGroup):
             # What fails while a turn is being cancelled fails because of that.
             if not current.cancelled:
@@ -187,9 +176,9 @@ class Conversation:
             )
         else:
             complete = result.complete
-            self._remember(result, turn)
+            self._count(complete)
         finally:
-            committed = [entry for entry in turn.ledger.assets.values() if entry.asset]
+            committed = _committed(turn)
             if not samples_as_usual(self._config.perception):
                 # One question's choice of frames is not what later ones rest on.
                 for entry in committed:
@@ -205,18 +194,9 @@ class Conversation:
         for entry, job in jobs:
             group.create_task(self._tell_indexed(entry, job, events))
 
-    def _remember(self, outcome: TurnOutcome, turn: Turn) -> None:
-        self._history.append(
-            [
-                generate_pb2.Message(role=generate_pb2.ROLE_USER, content=outcome.question),
-                generate_pb2.Message(role=generate_pb2.ROLE_ASSISTANT, content=outcome.answer),
-            ]
-        )
-        for entry in turn.ledger.assets.values():
-            if entry.asset:
-                self._remembered[entry.asset.asset_id] = entry
+    def _count(self, complete: gateway_pb2.TurnComplete) -> None:
         self._summary.turn_count += 1
-        usage, total = outcome.complete.usage, self._summary.usage
+        usage, total = complete.usage, self._summary.usage
         for field in usage.DESCRIPTOR.fields:
             setattr(total, field.name, getattr(total, field.name) + getattr(usage, field.name))
 
@@ -233,7 +213,7 @@ class Conversation:
             await events.send(asset_indexed=indexed)
 
 
-def _exchanges(history: Iterable[gateway_pb2.PriorMessage]) -> list[list[generate_pb2.Message]]:
+def _exchanges(history: Iterable[gateway_pb2.PriorMessage]) -> list[Exchange]:
     """What was said before, cut before each question. Raises InvalidInput SPEAKER_UNKNOWN."""
     exchanges: list[list[generate_pb2.Message]] = []
     for said in history:
@@ -248,4 +228,8 @@ def _exchanges(history: Iterable[gateway_pb2.PriorMessage]) -> list[list[generat
             exchanges.append([])
         message = generate_pb2.Message(role=ROLES[said.speaker], content=said.text)
         exchanges[-1].append(message)
-    return exchanges
+    return [Exchange(tuple(exchange)) for exchange in exchanges]
+
+
+def _committed(turn: Turn) -> list[AssetEntry]:
+    return [entry for entry in turn.ledger.assets.values() if entry.asset]

@@ -8,6 +8,7 @@ from sensorium.encode.v1 import encode_pb2
 from sensorium.ingest.v1 import ingest_pb2
 
 from services.gateway.catalogue import delete_documents, every_tenant, get_asset
+from services.gateway.conversations.remembering import Conversations
 from services.gateway.indexing import Indexer
 from services.gateway.ledger import AssetEntry
 from services.gateway.stages import Stages
@@ -22,13 +23,16 @@ class Deleter:
     """Deletes assets. A deletion outlives the call that asked for it, but not the server.
 
     First the media store makes the asset invisible, durably. Then goes what the
-    index, the caches and, last, the media store itself hold of it. What a crash
+    index, conversations, the caches and, last, the media store itself hold of it. What a crash
     or a failing stage cut off is completed by ``catch_up`` at the next start.
     """
 
-    def __init__(self, stages: Stages, indexer: Indexer) -> None:
+    def __init__(
+        self, stages: Stages, indexer: Indexer, conversations: Conversations | None = None
+    ) -> None:
         self._stages = stages
         self._indexer = indexer
+        self._conversations = conversations
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def is_running(self, scope: CallScope, asset_id: str) -> bool:
@@ -84,6 +88,8 @@ class Deleter:
             await self._indexer.abandon(scope, asset_id)
             async with self._indexer.writing(scope, asset_id):
                 await delete_documents(self._stages, scope, [asset_id])
+            if self._conversations:
+                await self._conversations.forget_asset(scope, asset_id)
             forgotten = encode_pb2.ForgetAssetsRequest(asset_ids=[asset_id])
             await call_unary(self._stages.encode.ForgetAssets, forgotten, scope)
             purged = ingest_pb2.PurgeAssetRequest(asset_id=asset_id)

@@ -130,6 +130,15 @@ class AssetEntry:
             evidence=self.evidence(observation), embedding=observation.embedding
         )
 
+    def recalled(self) -> list[fuse_pb2.RecalledEvidence]:
+        """All that is known of this asset, as evidence that fuse did not see live."""
+        observed = [self.recall(observation) for observation in self.perceived()]
+        seen = [
+            fuse_pb2.RecalledEvidence(evidence=self._seen(segment), embedding=embedding)
+            for segment, embedding in self._pictures()
+        ]
+        return [*observed, *seen]
+
     def documents(self) -> Iterator[search_pb2.Document]:
         """What the index shall hold of this committed asset."""
         assert self.asset is not None
@@ -138,23 +147,30 @@ class AssetEntry:
             yield self._document(
                 self.evidence(observation), observation.embedding, segment.kind, self.asset
             )
+        for segment, embedding in self._pictures():
+            document = self._document(self._seen(segment), embedding, segment.kind, self.asset)
+            if segment.HasField("perceptual_hash"):
+                document.perceptual_hash = segment.perceptual_hash
+            yield document
+
+    def _pictures(self) -> Iterator[tuple[media_pb2.MediaSegment, media_pb2.Embedding]]:
+        """Pictures with their vectors. Text has its own vector already, as a passage."""
         for segment_id, embedding in self.embeddings.items():
             segment = self.segments[segment_id]
-            # Text has its own vector already, as a passage.
             if segment.kind in PICTURES:
-                evidence = evidence_pb2.Evidence(
-                    evidence_id=segment_id,
-                    segment_id=segment_id,
-                    asset_id=segment.asset_id,
-                    asset_name=self.info.name,
-                    modality=self.info.modality,
-                    locator=segment.locator,
-                    confidence=1.0,
-                )
-                document = self._document(evidence, embedding, segment.kind, self.asset)
-                if segment.HasField("perceptual_hash"):
-                    document.perceptual_hash = segment.perceptual_hash
-                yield document
+                yield segment, embedding
+
+    def _seen(self, segment: media_pb2.MediaSegment) -> evidence_pb2.Evidence:
+        """A picture as evidence without words."""
+        return evidence_pb2.Evidence(
+            evidence_id=segment.segment_id,
+            segment_id=segment.segment_id,
+            asset_id=segment.asset_id,
+            asset_name=self.info.name,
+            modality=self.info.modality,
+            locator=segment.locator,
+            confidence=1.0,
+        )
 
     @staticmethod
     def _document(

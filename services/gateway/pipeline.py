@@ -17,14 +17,16 @@ from sensorium.media.v1 import media_pb2
 
 from services.gateway.answer import AnswerRelay
 from services.gateway.catalogue import canonical_id, get_asset, get_assets
-from services.gateway.context import Context, statements
+from services.gateway.context import RESET, Context, statements
+from services.gateway.conversations.memory import Memory
 from services.gateway.events import FINISH_REASONS, TurnEvents, timings
 from services.gateway.focus import temporal_focus
 from services.gateway.grounding import tells
 from services.gateway.indexing import Indexer
-from services.gateway.ledger import AssetEntry, Ledger
+from services.gateway.ledger import Ledger
 from services.gateway.live import LiveMedia
 from services.gateway.moderation import Moderation
+from services.gateway.outcome import TurnOutcome
 from services.gateway.perception import (
     ALL_TASKS,
     ANSWER_TASKS,
@@ -55,22 +57,10 @@ Calls = contextlib.AsyncExitStack
 
 @dataclass(frozen=True, slots=True)
 class TurnOptions:
-    """What a turn starts from: options, and what earlier turns left behind."""
+    """How a turn is answered."""
 
     answer: gateway_pb2.AnswerOptions
     perception: gateway_pb2.PerceptionOptions = field(default_factory=gateway_pb2.PerceptionOptions)
-    history: tuple[generate_pb2.Message, ...] = ()
-    remembered: tuple[AssetEntry, ...] = ()
-
-
-@dataclass(slots=True)
-class TurnOutcome:
-    """What a turn leaves behind."""
-
-    question: str
-    answer: str
-    citations: list[gateway_pb2.Citation]
-    complete: gateway_pb2.TurnComplete
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +101,13 @@ class Turn:
         self.ledger = Ledger()
         self._question = ""
         self._named_ids: list[str] = []
+        self._memory = Memory()
+        self._context: Context | None = None
 
-    async def run(self) -> TurnOutcome:
-        """Walk the turn to its end. Raises SensoriumError; cancelling frees every stage."""
+    async def run(self, memory: Memory) -> TurnOutcome:
+        """Walk the turn to its end, after those before it. Raises SensoriumError; cancelling
+        frees every stage."""
+        self._memory = memory
         with telemetry.span("gateway.turn"):
             async with Calls() as calls, asyncio.TaskGroup() as group:
                 generation = await self._open_generation(calls)
@@ -130,8 +124,15 @@ class Turn:
                     # Citations rest on committed bytes.
                     await media.live.until_complete()
                 citations = await self._cite(answer.text, fused, stored)
-                complete = self._complete(answer, finish, media)
-                return TurnOutcome(self._question, answer.text, citations, complete)
+                return TurnOutcome(
+                    question=self._question,
+                    answer=answer.text,
+                    citations=citations,
+                    complete=self._complete(answer, finish, media),
+                    named_ids=self._named_ids,
+                    parts=self._context.parts if self._context else (),
+                    read_afresh=self._context is None or self._context.read_afresh,
+                )
 
     # --- input: media flows on to ingest and encode while it comes -----------------
 
@@ -151,7 +152,7 @@ class Turn:
         system = generate_pb2.Message(role=generate_pb2.ROLE_SYSTEM, content=options.instructions)
         config = generate_pb2.GenerateConfig(
             model=options.model,
-            messages=(*([system] if system.content else ()), *self._options.history),
+            messages=(*([system] if system.content else ()), *self._memory.messages()),
             sampling=sampling,
         )
         await generation.send(generate_pb2.StreamingGenerateRequest(config=config))
@@ -212,19 +213,24 @@ class Turn:
             call_stage(self._stages.fuse.StreamingFuse, self._scope)
         )
         budget = self._options.answer.evidence_token_budget or self._settings.evidence_token_budget
-        config = fuse_pb2.FuseConfig(token_budget=budget)
+        config = fuse_pb2.FuseConfig(token_budget=budget, earlier_parts=self._memory.parts())
         await fusion.send(fuse_pb2.StreamingFuseRequest(config=config))
-        return Context(fusion, generation, self.clock)
+        self._context = Context(fusion, generation, self.clock)
+        return self._context
 
     # --- evidence: live, late, stored and recalled, into one context ----------------
 
     async def _stored_assets(self) -> list[media_pb2.Asset]:
-        # One that was blocked since is refused as any other.
-        remembered = {
-            entry.info.asset_id for entry in self._options.remembered if not entry.blocked
-        }
-        named = [asset_id for asset_id in self._named_ids if asset_id not in remembered]
-        return await get_assets(self._stages, self._scope, named)
+        # One that was blocked since is refused as any other, if it is named.
+        at_hand = {entry.info.asset_id for entry in self._memory.entries if not entry.blocked}
+        named_ids = [asset_id for asset_id in self._named_ids if asset_id not in at_hand]
+        named = await get_assets(self._stages, self._scope, named_ids)
+        remembered = (
+            asset
+            for asset in self._memory.assets
+            if asset.asset_id not in named_ids and not self._moderation.forbids(asset)
+        )
+        return [*remembered, *named]
 
     async def _fuse(
         self,
@@ -235,8 +241,11 @@ class Turn:
         stored: list[media_pb2.Asset],
     ) -> fuse_pb2.FusedContext | None:
         """Wait for the media, add what is stored, and weigh. A bare question needs none of it."""
-        remembered = self._options.remembered
+        remembered = self._memory.entries
         if not (media or stored or remembered or self._options.answer.recall):
+            if any(self._memory.parts()):
+                # What the model read of it is gone.
+                await generation.send(RESET)
             return None
         vector = group.create_task(embed_text(self._stages, self._scope, self._question))
         focus = group.create_task(temporal_focus(self._stages, self._scope, self._question))
@@ -257,8 +266,7 @@ class Turn:
             if entry.blocked:
                 # By its index job, which saw more of it than the answer before.
                 continue
-            perceived = await asyncio.to_thread(entry.perceived)
-            await context.recalled(map(entry.recall, perceived))
+            await context.recalled(await asyncio.to_thread(entry.recalled))
         await context.recalled(
             await stored_evidence(
                 self._stages, self._indexer, self._scope, stored, self._moderation
@@ -331,7 +339,7 @@ class Turn:
         if fused is None:
             return []
         assets = {canonical_id(asset): asset for asset in stored}
-        for entry in (*self._options.remembered, *self.ledger.assets.values()):
+        for entry in (*self._memory.entries, *self.ledger.assets.values()):
             if entry.asset:
                 assets[entry.asset.asset_id] = entry.asset
         for asset_id in {piece.evidence.asset_id for piece in fused.evidence} - assets.keys():

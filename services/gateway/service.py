@@ -197,3 +197,38 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         """See the contract."""
         async with self._enter(context, "GetTrace") as scope:
             return await self._calls.get_trace(scope, request)
+
+    async def CreateConversation(
+        self, request: gateway_pb2.CreateConversationRequest, context: Context
+    ) -> gateway_pb2.CreateConversationResponse:
+        """See the contract."""
+        async with self._enter(context, "CreateConversation") as scope:
+            return await self._calls.conversations.create(scope, request)
+
+    async def ListConversations(
+        self, request: gateway_pb2.ListConversationsRequest, context: Context
+    ) -> gateway_pb2.ListConversationsResponse:
+        """See the contract."""
+        async with self._enter(context, "ListConversations") as scope:
+            return await self._calls.conversations.list(scope, request)
+
+    async def GetConversation(
+        self, request: gateway_pb2.GetConversationRequest, context: Context
+    ) -> gateway_pb2.GetConversationResponse:
+        """See the contract."""
+        async with self._enter(context, "GetConversation") as scope:
+            return await self._calls.conversations.get(scope, request)
+
+    async def UpdateConversation(
+        self, request: gateway_pb2.UpdateConversationRequest, context: Context
+    ) -> gateway_pb2.UpdateConversationResponse:
+        """See the contract."""
+        async with self._enter(context, "UpdateConversation") as scope:
+            return await self._calls.conversations.update(scope, request)
+
+    async def DeleteConversation(
+        self, request: gateway_pb2.DeleteConversationRequest, context: Context
+    ) -> gateway_pb2.DeleteConversationResponse:
+        """See the contract."""
+        async with self._enter(context, "DeleteConversation") as scope:
+            return await self._calls.conversations.delete(scope, request)

@@ -10,6 +10,8 @@ from services.gateway.access.entrance import Entrance
 from services.gateway.admission import Admission
 from services.gateway.calls import GatewayCalls
 from services.gateway.checking import Checker
+from services.gateway.conversations.remembering import Conversations
+from services.gateway.conversations.store import ConversationStore
 from services.gateway.database.engine import Database
 from services.gateway.deletion import Deleter
 from services.gateway.http.app import build_app
@@ -42,15 +44,17 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
     policies = load_policies(settings.moderation_file)
     stages = connect(settings)
     indexer = Indexer(stages, policies)
-    deleter = Deleter(stages, indexer)
-    expiry = Expiry(stages, deleter, load_retention(settings.retention_file))
     database = Database(settings)
+    conversations = Conversations(stages, ConversationStore(database))
+    deleter = Deleter(stages, indexer, conversations)
+    expiry = Expiry(stages, deleter, load_retention(settings.retention_file))
     credentials = credentials_of(settings, database)
     metering = metering_of(settings, database)
     entrance = Entrance(metering, credentials)
     calls = GatewayCalls(
         Walk(stages, indexer, settings, policies),
         admission,
+        conversations,
         Checker(stages, indexer, deleter),
         telemetry.remember_spans(settings),
     )

@@ -68,6 +68,7 @@ class Generation:
         self._sampling = sampling
         self._question_characters_max = question_characters_max
         self._priority = priority
+        self._messages: Sequence[ChatMessage] = ()
         self._tokens: list[int] = []
         self._opening_length = 0
         self._grown = asyncio.Event()
@@ -77,6 +78,7 @@ class Generation:
     async def begin(self, messages: Sequence[ChatMessage]) -> None:
         """Take in the conversation so far and start to read it ahead."""
         opening = await self._in_thread(lambda: self._writer.opening(messages))
+        self._messages = messages
         self._extend(opening, "config.messages")
         self._opening_length = len(opening)
         self._reader = asyncio.create_task(self._read_ahead())
@@ -88,10 +90,16 @@ class Generation:
             more = await self._in_thread(lambda: self._writer.context(lines, first=first))
             self._extend(more, "context_append.lines")
 
-    def reset(self) -> None:
-        """Forget the context, not the conversation."""
-        del self._tokens[self._opening_length :]
-        self._read_length = min(self._read_length, aligned(self._opening_length))
+    async def reset(self) -> None:
+        """Forget the context, that of earlier messages too, not the conversation."""
+        opening = self._tokens[: self._opening_length]
+        if self._told_before:
+            self._messages = [ChatMessage(each.role, each.content) for each in self._messages]
+            opening = await self._in_thread(lambda: self._writer.opening(self._messages))
+        common = common_prefix_length(self._tokens, opening)
+        self._tokens[:] = opening
+        self._opening_length = len(opening)
+        self._read_length = min(self._read_length, aligned(common))
 
     async def answer(self, question: str) -> AsyncGenerator[GeneratedText, None]:
         """Generate. Usage and timings fill up meanwhile.
@@ -103,7 +111,7 @@ class Generation:
         """
         started_s = time.monotonic()
         self._check_question(question)
-        after_context = self._has_context
+        after_context = self._has_context or self._told_before
         await self._stop_reading_ahead()
         closing = await self._in_thread(
             lambda: self._writer.closing(question, after_context=after_context)
@@ -151,6 +159,11 @@ class Generation:
     @property
     def _has_context(self) -> bool:
         return len(self._tokens) > self._opening_length
+
+    @property
+    def _told_before(self) -> bool:
+        """Whether earlier messages have context."""
+        return any(message.context for message in self._messages)
 
     def _check_question(self, question: str) -> None:
         if not question.strip():

@@ -38,8 +38,14 @@ class PromptWriter:
             history = [ChatMessage("system", DEFAULT_SYSTEM), *history]
         pieces = self._pieces(tuple(message.role for message in history))
         tokens = list(pieces[0])
+        after_context = False
         for message, piece in zip(history, pieces[1:], strict=False):
-            tokens += self._model.tokenize([message.content], special=False)
+            if message.context:
+                tokens += self.context(message.context, first=True)
+                after_context = True
+            # As ``closing`` wrote it when it was asked.
+            header = QUESTION_HEADER if after_context and message.role == "user" else ""
+            tokens += self._model.tokenize([header + message.content], special=False)
             tokens += piece
         return tokens
 
@@ -49,7 +55,8 @@ class PromptWriter:
         return self._model.tokenize([*header, *(f"{line}\n" for line in lines)], special=False)
 
     def closing(self, question: str, *, after_context: bool) -> list[int]:
-        """The question and the template's words that hand over to the model."""
+        """The question and the template's words that hand over to the model; ``after_context``
+        where this message or an earlier one has lines of context."""
         text = f"{QUESTION_HEADER}{question}" if after_context else question
         return [*self._model.tokenize([text], special=False), *self._pieces(("system",))[-1]]
 

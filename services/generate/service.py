@@ -88,7 +88,7 @@ async def _take_context(requests: Requests, generation: Generation) -> str | Non
             case "context_append":
                 await generation.append(request.context_append.lines)
             case "context_reset":
-                generation.reset()
+                await generation.reset()
             case "start":
                 return request.start.question
             case "cancel":
@@ -160,7 +160,13 @@ def _messages(config: pb.GenerateConfig) -> list[ChatMessage]:
             raise InvalidInput(
                 "SYSTEM_NOT_FIRST", "Only the first message may be the system's.", subject=subject
             )
-        messages.append(ChatMessage(role, message.content))
+        if message.context_lines and role != "user":
+            raise InvalidInput(
+                "CONTEXT_NOT_USERS",
+                "Only a user's message has lines of context.",
+                subject=f"config.messages[{index}].context_lines",
+            )
+        messages.append(ChatMessage(role, message.content, tuple(message.context_lines)))
     return messages
 
 

@@ -24,6 +24,7 @@ from sensorium_client.channel import (
 from sensorium_client.conversation import Conversation
 from sensorium_client.duplex import DuplexCall
 from sensorium_client.errors import SensoriumClientError, from_rpc_error
+from sensorium_client.lasting import ConversationCalls
 from sensorium_client.media import Media, MediaFile, as_media, file_sha256
 from sensorium_client.options import AskOptions
 from sensorium_client.search_calls import SearchCalls
@@ -35,7 +36,7 @@ _LOOKUPS_A_CALL = 1000
 _DEFAULTS = AskOptions()
 
 
-class Client(StoredFiles, SearchCalls):
+class Client(StoredFiles, SearchCalls, ConversationCalls):
     """A typed async client of the gateway.
 
         async with Client("127.0.0.1:50051") as client:
@@ -81,16 +82,23 @@ class Client(StoredFiles, SearchCalls):
 
     @asynccontextmanager
     async def converse(
-        self, options: AskOptions = _DEFAULTS, context: CallContext | None = None
+        self,
+        options: AskOptions = _DEFAULTS,
+        context: CallContext | None = None,
+        *,
+        conversation_id: str = "",
     ) -> AsyncIterator[Conversation]:
         """Open a conversation. When the block ends, however it ends, so does the stream.
 
         ``context`` is the trace it belongs to; without it a new one begins.
+        ``conversation_id`` is that of a lasting one, which it then continues.
         """
         context = context or CallContext()
         call = DuplexCall(self._stub.StreamingConverse(metadata=self._metadata(context)))
         config = gateway_pb2.ConverseConfig(
-            answer=options.answer_message(), perception=options.perception_message()
+            answer=options.answer_message(),
+            perception=options.perception_message(),
+            conversation_id=conversation_id,
         )
         try:
             await begin(call, gateway_pb2.StreamingConverseRequest(config=config))
@@ -105,8 +113,13 @@ class Client(StoredFiles, SearchCalls):
         asset_ids: Iterable[str] = (),
         options: AskOptions = _DEFAULTS,
         context: CallContext | None = None,
+        *,
+        conversation_id: str = "",
     ) -> AsyncGenerator[events.Event, None]:
         """Ask one question over files, stored assets or neither; the events of the answer.
+
+        With the id of a lasting conversation it continues that one, whose media need not
+        be sent or named again.
 
         Files that the server already has are named by their asset id instead of
         sent (``already_stored``), unless ``options.reuse_stored`` is off. The
@@ -120,7 +133,7 @@ class Client(StoredFiles, SearchCalls):
             for event in known:
                 yield event
                 stored_ids.append(event.asset_id)
-        async with self.converse(options, context) as conversation:
+        async with self.converse(options, context, conversation_id=conversation_id) as conversation:
             async with aclosing(conversation.ask(question, media, stored_ids)) as turn:
                 async for turn_event in turn:
                     yield turn_event

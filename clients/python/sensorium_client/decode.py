@@ -146,6 +146,11 @@ def _word(name: str, prefix: str) -> str:
     return "" if word == "unspecified" else word
 
 
+def finish_reason(value: gateway_pb2.TurnFinishReason.ValueType) -> str:
+    """ "stop" for TURN_FINISH_REASON_STOP."""
+    return _word(gateway_pb2.TurnFinishReason.Name(value), "TURN_FINISH_REASON_")
+
+
 def origin(value: evidence_pb2.EvidenceOrigin.ValueType) -> str:
     """ "label" for EVIDENCE_ORIGIN_LABEL; empty where there is none."""
     return _word(evidence_pb2.EvidenceOrigin.Name(value), "EVIDENCE_ORIGIN_")
@@ -321,12 +326,12 @@ def moderation(message: gateway_pb2.Moderation, turn_id: str = "") -> events.Mod
 
 
 def _turn_complete(message: gateway_pb2.TurnComplete, turn_id: str) -> events.TurnComplete:
-    reason = gateway_pb2.TurnFinishReason.Name(message.finish_reason)
     return events.TurnComplete(
         turn_id=turn_id,
-        finish_reason=_word(reason, "TURN_FINISH_REASON_"),
+        finish_reason=finish_reason(message.finish_reason),
         usage=_usage(message.usage),
         timings=_timings(message.timings),
+        response_cached=message.response_cached,
     )
 
 

@@ -311,6 +311,8 @@ class TurnComplete(Event):
     """"stop", "length", "cancelled" or "content_filter"."""
     usage: Usage
     timings: Timings
+    response_cached: bool = False
+    """Whether the answer was given before and sent again."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,12 @@ from services.generate.sampling import Sampling
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One utterance. ``role`` is system, user or assistant."""
+    """One utterance. ``role`` is system, user or assistant; ``context`` are the lines that
+    came before a user's words."""
 
     role: str
     content: str
+    context: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ async def test_greedy_tokens_do_not_depend_on_how_the_context_came(
     try:
         if reset:
             await generation.append(["[9] other.txt says: something else entirely"])
-            generation.reset()
+            await generation.reset()
         for start, end in zip([0, *splits], [*splits, len(NOTES)], strict=True):
             await generation.append(NOTES[start:end])
             await asyncio.sleep(0)

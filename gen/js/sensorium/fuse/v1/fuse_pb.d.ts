@@ -37,6 +37,14 @@ export declare type FuseConfig = Message<"sensorium.fuse.v1.FuseConfig"> & {
    * @generated from field: float temperature = 2;
    */
   temperature: number;
+
+  /**
+   * What the language model has read in earlier turns and still has at hand. These
+   * lines keep their keys and cost nothing more; others get keys of their own.
+   *
+   * @generated from field: repeated sensorium.fuse.v1.ContextPart earlier_parts = 3;
+   */
+  earlierParts: ContextPart[];
 };
 
 /**
@@ -406,15 +414,16 @@ export declare type FusedContext = Message<"sensorium.fuse.v1.FusedContext"> & {
   modalityWeights: ModalityWeight[];
 
   /**
-   * The context, whole. Where prefix_kept is true it begins with all the parts
-   * already sent.
+   * Where prefix_kept is true: what the context has besides the earlier parts; it
+   * begins with all the parts already sent. Else the context, whole.
    *
    * @generated from field: repeated sensorium.fuse.v1.ContextPart parts = 3;
    */
   parts: ContextPart[];
 
   /**
-   * False when the budget forced a selection that drops parts already sent.
+   * False when the budget forced a selection that drops parts already sent, or when
+   * earlier parts no longer fit the evidence, the question or the budget.
    *
    * @generated from field: bool prefix_kept = 4;
    */

@@ -33,6 +33,15 @@ export declare type Message = Message$1<"sensorium.generate.v1.Message"> & {
    * @generated from field: string content = 2;
    */
   content: string;
+
+  /**
+   * Of a user's message: the lines of context that came before it, as ContextAppend
+   * sent them. Then this turn's prompt begins as that one's did, and what the model
+   * has read of it is not read again.
+   *
+   * @generated from field: repeated string context_lines = 3;
+   */
+  contextLines: string[];
 };
 
 /**
@@ -151,7 +160,7 @@ export declare type ContextAppend = Message$1<"sensorium.generate.v1.ContextAppe
 export declare const ContextAppendSchema: GenMessage<ContextAppend>;
 
 /**
- * Forget the context sent so far.
+ * Forget the context sent so far, that of earlier messages too.
  *
  * @generated from message sensorium.generate.v1.ContextReset
  */

@@ -97,6 +97,7 @@ class FuseConfig(_message.Message):
 
     TOKEN_BUDGET_FIELD_NUMBER: _builtins.int
     TEMPERATURE_FIELD_NUMBER: _builtins.int
+    EARLIER_PARTS_FIELD_NUMBER: _builtins.int
     token_budget: _builtins.int
     """Most tokens of context; 0 means the server's default. Estimated
     conservatively at three characters a token.
@@ -105,15 +106,22 @@ class FuseConfig(_message.Message):
     """Temperature of the softmax over evidence, in units of cosine; 0 means the
     server's default.
     """
+    @_builtins.property
+    def earlier_parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextPart]:
+        """What the language model has read in earlier turns and still has at hand. These
+        lines keep their keys and cost nothing more; others get keys of their own.
+        """
+
     def __init__(
         self,
         *,
         token_budget: _builtins.int = ...,
         temperature: _builtins.float = ...,
+        earlier_parts: _abc.Iterable[Global___ContextPart] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["temperature", b"temperature", "token_budget", b"token_budget"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["earlier_parts", b"earlier_parts", "temperature", b"temperature", "token_budget", b"token_budget"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -452,7 +460,9 @@ class FusedContext(_message.Message):
     PREFIX_KEPT_FIELD_NUMBER: _builtins.int
     FUSED_EMBEDDING_FIELD_NUMBER: _builtins.int
     prefix_kept: _builtins.bool
-    """False when the budget forced a selection that drops parts already sent."""
+    """False when the budget forced a selection that drops parts already sent, or when
+    earlier parts no longer fit the evidence, the question or the budget.
+    """
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.WeightedEvidence]:
         """All evidence with its weights, in the order of the timeline."""
@@ -463,8 +473,8 @@ class FusedContext(_message.Message):
 
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextPart]:
-        """The context, whole. Where prefix_kept is true it begins with all the parts
-        already sent.
+        """Where prefix_kept is true: what the context has besides the earlier parts; it
+        begins with all the parts already sent. Else the context, whole.
         """
 
     @_builtins.property

@@ -85,19 +85,28 @@ class Message(_message.Message):
 
     ROLE_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
+    CONTEXT_LINES_FIELD_NUMBER: _builtins.int
     role: Global___Role.ValueType
     """Who speaks."""
     content: _builtins.str
     """What is said."""
+    @_builtins.property
+    def context_lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a user's message: the lines of context that came before it, as ContextAppend
+        sent them. Then this turn's prompt begins as that one's did, and what the model
+        has read of it is not read again.
+        """
+
     def __init__(
         self,
         *,
         role: Global___Role.ValueType = ...,
         content: _builtins.str = ...,
+        context_lines: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "context_lines", b"context_lines", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -209,7 +218,7 @@ Global___ContextAppend: _TypeAlias = ContextAppend  # noqa: Y015
 
 @_typing.final
 class ContextReset(_message.Message):
-    """Forget the context sent so far."""
+    """Forget the context sent so far, that of earlier messages too."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

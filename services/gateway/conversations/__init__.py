@@ -1,0 +1,1 @@
+"""Conversations that last: their turns in the database, their evidence at hand."""
