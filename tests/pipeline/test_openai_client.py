@@ -11,6 +11,7 @@ from openai import AsyncOpenAI
 from PIL import Image, ImageDraw, ImageFont
 from sensorium_client.samples import Samples
 
+from services.runtime.calls import CallScope
 from tests.pipeline.platform import Platform
 
 Parts = list[dict[str, Any]]
@@ -253,7 +254,7 @@ async def test_what_there_is_not_is_not_found(chat: Chat) -> None:
 
 
 async def test_too_much_at_once_is_a_rate_limit(chat: Chat, platform: Platform) -> None:
-    permits = [platform.admission.permit() for _ in range(platform.settings.turns_max)]
+    permits = [platform.admission.permit(CallScope()) for _ in range(platform.settings.turns_max)]
     for permit in permits:
         permit.__enter__()
     try:

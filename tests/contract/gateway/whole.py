@@ -106,7 +106,7 @@ async def serve_gateway(folder: Path, **changes: object) -> AsyncIterator[Gatewa
     """A gateway that keeps its data under ``folder``, with settings of its own."""
     settings = make_settings(folder, **changes)
     generator = FakeGenerator()
-    http = HttpServer("127.0.0.1", 0, settings.drain_grace_s)
+    http = HttpServer(settings)
     hosted = {name: builders()[name] for name in ("ingest", "fuse", "search")}
     hosted["encode"] = FakeEncoder().stage
     hosted["generate"] = generator.stage
