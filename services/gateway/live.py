@@ -52,7 +52,8 @@ class LiveMedia:
         self._announced: set[str] = set()
         self._finished: set[str] = set()
         self._pages_begun: set[str] = set()
-        self._pages_sent: set[str] = set()
+        self._told_complete: set[str] = set()
+        self._told_encoded: set[str] = set()
         self._more = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -94,8 +95,9 @@ class LiveMedia:
     def _answerable(self, asset_id: str) -> bool:
         if not self.ledger.answerable(asset_id):
             return False
-        info = self.ledger.assets[asset_id].info
-        return not self._is_page(info) or asset_id in self._pages_sent
+        # Not only known here: fuse was told, and what comes after its finish is refused.
+        encoded = self.ledger.assets[asset_id].encoded
+        return asset_id in self._told_complete and encoded <= self._told_encoded
 
     async def until_complete(self) -> None:
         """Wait until every asset is committed and every segment encoded that is not deferred."""
@@ -115,7 +117,7 @@ class LiveMedia:
         elif kind == "segments_complete":
             entry = self.ledger.assets[event.segments_complete.asset_id]
             if entry.info.modality != media_pb2.MODALITY_IMAGE:
-                await self.context.segments_complete(event.segments_complete)
+                await self._complete(entry)
             else:
                 await self._send_page(entry)
         await self._show(event)
@@ -146,10 +148,10 @@ class LiveMedia:
     async def _segment_encoded(self, segment_id: str) -> None:
         self._clock.segment_encoded()
         await self.context.segment_encoded(segment_id)
+        self._told_encoded.add(segment_id)
         entry = self.ledger.of_segment(segment_id)
         if self.ledger.answers_by_view(entry.info):
-            complete = upload_pb2.SegmentsComplete(asset_id=entry.info.asset_id)
-            await self.context.segments_complete(complete)
+            await self._complete(entry)
         else:
             await self._send_page(entry)
 
@@ -166,9 +168,13 @@ class LiveMedia:
         self._pages_begun.add(asset_id)
         lines = await asyncio.to_thread(entry.writing)
         await self.context.recalled(map(entry.recall, lines))
-        await self.context.segments_complete(upload_pb2.SegmentsComplete(asset_id=asset_id))
-        self._pages_sent.add(asset_id)
+        await self._complete(entry)
         self._more.set()
+
+    async def _complete(self, entry: AssetEntry) -> None:
+        asset_id = entry.info.asset_id
+        await self.context.segments_complete(upload_pb2.SegmentsComplete(asset_id=asset_id))
+        self._told_complete.add(asset_id)
 
     async def judge_tiles(self, stages: Stages, scope: CallScope) -> None:
         """Where the policy blocks pictures, judge what the answer does without: the tiles, which
