@@ -1,5 +1,6 @@
 """Real servers on loopback ports for tests."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -43,7 +44,6 @@ async def serve_all(
 ) -> AsyncIterator[tuple[grpc.aio.Channel, Settings]]:
     """Host several stages on one port, started, and yield a channel and the real settings."""
     async with hosting(builders, settings) as (effective, servers):
-        for server in servers:
-            await server.start_stages()
+        await asyncio.gather(*(server.start_stages() for server in servers))
         async with open_channel(f"127.0.0.1:{effective.port}") as channel:
             yield channel, effective

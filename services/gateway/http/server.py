@@ -101,7 +101,8 @@ class HttpServer:
             ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
-            # Its own life is not what whoever runs the platform wants to read of.
+            # Its own life is not what whoever runs the platform wants to read of; and at "info" it
+            # writes the URLs of WebSockets, in which there may be a key.
             log_level="error",
             access_log=False,
             server_header=False,
