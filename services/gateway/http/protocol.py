@@ -113,7 +113,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Parse, and see that what is not of a body stays small."""
         if self._refused:
             return
-        was_in_head, body_bytes = self._in_head, self._body_bytes
+        in_body, body_bytes = not (self._in_head or self._complete), self._body_bytes
         super().data_received(data)
         if self._refused or self.transport.is_closing():
             return
@@ -122,7 +122,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._refuse(431, _HEAD_TOO_LARGE)
-        elif not was_in_head:
+        elif in_body and self._body_bytes >= body_bytes:
             self._framing_bytes += len(data) - (self._body_bytes - body_bytes)
             if self._framing_bytes > HEAD_BYTES_MAX + FRAMING_SHARE_MAX * self._body_bytes:
                 self._refuse(400, _MALFORMED[1])
