@@ -13,12 +13,17 @@ from sensorium_client.samples import Samples, lay_out
 
 from services.runtime.channel import open_channel
 from tests.harness import make_settings
-from tests.pipeline.platform import Platform, serve_platform
+from tests.pipeline.platform import REMOTE_HOST, Platform, serve_platform
 
 
 @pytest.fixture(scope="session")
 async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
-    async with serve_platform(make_settings(tmp_path_factory.mktemp("platform"))) as running:
+    settings = make_settings(
+        tmp_path_factory.mktemp("platform"),
+        remote_networks_allowed=f"{REMOTE_HOST}/32",
+        remote_seconds_max=2.0,
+    )
+    async with serve_platform(settings) as running:
         yield running
 
 

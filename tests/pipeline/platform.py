@@ -21,6 +21,8 @@ from services.runtime.settings import Settings
 from tests.harness import serve_all
 
 POLL_S = 0.02
+REMOTE_HOST = "127.0.0.2"
+"""A loopback address of which requests may name URLs, as they may not of any other."""
 
 
 async def until(

@@ -1,6 +1,7 @@
 """OpenAI's Python client, unchanged, asks about pictures, sound and films on real models."""
 
 import base64
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -254,14 +255,10 @@ async def test_what_there_is_not_is_not_found(chat: Chat) -> None:
 
 
 async def test_too_much_at_once_is_a_rate_limit(chat: Chat, platform: Platform) -> None:
-    permits = [platform.admission.permit(CallScope()) for _ in range(platform.settings.turns_max)]
-    for permit in permits:
-        permit.__enter__()
-    try:
+    with contextlib.ExitStack() as taken:
+        for _ in range(platform.settings.turns_max):
+            taken.enter_context(platform.admission.permit(CallScope()))
         refusal = await chat.refused(user("What is it?"))
-    finally:
-        for permit in permits:
-            permit.__exit__(None, None, None)
     assert isinstance(refusal, openai.RateLimitError)
     assert refusal.response.headers["retry-after"] == "1"
 

@@ -101,7 +101,8 @@ class Completion:
         async with aclosing(_all_media(prompt, form)) as pieces:
             async for media in pieces:
                 asset_id = new_asset_id()
-                self._names[asset_id] = media.param
+                # One asset is sent after another, and its name is judged with its first bytes.
+                self._names |= {asset_id: media.param, "name": media.param}
                 async with aclosing(send_media(media, asset_id)) as messages:
                     async for message in messages:
                         yield message

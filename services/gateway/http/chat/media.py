@@ -48,6 +48,7 @@ async def send_media(media: Media, asset_id: str) -> AsyncGenerator[TurnMessage,
             name=opened.name,
             size_bytes=opened.size_bytes,
             detail=media.detail,
+            discard_unfinished=True,
         )
         yield TurnMessage(turn_id=TURN_ID, asset_start=start)
         offset = 0
