@@ -10,21 +10,29 @@ from services.gateway.http.front import Front
 from services.gateway.http.routes import (
     chat,
     converse,
+    embeddings,
     file_contents,
     files,
     health,
     models,
+    moderations,
     page,
+    search,
+    traces,
 )
 
 ROUTERS = (
     chat.router,
     converse.router,
+    embeddings.router,
     file_contents.router,
     files.router,
     health.router,
     models.router,
+    moderations.router,
     page.router,
+    search.router,
+    traces.router,
 )
 REQUESTS = (ChatRequest,)
 EVENTS = (ChatChunk, LastChunk, UsageChunk)

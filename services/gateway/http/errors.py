@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from services.gateway.http.json_body import NOT_JSON, field_invalid, spelled
 from services.runtime import errors
 from services.runtime.errors import InvalidInput, SensoriumError
 from services.runtime.served import current_call
@@ -85,12 +86,7 @@ def install(app: FastAPI) -> None:
 
     async def malformed(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"] if part != "body")
-        invalid = InvalidInput(
-            "FIELD_INVALID", f"{field or 'body'}: {problem['msg']}", subject=field
-        )
-        return error_response(to_client(invalid))
+        return error_response(to_client(_malformed(error)))
 
     async def gone(_: Request, error: Exception) -> JSONResponse:
         cut_off = InvalidInput("REQUEST_CUT_OFF", "The request ended before its body did.")
@@ -118,3 +114,13 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(Exception, ours)
+
+
+def _malformed(error: RequestValidationError) -> InvalidInput:
+    """What is wrong with a request, by the name that the request has for it."""
+    problem = error.errors()[0]
+    place, *path = problem["loc"]
+    if problem["type"] == "json_invalid":
+        return InvalidInput(*NOT_JSON, subject="body")
+    field = spelled(error.body, path) if place == "body" else ".".join(map(str, path))
+    return field_invalid(field or str(place), problem["msg"])

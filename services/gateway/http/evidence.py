@@ -103,16 +103,16 @@ def to_evidence(piece: evidence_pb2.WeightedEvidence) -> Evidence:
         asset_id=found.asset_id,
         asset_name=found.asset_name,
         modality=cast(Modality, _word(media_pb2.Modality.Name(found.modality))),
-        origin=cast(Origin, _word(evidence_pb2.EvidenceOrigin.Name(found.origin))),
+        origin=origin_of(found.origin),
         text=found.text,
         key=piece.citation_key,
         weight=piece.weight,
         similarity=piece.similarity,
         confidence=found.confidence,
         in_context=piece.in_context,
-        span=_span(found.locator),
-        region=_region(found.locator),
-        characters=_characters(found.locator.chars) if found.locator.HasField("chars") else None,
+        span=span_of(found.locator),
+        region=region_of(found.locator),
+        characters=characters_of(found.locator),
     )
 
 
@@ -141,13 +141,20 @@ def to_timings(marks: gateway_pb2.Timings) -> Timings:
     )
 
 
-def _span(locator: media_pb2.Locator) -> Span | None:
+def origin_of(origin: evidence_pb2.EvidenceOrigin.ValueType) -> Origin:
+    """How something was observed."""
+    return cast(Origin, _word(evidence_pb2.EvidenceOrigin.Name(origin)))
+
+
+def span_of(locator: media_pb2.Locator) -> Span | None:
+    """When, in video and sound."""
     if not locator.HasField("span"):
         return None
     return Span(start_s=to_seconds(locator.span.start), end_s=to_seconds(locator.span.end))
 
 
-def _region(locator: media_pb2.Locator) -> Region | None:
+def region_of(locator: media_pb2.Locator) -> Region | None:
+    """Where, in a picture or a frame."""
     if not locator.HasField("region"):
         return None
     region = locator.region
@@ -157,6 +164,11 @@ def _region(locator: media_pb2.Locator) -> Region | None:
         width_px=region.width_px,
         height_px=region.height_px,
     )
+
+
+def characters_of(locator: media_pb2.Locator) -> Characters | None:
+    """Where, in a text."""
+    return _characters(locator.chars) if locator.HasField("chars") else None
 
 
 def _characters(found: media_pb2.CharRange) -> Characters:

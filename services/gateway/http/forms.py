@@ -4,8 +4,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from services.gateway.http.json_body import field_invalid, spelled
 from services.gateway.http.multipart import FormField
-from services.runtime.errors import InvalidInput
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -30,8 +30,7 @@ class FormFields:
             return model.model_validate(values)
         except ValidationError as error:
             problem = error.errors()[0]
-        field = str(problem["loc"][0]) if problem["loc"] else "body"
-        raise InvalidInput("FIELD_INVALID", f"{field}: {problem['msg']}", subject=field)
+        raise field_invalid(spelled(values, problem["loc"]) or "body", problem["msg"])
 
 
 def form_body(model: type[BaseModel], file: str = "The file.") -> dict[str, Any]:

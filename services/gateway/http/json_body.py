@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 from services.runtime.errors import InvalidInput
 
 PROBLEM_CHARACTERS_MAX = 300
+NOT_JSON = ("JSON_INVALID", "The body is not well-formed JSON.")
+"""Reason and message."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -21,15 +23,21 @@ def parse_json(body: bytes | str, model: type[ModelT]) -> ModelT:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
     if problem["type"] == "json_invalid":
-        raise InvalidInput("JSON_INVALID", "The body is not well-formed JSON.", subject="body")
-    field = _spelled(json.loads(body), problem["loc"]) or "body"
-    raise InvalidInput(
-        "FIELD_INVALID", f"{field}: {problem['msg'][:PROBLEM_CHARACTERS_MAX]}.", subject=field
+        raise InvalidInput(*NOT_JSON, subject="body")
+    field = spelled(json.loads(body), problem["loc"]) or "body"
+    raise field_invalid(field, problem["msg"])
+
+
+def field_invalid(field: str, problem: str) -> InvalidInput:
+    """The error of a field whose value is not what it should be."""
+    return InvalidInput(
+        "FIELD_INVALID", f"{field}: {problem[:PROBLEM_CHARACTERS_MAX]}.", subject=field
     )
 
 
-def _spelled(value: Any, path: Sequence[str | int]) -> str:
-    """The path of a problem, without the names of the alternatives that were tried."""
+def spelled(value: Any, path: Sequence[str | int]) -> str:
+    """The path of a problem in a JSON value as the request spells it, without the names of the
+    alternatives that were tried."""
     spelled = ""
     for position, step in enumerate(path):
         missing = position == len(path) - 1

@@ -1,0 +1,120 @@
+"""``/v1/moderations``: how far words and pictures are unwanted."""
+
+from typing import Annotated, Literal
+from uuid import uuid4
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Discriminator, Field, Tag
+from sensorium.gateway.v1 import gateway_pb2
+
+from services.gateway.fields import named
+from services.gateway.http.chat.request import ImagePart, TextPart
+from services.gateway.http.contents import read_content
+from services.gateway.http.front import FrontDep
+from services.gateway.http.models import MODERATION_MODEL
+from services.gateway.judging import LIMITS
+
+router = APIRouter(prefix="/v1/moderations", tags=["moderations"])
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+Kind = Literal["text", "image"]
+
+
+def _shape(sent: object) -> str:
+    if not isinstance(sent, list):
+        return "string"
+    return "parts" if sent and isinstance(sent[0], dict) else "strings"
+
+
+_Count = Field(min_length=1, max_length=LIMITS.input_count)
+Inputs = Annotated[
+    Annotated[str, Tag("string")]
+    | Annotated[Annotated[list[str], _Count], Tag("strings")]
+    | Annotated[Annotated[list[Part], _Count], Tag("parts")],
+    Discriminator(_shape),
+]
+
+
+class ModerationRequest(BaseModel):
+    """What to judge."""
+
+    input: Inputs
+    """A string; strings, each of which is judged; or parts with words and pictures, which are
+    judged together. Texts have at most 32,000 characters, pictures 3 MiB together."""
+    model: str = ""
+    """Accepted and not used: every classifier of the server judges."""
+
+
+class Moderation(BaseModel):
+    """What is said of one input, in each category that fits."""
+
+    flagged: bool
+    """Whether any category is."""
+    categories: dict[str, bool]
+    """Whether the score reaches the threshold of the tenant's policy for what comes in; of a
+    category that the policy does not name, 0.5."""
+    category_scores: dict[str, float]
+    category_applied_input_types: dict[str, list[Kind]]
+    """What was judged by it; writing in a picture counts as the picture."""
+
+
+class ModerationResponse(BaseModel):
+    """What is said of all inputs."""
+
+    id: str
+    model: str
+    results: list[Moderation]
+
+
+@router.post("")
+async def create_moderation(
+    wanted: ModerationRequest, request: Request, front: FrontDep
+) -> ModerationResponse:
+    """Judge words and pictures. Nothing is stored, and nothing is blocked."""
+    inputs = [wanted.input] if isinstance(wanted.input, str) else wanted.input
+    async with front.enter(request, "Moderate") as scope:
+        contents = [
+            await read_content(sent, f"input[{index}]", front.remote)
+            for index, sent in enumerate(inputs)
+        ]
+        with named(_fields(len(contents))):
+            ask = gateway_pb2.ModerateRequest(inputs=contents)
+            found = await front.calls.moderate(scope, ask)
+    kinds: list[Kind] = ["image" if content.media else "text" for content in contents]
+    judged = list(zip(kinds, found.judgements, strict=True))
+    together = not isinstance(inputs[0], str)
+    return ModerationResponse(
+        id=f"modr-{uuid4().hex}",
+        model=MODERATION_MODEL,
+        results=[_result(judged)] if together else [_result([each]) for each in judged],
+    )
+
+
+def _result(judged: list[tuple[Kind, gateway_pb2.Judgement]]) -> Moderation:
+    """The highest score of each category."""
+    categories: dict[str, bool] = {}
+    scores: dict[str, float] = {}
+    kinds: dict[str, list[Kind]] = {}
+    for kind, judgement in judged:
+        for each in judgement.categories:
+            name = each.score.category
+            categories[name] = categories.get(name, False) or each.flagged
+            scores[name] = max(scores.get(name, 0.0), each.score.score)
+            applied = kinds.setdefault(name, [])
+            if kind not in applied:
+                applied.append(kind)
+    return Moderation(
+        flagged=any(categories.values()),
+        categories=categories,
+        category_scores=scores,
+        category_applied_input_types=kinds,
+    )
+
+
+def _fields(count: int) -> dict[str, str]:
+    """What the contract calls the inputs -> what the request does."""
+    return {
+        f"inputs[{index}]{field}": f"input[{index}]"
+        for index in range(count)
+        for field in ("", ".text", ".media")
+    } | {"inputs": "input"}

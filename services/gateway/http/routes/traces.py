@@ -1,0 +1,41 @@
+"""``/v1/traces``: where the time of a recent request went."""
+
+from fastapi import APIRouter, Request
+from google.protobuf.json_format import MessageToDict
+from pydantic import BaseModel
+from sensorium.gateway.v1 import gateway_pb2
+
+from services.gateway.http.front import FrontDep
+
+router = APIRouter(prefix="/v1/traces", tags=["traces"])
+
+
+class Span(BaseModel):
+    """A timed piece of work, in the JSON mapping of the contract, as on the WebSocket."""
+
+    spanId: str  # noqa: N815 - the mapping's name
+    parentSpanId: str  # noqa: N815
+    name: str
+    kind: str
+    startTime: str  # noqa: N815
+    endTime: str  # noqa: N815
+    error: bool
+    attributes: dict[str, str]
+
+
+class Trace(BaseModel):
+    """The spans of a trace, in order of their start."""
+
+    spans: list[Span]
+
+
+@router.get("/{trace_id}")
+async def get_trace(trace_id: str, request: Request, front: FrontDep) -> Trace:
+    """The spans of a recent trace, which responses name in ``x-request-id``."""
+    async with front.enter(request, "GetTrace") as scope:
+        wanted = gateway_pb2.GetTraceRequest(trace_id=trace_id)
+        found = await front.calls.get_trace(scope, wanted)
+        spans = [
+            MessageToDict(span, always_print_fields_with_no_presence=True) for span in found.spans
+        ]
+        return Trace.model_validate({"spans": spans})
