@@ -108,8 +108,14 @@ def test_the_client_imports_services_in_one_place_only() -> None:
     assert importers <= {"launcher.py"}
 
 
+def test_the_formats_know_neither_services_nor_client() -> None:
+    for path in modules("sensorium_formats"):
+        assert not {name for name in imports(path) if name.startswith(("services", "sensorium."))}
+        assert not {name for name in imports(path) if name.startswith("sensorium_client")}
+
+
 def test_modules_are_small() -> None:
-    for folder in ("services", "clients"):
+    for folder in ("services", "clients", "sensorium_formats"):
         for path in modules(folder):
             count = len(path.read_text().splitlines())
             assert count <= LINES_MAX, f"{path.relative_to(ROOT)} has {count} lines"

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sensorium_client.events import Transcript, Word
 from sensorium_client.locators import TimeSpan
-from sensorium_client.render import subtitles
+from sensorium_client.render.transcripts import document
+
+from sensorium_formats import subtitles
 
 
 def spoken(words: list[str], gap_s: float = 0.0, start_s: float = 0.0) -> Transcript:
@@ -69,7 +71,7 @@ def test_a_sentence_without_word_times_stays_whole() -> None:
 
 
 def test_the_document_holds_text_language_and_times() -> None:
-    found = subtitles.document([spoken(["Hello", "there."]), spoken(["Bye."], start_s=3)])
+    found = document([spoken(["Hello", "there."]), spoken(["Bye."], start_s=3)])
     assert found["text"] == "Hello there. Bye."
     assert found["language"] == "en"
     assert found["sentences"][1]["span"] == {"start_s": 3, "end_s": 3.5}

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from sensorium_client import events
 from sensorium_client.connection import connected
-from sensorium_client.render import subtitles
+from sensorium_client.render import transcripts
 from sensorium_client.render.answer import describe_flag
 from sensorium_client.render.places import citation_table, clock
 from sensorium_client.terminal import (
@@ -21,6 +21,7 @@ from sensorium_client.terminal import (
     progress_output,
     run_command,
 )
+from sensorium_formats import subtitles
 
 FileArgument = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 
@@ -112,7 +113,7 @@ def _written(heard: list[events.Transcript], format_: TranscriptFormat) -> str:
         case TranscriptFormat.VTT:
             return subtitles.vtt(heard)
         case _:
-            return json.dumps(subtitles.document(heard), ensure_ascii=False, indent=2)
+            return json.dumps(transcripts.document(heard), ensure_ascii=False, indent=2)
 
 
 def caption(

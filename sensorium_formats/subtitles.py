@@ -1,11 +1,9 @@
-"""Transcripts as files that players and editors read: SubRip, WebVTT, and one JSON document."""
+"""Transcripts as files that players and editors read: SubRip and WebVTT."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from sensorium_client.events import Transcript, Word, to_json
+from typing import Protocol
 
 # What is usual on television: two lines of 42 characters, for at most seven seconds.
 LINE_CHARACTERS = 42
@@ -13,6 +11,37 @@ LINES = 2
 CUE_S = 7.0
 CUE_S_MIN = 0.2
 """A cue without length is never shown."""
+
+
+class Word(Protocol):
+    """A word and when it is said, in seconds from the start."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def start_s(self) -> float: ...
+    @property
+    def end_s(self) -> float: ...
+
+
+class Span(Protocol):
+    """A stretch of time, in seconds from the start."""
+
+    @property
+    def start_s(self) -> float: ...
+    @property
+    def end_s(self) -> float: ...
+
+
+class Transcript(Protocol):
+    """Something that was said; without word times where none were asked for."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def span(self) -> Span: ...
+    @property
+    def words(self) -> Sequence[Word]: ...
 
 
 @dataclass(frozen=True)
@@ -55,19 +84,6 @@ def vtt(transcripts: Iterable[Transcript]) -> str:
         for cue in cues(transcripts)
     ]
     return "\n".join(["WEBVTT\n", *blocks])
-
-
-def document(transcripts: Sequence[Transcript]) -> dict[str, Any]:
-    """All of it as one JSON object: the text, the language, and each sentence with its times."""
-    sentences = []
-    for transcript in transcripts:
-        fields = to_json(transcript)
-        sentences.append({name: fields[name] for name in ("span", "text", "language", "words")})
-    return {
-        "text": " ".join(transcript.text.strip() for transcript in transcripts),
-        "language": transcripts[0].language if transcripts else "",
-        "sentences": sentences,
-    }
 
 
 def _pieces(transcript: Transcript) -> Iterator[Cue]:
