@@ -1,14 +1,17 @@
 """Models that weigh nothing and speak the real contracts; scriptable, to reach every failure."""
 
 import asyncio
+import contextlib
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+import grpc
 import numpy as np
 from numpy.typing import NDArray
+from sensorium.generate.v1 import generate_pb2_grpc
 
 from services.encode.backends.contract import ModelDescription
 from services.encode.engine import Engine, LazyEngine
@@ -21,6 +24,12 @@ from services.encode.moderators import ModerationEngine, Moderators
 from services.encode.projection import ClassSpace
 from services.encode.segments import ReadPage, Scores, Speech, Utterance
 from services.encode.stage import build
+from services.generate.backends.base import ChatMessage, GeneratedText, OnText, StreamResult
+from services.generate.engine import Engine as GenerateEngine
+from services.generate.engine import EngineLimits
+from services.generate.sampling import Sampling
+from services.generate.service import GenerateService
+from services.generate.stage import SERVICE_NAME
 from services.runtime.batching import BatchOptions
 from services.runtime.server import Stage
 from services.runtime.settings import Settings
@@ -28,6 +37,7 @@ from services.runtime.settings import Settings
 DIMENSION = 384
 SPACE = "minilm-l6-v2"
 
+T = TypeVar("T")
 RawT = TypeVar("RawT")
 ResultT = TypeVar("ResultT")
 
@@ -143,3 +153,85 @@ class FakeEncoder:
     def stage(self, settings: Settings) -> Stage:
         """The real encode stage around the fakes."""
         return build(settings, self.engines)
+
+
+class FakeLanguageModel:
+    """A language model whose tokens are characters and whose answer is a function of the prompt.
+
+    ``prompts`` are those that it answered, in order.
+    """
+
+    reference = "wheel:fake"
+    slot_count = 2
+    window_tokens = 16_384
+
+    def __init__(self, answer: Callable[[str], str] = lambda _: "It is told in [1].") -> None:
+        self.prompts: list[str] = []
+        self.answer = answer
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+
+    def tokenize(self, texts: Sequence[str], *, special: bool, start: bool = False) -> list[int]:
+        """A token for each character."""
+        return [ord(character) for text in texts for character in text]
+
+    def render(self, messages: Sequence[ChatMessage]) -> str:
+        """Each message between marks of its role."""
+        said = (f"<{each.role}>{each.content}</{each.role}>" for each in messages)
+        return "".join(said) + "<assistant>"
+
+    def prefill(self, slot: int, tokens: Sequence[int]) -> None:
+        """Reading takes no time."""
+
+    def stream(
+        self, slot: int, tokens: Sequence[int], sampling: Sampling, on_text: OnText
+    ) -> StreamResult:
+        """Answers word by word, once the gate is open."""
+        prompt = "".join(map(chr, tokens))
+        self.prompts.append(prompt)
+        self.entered.release()
+        if not self.gate.wait(30):
+            raise TimeoutError("the test never opened the gate")
+        words = self.answer(prompt).split(" ")
+        for index, word in enumerate(words):
+            if on_text(GeneratedText(" " * bool(index) + word, token_count=1)):
+                break
+        return StreamResult(len(words), reached_limit=False)
+
+    @contextlib.asynccontextmanager
+    async def answering(self, question: Coroutine[Any, Any, T]) -> AsyncIterator["asyncio.Task[T]"]:
+        """Ask; while the block runs the model has read the question, and does not answer."""
+        while self.entered.acquire(blocking=False):
+            pass
+        self.gate.clear()
+        asked = asyncio.create_task(question)
+        try:
+            if not await asyncio.to_thread(self.entered.acquire, True, 30):
+                raise TimeoutError("no question was read")
+            yield asked
+        finally:
+            self.gate.set()
+
+    def busy_slot_count(self) -> int:
+        """None is ever busy for long."""
+        return 0
+
+    def close(self) -> None:
+        """There is nothing to free."""
+
+    def stage(self, settings: Settings) -> Stage:
+        """The real generate stage around this model."""
+        service = GenerateService(settings.answer_tokens_max)
+
+        async def start() -> None:
+            service.engine = GenerateEngine(self, EngineLimits(8, settings.question_characters_max))
+
+        async def stop() -> None:
+            if service.engine is not None:
+                await service.engine.close()
+
+        def register(server: grpc.aio.Server) -> None:
+            generate_pb2_grpc.add_GenerateServiceServicer_to_server(service, server)
+
+        return Stage("generate", SERVICE_NAME, register, start, stop)

@@ -9,7 +9,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import URL, Connection, MetaData, event, make_url, text
-from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -83,17 +83,17 @@ class Database:
 
 
 def _parse(url: str) -> URL:
-    scheme, separator, rest = url.partition("://")
+    scheme, _, rest = url.partition("://")
     try:
-        parsed = make_url(f"{_DRIVERS.get(scheme, scheme)}{separator}{rest}")
-        parsed.get_dialect()
-    except (ArgumentError, NoSuchModuleError):
-        raise InvalidInput(
-            "DATABASE_URL_INVALID",
-            f"{_SETTING} must be postgresql://user@host/name or sqlite:///file.",
-            subject=_SETTING,
-        ) from None
-    return parsed
+        if scheme in _DRIVERS:
+            return make_url(f"{_DRIVERS[scheme]}://{rest}")
+    except ArgumentError:
+        pass
+    raise InvalidInput(
+        "DATABASE_URL_INVALID",
+        f"{_SETTING} must be postgresql://user@host/name or sqlite:///file.",
+        subject=_SETTING,
+    )
 
 
 def _place(url: URL) -> str:

@@ -1,0 +1,91 @@
+"""A gateway with real stages, a real database and fakes for models, here or in its own process.
+
+``python -m tests.contract.gateway.conversing`` serves one of the environment's settings.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from sensorium_client import Client
+from sensorium_client.events import Citation, Event, Token, TurnComplete
+from sensorium_client.options import AskOptions
+
+from services.host import builders
+from services.runtime.server import BuildStage
+from services.runtime.settings import Settings, load_settings
+from tests.fakes import FakeEncoder, FakeLanguageModel
+from tests.harness import serve_all
+
+OPTIONS = AskOptions(reuse_stored=False)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running gateway."""
+
+    client: Client
+    model: FakeLanguageModel
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for a question."""
+
+    text: str
+    cited: frozenset[str]
+    complete: TurnComplete
+
+
+def stages(model: FakeLanguageModel) -> dict[str, BuildStage]:
+    """All stages, only the models are fakes."""
+    return {
+        **builders(),
+        "encode": FakeEncoder().stage,
+        "generate": model.stage,
+    }
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Served]:
+    """A gateway in this process."""
+    model = FakeLanguageModel()
+    async with (
+        serve_all(stages(model), settings) as (_, effective),
+        Client(f"127.0.0.1:{effective.port}") as client,
+    ):
+        yield Served(client, model, effective)
+
+
+def answered(events: list[Event]) -> Answer:
+    """The answer that events tell."""
+    (complete,) = [event for event in events if isinstance(event, TurnComplete)]
+    return Answer(
+        "".join(event.text for event in events if isinstance(event, Token)),
+        frozenset(e.evidence.asset_id for e in events if isinstance(e, Citation)),
+        complete,
+    )
+
+
+async def ask(
+    client: Client,
+    question: str,
+    conversation_id: str = "",
+    *files: str,
+    options: AskOptions = OPTIONS,
+) -> Answer:
+    """Ask on a stream of its own."""
+    events = client.ask(question, files, options=options, conversation_id=conversation_id)
+    return answered([event async for event in events])
+
+
+async def _main() -> None:
+    async with serve_all(stages(FakeLanguageModel()), load_settings()):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -1,0 +1,319 @@
+"""Conversations that last, on both databases; only the models are fakes."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sensorium_client import Client, SensoriumClientError
+from sensorium_client.events import Token
+from sensorium_client.lasting import StoredTurn
+
+from services.gateway.conversations.records import TurnRecord
+from services.gateway.conversations.store import ConversationStore
+from services.gateway.database.engine import Database
+from services.runtime.errors import NotFound, OutOfOrder
+from services.runtime.settings import Settings
+from tests.contract.gateway.conversing import Served, ask, serving
+from tests.databases import Postgres, postgres
+from tests.harness import make_settings
+from tests.ports import free_port
+
+STORY = "The lighthouse was built in 1871. It is forty metres tall."
+START_WITHIN_S = 60
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Of an empty database; empty means SQLite in the data folder."""
+    if request.param == "sqlite":
+        return ""
+    running: Postgres = request.getfixturevalue("server")
+    return running.new_database()
+
+
+@pytest.fixture(scope="module")
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    async with serving(make_settings(tmp_path_factory.mktemp("served"))) as running:
+        yield running
+
+
+@pytest.fixture
+async def store(url: str, tmp_path: Path) -> AsyncIterator[ConversationStore]:
+    database = Database(make_settings(tmp_path, database_url=url))
+    await database.open()
+    yield ConversationStore(database)
+    await database.close()
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> str:
+    path = tmp_path / "story.txt"
+    path.write_text(STORY)
+    return str(path)
+
+
+def turn(question: str, *asset_ids: str) -> TurnRecord:
+    return TurnRecord(question, "Yes.", asset_ids, (), 1, 1, 2)
+
+
+async def turns(client: Client, conversation_id: str) -> list[StoredTurn]:
+    return [turn async for turn in client.conversation_turns(conversation_id)]
+
+
+def reason(error: pytest.ExceptionInfo[SensoriumClientError]) -> tuple[str, str]:
+    return error.value.code, error.value.reason
+
+
+# --- what is remembered -----------------------------------------------------------------------
+
+
+async def test_a_later_stream_knows_the_media_and_reads_only_the_question(
+    served: Served, story: str
+) -> None:
+    made = await served.client.create_conversation()
+    first = await ask(served.client, "How tall is the lighthouse?", made.conversation_id, story)
+    second = await ask(served.client, "When was the lighthouse built?", made.conversation_id)
+    assert first.cited
+    assert second.cited == first.cited
+    before, after = served.model.prompts[-2:]
+    assert after.startswith(f"{before}{first.text}")
+    assert STORY not in after[len(before) :]
+    usage = second.complete.usage
+    assert usage.cached_token_count >= len(before)
+
+    told = await turns(served.client, made.conversation_id)
+    assert [each.question for each in told] == [
+        "How tall is the lighthouse?",
+        "When was the lighthouse built?",
+    ]
+    assert {citation.evidence.asset_id for each in told for citation in each.citations} == set(
+        first.cited
+    )
+    assert told[0].asset_ids == tuple(first.cited)
+    assert told[0].create_time_s <= told[0].complete_time_s <= told[1].complete_time_s
+    named = await served.client.get_conversation(made.conversation_id)
+    assert (named.name, named.turn_count) == ("How tall is the lighthouse?", 2)
+
+
+async def test_turns_of_one_stream_read_only_the_question_too(served: Served, story: str) -> None:
+    async with served.client.converse() as conversation:
+        for question, files in (
+            ("How tall is the lighthouse?", [story]),
+            ("When was it built?", []),
+        ):
+            async for _ in conversation.ask(question, files):
+                pass
+    before, after = served.model.prompts[-2:]
+    assert after.startswith(before)
+
+
+async def test_deleted_media_is_no_evidence_any_more_and_what_was_said_stays(
+    served: Served, story: str
+) -> None:
+    made = await served.client.create_conversation()
+    first = await ask(served.client, "How tall is the lighthouse?", made.conversation_id, story)
+    (asset_id,) = first.cited
+    async with served.client.converse() as conversation:
+        # It remembers the asset by itself, and must not either.
+        async for _ in conversation.ask("How tall?", asset_ids=[asset_id]):
+            pass
+        await served.client.delete(asset_id)
+        async for event in conversation.ask("And when was the lighthouse built?"):
+            assert "1871" not in served.model.prompts[-1] or not isinstance(event, Token)
+    second = await ask(served.client, "When was the lighthouse built?", made.conversation_id)
+    assert not second.cited
+    assert "1871" not in served.model.prompts[-1]
+    assert "How tall is the lighthouse?" in served.model.prompts[-1]
+    told = await turns(served.client, made.conversation_id)
+    assert [each.answer for each in told] == [first.text, second.text]
+    assert not any(each.asset_ids or each.citations for each in told)
+
+
+async def test_a_second_turn_at_the_same_time_is_refused(served: Served) -> None:
+    made = await served.client.create_conversation()
+    asking = ask(served.client, "One?", made.conversation_id)
+    async with served.model.answering(asking) as first:
+        with pytest.raises(SensoriumClientError) as refused:
+            await ask(served.client, "Two?", made.conversation_id)
+    assert reason(refused) == ("FAILED_PRECONDITION", "CONVERSATION_BUSY")
+    await first
+    await ask(served.client, "Two?", made.conversation_id)
+    assert [each.question for each in await turns(served.client, made.conversation_id)] == [
+        "One?",
+        "Two?",
+    ]
+
+
+async def test_a_cancelled_turn_is_not_stored_and_holds_nothing(served: Served) -> None:
+    made = await served.client.create_conversation()
+    async with served.model.answering(ask(served.client, "One?", made.conversation_id)) as asked:
+        asked.cancel()
+        await asyncio.wait({asked})
+    async with asyncio.timeout(10):
+        while True:
+            with contextlib.suppress(SensoriumClientError):
+                await ask(served.client, "Two?", made.conversation_id)
+                break
+            await asyncio.sleep(0.05)
+    assert [each.question for each in await turns(served.client, made.conversation_id)] == ["Two?"]
+
+
+async def test_rename_list_and_delete(served: Served) -> None:
+    older = await served.client.create_conversation("Older")
+    newer = await served.client.create_conversation()
+    await served.client.rename_conversation(older.conversation_id, "Harbour")
+    await ask(served.client, "Hello?", older.conversation_id)
+    listed = [each async for each in served.client.list_conversations(page_size=1)]
+    ids = [each.conversation_id for each in listed]
+    assert ids.index(older.conversation_id) < ids.index(newer.conversation_id)
+    assert len(set(ids)) == len(ids)
+    assert listed[0].name == "Harbour"
+    await served.client.delete_conversation(older.conversation_id)
+    for call in (
+        served.client.get_conversation(older.conversation_id),
+        served.client.delete_conversation(older.conversation_id),
+        served.client.rename_conversation(older.conversation_id, "x"),
+        ask(served.client, "Hello?", older.conversation_id),
+    ):
+        with pytest.raises(SensoriumClientError) as gone:
+            await call
+        assert reason(gone) == ("NOT_FOUND", "CONVERSATION_NOT_FOUND")
+    for name in ("", " ", "x" * 201):
+        with pytest.raises(SensoriumClientError) as refused:
+            await served.client.rename_conversation(newer.conversation_id, name)
+        assert reason(refused) == ("INVALID_ARGUMENT", "NAME_INVALID")
+
+
+# --- the database -----------------------------------------------------------------------------
+
+
+async def test_tenants_do_not_see_each_others(store: ConversationStore) -> None:
+    made = await store.create("acme", "Ours")
+    await store.append("acme", made.conversation_id, 0, turn("Secret?", "asset"))
+    assert await store.list("other", 10) == []
+    for attempt in (
+        store.get("other", made.conversation_id),
+        store.turns("other", made.conversation_id, 10, 0, newest_first=False),
+        store.recall("other", made.conversation_id),
+        store.rename("other", made.conversation_id, "Theirs"),
+        store.append("other", made.conversation_id, 1, turn("Mine?")),
+        store.delete("other", made.conversation_id),
+    ):
+        with pytest.raises(NotFound):
+            await attempt
+    await store.forget_asset("other", "asset")
+    record, (kept,) = await store.turns("acme", made.conversation_id, 10, 0, newest_first=True)
+    assert (record.name, kept.asset_ids) == ("Ours", ("asset",))
+
+
+async def test_of_turns_at_the_same_time_one_is_stored_and_the_others_are_told(
+    url: str, store: ConversationStore, tmp_path: Path
+) -> None:
+    """Two gateways, each with connections of its own, at one conversation."""
+    other = Database(make_settings(tmp_path, database_url=url))
+    stores = (store, ConversationStore(other))
+    made = await store.create("acme", "")
+
+    async def append(index: int) -> bool:
+        each = stores[index % 2]
+        known = await each.recall("acme", made.conversation_id)
+        try:
+            await each.append("acme", made.conversation_id, known.turn_count, turn(f"q{index}"))
+        except OutOfOrder as error:
+            assert error.reason == "CONVERSATION_BUSY"
+            return False
+        return True
+
+    stored = sum(await asyncio.gather(*map(append, range(12))))
+    await other.close()
+    record, kept = await store.turns("acme", made.conversation_id, 100, 0, newest_first=False)
+    assert record.turn_count == stored >= 1
+    assert [each.number for each in kept] == list(range(1, stored + 1))
+
+
+async def test_text_with_a_zero_character_is_stored(store: ConversationStore) -> None:
+    made = await store.create("acme", "")
+    await store.append("acme", made.conversation_id, 0, turn("a\0b"))
+    known = await store.recall("acme", made.conversation_id)
+    assert known.exchanges == (("ab", "Yes."),)
+
+
+@contextlib.asynccontextmanager
+async def server_process(
+    settings: Settings,
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Client]]:
+    """A gateway in a process of its own, ready."""
+    values = {
+        "PORT": str(free_port()),
+        "HTTP_ENABLED": "0",
+        "DATA_DIR": str(settings.data_dir),
+        "DATABASE_URL": settings.database_url,
+        "LOG_LEVEL": "WARNING",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.contract.gateway.conversing"),
+        env={**os.environ, **{f"SENSORIUM_{name}": value for name, value in values.items()}},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    try:
+        async with asyncio.timeout(START_WITHIN_S):
+            assert await process.stdout.readline() == b"ready\n"
+        async with Client(f"127.0.0.1:{values['PORT']}") as client:
+            yield process, client
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_an_acknowledged_turn_survives_kill_9(url: str, tmp_path: Path, story: str) -> None:
+    settings = make_settings(tmp_path, database_url=url)
+    async with server_process(settings) as (process, client):
+        made = await client.create_conversation()
+        async with client.converse(conversation_id=made.conversation_id) as conversation:
+            async for _ in conversation.ask("How tall is the lighthouse?", [story]):
+                pass
+            # turn_complete was the last event.
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+    async with server_process(settings) as (_, client):
+        (kept,) = await turns(client, made.conversation_id)
+        assert kept.question == "How tall is the lighthouse?"
+        later = await ask(client, "When was the lighthouse built?", made.conversation_id)
+        assert later.cited == set(kept.asset_ids)
+
+
+async def test_a_database_that_goes_away_costs_conversations_only(
+    tmp_path: Path, server: Postgres
+) -> None:
+    settings = make_settings(tmp_path, database_url=server.new_database())
+    async with serving(settings) as served:
+        made = await served.client.create_conversation()
+        await ask(served.client, "One?", made.conversation_id)
+        server.stop()
+        try:
+            for call in (
+                served.client.create_conversation(),
+                ask(served.client, "Two?", made.conversation_id),
+            ):
+                with pytest.raises(SensoriumClientError) as lost:
+                    await call
+                assert reason(lost) == ("UNAVAILABLE", "DATABASE_UNAVAILABLE")
+                assert "s3cret" not in str(lost.value)
+            assert (await ask(served.client, "Plain?")).text
+        finally:
+            await asyncio.to_thread(server.start)
+        await ask(served.client, "Two?", made.conversation_id)
+        assert len(await turns(served.client, made.conversation_id)) == 2

@@ -1,0 +1,94 @@
+"""The database of the gateway's own records: opened by many at once, and found missing in words."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+import services.gateway.stage  # noqa: F401 - all areas define their tables
+from services.gateway.database.engine import Database, metadata
+from services.runtime.errors import InvalidInput, Unavailable
+from tests.databases import Postgres, postgres
+from tests.harness import make_settings
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    if request.param == "sqlite":
+        return ""
+    running: Postgres = request.getfixturevalue("server")
+    return running.new_database()
+
+
+async def test_many_gateways_open_a_new_database_at_once(url: str, tmp_path: Path) -> None:
+    databases = [Database(make_settings(tmp_path, database_url=url)) for _ in range(6)]
+    await asyncio.gather(*(database.open() for database in databases))
+    for database in databases:
+        async with database.transaction() as connection:
+            counted = await connection.execute(text("SELECT count(*) FROM conversations"))
+            assert counted.scalar_one() == 0
+        await database.close()
+
+
+async def test_the_migrations_make_the_tables_that_the_code_defines(
+    url: str, tmp_path: Path
+) -> None:
+    database = Database(make_settings(tmp_path, database_url=url))
+    await database.open()
+
+    def difference(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(difference) == []
+    await database.close()
+
+
+async def test_a_start_tells_no_news_of_migrations(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(make_settings(tmp_path))
+    with caplog.at_level("INFO"):
+        await database.open()
+    await database.close()
+    assert not [record for record in caplog.records if record.name.startswith("alembic")]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://sensorium:s3cret@127.0.0.1:1/records",
+        "postgresql://sensorium@127.0.0.1:1/records?password=s3cret",
+        "postgresql://sensorium:s3cret@nowhere.invalid/records",
+        "sqlite:////nowhere/s3cret/records.db",
+    ],
+)
+async def test_a_database_that_cannot_be_reached_is_named_without_its_password(
+    url: str, tmp_path: Path
+) -> None:
+    database = Database(make_settings(tmp_path, database_url=url))
+    with pytest.raises(Unavailable) as error:
+        await database.open()
+    assert error.value.reason == "DATABASE_UNAVAILABLE"
+    assert "SENSORIUM_DATABASE_URL" in error.value.message
+    assert "s3cret" not in str(error.value)
+    assert "\n" not in error.value.message
+    await database.close()
+
+
+@pytest.mark.parametrize("url", ["records.db", "mysql://s3cret@host/name", "nonsense://s3cret"])
+def test_a_url_of_no_database_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as error:
+        Database(make_settings(tmp_path, database_url=url))
+    assert error.value.reason == "DATABASE_URL_INVALID"
+    assert "s3cret" not in str(error.value)
