@@ -9,6 +9,7 @@ from services.gateway.http.errors import ErrorBody
 from services.gateway.http.front import Front
 from services.gateway.http.routes import (
     chat,
+    conversations,
     converse,
     embeddings,
     file_contents,
@@ -23,6 +24,7 @@ from services.gateway.http.routes import (
 
 ROUTERS = (
     chat.router,
+    conversations.router,
     converse.router,
     embeddings.router,
     file_contents.router,

@@ -12,8 +12,11 @@ from sensorium_client import Client
 from sensorium_client.events import Citation, Event, Token, TurnComplete
 from sensorium_client.options import AskOptions
 
+from services.gateway.admission import Admission
+from services.gateway.http.server import HttpServer
+from services.gateway.stage import assemble
 from services.host import builders
-from services.runtime.server import BuildStage
+from services.runtime.server import BuildStage, Stage
 from services.runtime.settings import Settings, load_settings
 from tests.fakes import FakeEncoder, FakeLanguageModel
 from tests.harness import serve_all
@@ -27,7 +30,7 @@ class Served:
 
     client: Client
     model: FakeLanguageModel
-    settings: Settings
+    http_url: str
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,16 @@ def stages(model: FakeLanguageModel) -> dict[str, BuildStage]:
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Served]:
     """A gateway in this process."""
-    model = FakeLanguageModel()
+    model, http = FakeLanguageModel(), HttpServer(settings)
+
+    def gateway(settings: Settings) -> Stage:
+        return assemble(settings, Admission(settings.turns_max), http)
+
     async with (
-        serve_all(stages(model), settings) as (_, effective),
+        serve_all({**stages(model), "gateway": gateway}, settings) as (_, effective),
         Client(f"127.0.0.1:{effective.port}") as client,
     ):
-        yield Served(client, model, effective)
+        yield Served(client, model, f"http://127.0.0.1:{http.port}")
 
 
 def answered(events: list[Event]) -> Answer:

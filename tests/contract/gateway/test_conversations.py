@@ -7,8 +7,11 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
+import openai
 import pytest
+from openai import AsyncOpenAI
 from sensorium_client import Client, SensoriumClientError
 from sensorium_client.events import Token
 from sensorium_client.lasting import StoredTurn
@@ -193,6 +196,45 @@ async def test_rename_list_and_delete(served: Served) -> None:
         with pytest.raises(SensoriumClientError) as refused:
             await served.client.rename_conversation(newer.conversation_id, name)
         assert reason(refused) == ("INVALID_ARGUMENT", "NAME_INVALID")
+
+
+# --- over HTTP --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def http(served: Served) -> AsyncIterator[AsyncOpenAI]:
+    url = f"{served.http_url}/v1"
+    async with AsyncOpenAI(api_key="none", base_url=url, max_retries=0) as client:
+        yield client
+
+
+async def test_openai_clients_keep_conversations(
+    served: Served, http: AsyncOpenAI, story: str
+) -> None:
+    made = await http.conversations.create(metadata={"name": "Lighthouse"})
+    first = await ask(served.client, "How tall is the lighthouse?", made.id, story)
+    await ask(served.client, "When was it built?", made.id)
+    page = await http.conversations.items.list(made.id, order="asc", limit=3)
+    items: list[Any] = list(page.data)
+    said = [(item.role, item.content[0].text) for item in items]
+    assert said == [
+        ("user", "How tall is the lighthouse?"),
+        ("assistant", first.text),
+        ("user", "When was it built?"),
+    ]
+    newest = [item.id async for item in http.conversations.items.list(made.id, limit=1)]
+    assert newest == [f"msg_{n}_{role}" for n in (2, 1) for role in ("assistant", "user")]
+    renamed = await http.conversations.update(made.id, metadata={"name": "Harbour"})
+    assert renamed.metadata == {"name": "Harbour"}
+    whole = await http.get(f"/conversations/{made.id}", cast_to=dict[str, Any])
+    assert whole["turns"][0]["citations"][0]["evidence"]["asset_id"] in first.cited
+    listed = await http.get("/conversations", cast_to=dict[str, Any])
+    assert made.id in [each["id"] for each in listed["data"]]
+    gone = await http.conversations.delete(made.id)
+    assert (gone.id, gone.deleted) == (made.id, True)
+    with pytest.raises(openai.NotFoundError) as error:
+        await http.conversations.retrieve(made.id)
+    assert error.value.code == "CONVERSATION_NOT_FOUND"
 
 
 # --- the database -----------------------------------------------------------------------------

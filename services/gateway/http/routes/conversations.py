@@ -1,0 +1,301 @@
+"""``/v1/conversations``: conversations that last, in the shape of OpenAI's."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import BaseModel, Field
+from sensorium.gateway.v1 import gateway_pb2
+
+from services.gateway.calls import GatewayCalls
+from services.gateway.http.evidence import Citation, to_citation
+from services.gateway.http.front import FrontDep
+from services.runtime.calls import CallScope
+from services.runtime.errors import InvalidInput
+
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+
+CONVERSATIONS_A_PAGE_MAX = 1000
+ITEMS_A_PAGE_MAX = 100
+FINISH_REASONS = {
+    gateway_pb2.TURN_FINISH_REASON_STOP: "stop",
+    gateway_pb2.TURN_FINISH_REASON_LENGTH: "length",
+    gateway_pb2.TURN_FINISH_REASON_CONTENT_FILTER: "content_filter",
+}
+
+Order = Literal["asc", "desc"]
+
+
+class ConversationMetadata(BaseModel, extra="forbid"):
+    """What OpenAI's clients can tell of a conversation: here, its name."""
+
+    name: str = Field("", max_length=200)
+
+
+class ConversationFields(BaseModel):
+    """What can be said of a conversation."""
+
+    name: str = Field("", max_length=200)
+    """For people; empty: made from the first question."""
+    metadata: ConversationMetadata | None = None
+    """The name in OpenAI's place for it."""
+
+
+class ConversationObject(BaseModel):
+    """A conversation without its turns."""
+
+    id: str
+    object: Literal["conversation"] = "conversation"
+    created_at: int
+    """Seconds since 1970."""
+    updated_at: int
+    """When its last turn ended, in seconds since 1970."""
+    name: str
+    turn_count: int
+    metadata: dict[str, str]
+
+
+class ConversationPage(BaseModel):
+    """A page of conversations, those last used first."""
+
+    object: Literal["list"] = "list"
+    data: list[ConversationObject]
+    has_more: bool
+    next_page_token: str
+    """Of the next page; empty on the last."""
+
+
+class Turn(BaseModel):
+    """A turn that was answered."""
+
+    number: int
+    """Its place in the conversation, counted from 1."""
+    question: str
+    answer: str
+    asset_ids: list[str]
+    """Assets that came with it or were named in it and are still stored."""
+    citations: list[Citation]
+    """What the answer rests on, but what has been deleted since."""
+    finish_reason: str
+    created_at: float
+    """Seconds since 1970."""
+    completed_at: float
+    """Seconds since 1970."""
+
+
+class ConversationWithTurns(ConversationObject):
+    """A conversation and a page of its turns."""
+
+    turns: list[Turn]
+    next_page_token: str
+    """Of the next page of turns; empty on the last."""
+
+
+class ItemText(BaseModel):
+    """The words of an item."""
+
+    type: Literal["input_text", "output_text"]
+    text: str
+    annotations: list[str] = []
+    """Always empty: the citations are in ``turns`` of the conversation."""
+
+
+class Item(BaseModel):
+    """A question or an answer."""
+
+    id: str
+    type: Literal["message"] = "message"
+    status: Literal["completed"] = "completed"
+    role: Literal["user", "assistant"]
+    content: list[ItemText]
+
+
+class ItemPage(BaseModel):
+    """A page of items."""
+
+    object: Literal["list"] = "list"
+    data: list[Item]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class ConversationDeleted(BaseModel):
+    """A conversation is gone, with its turns; its media stays."""
+
+    id: str
+    object: Literal["conversation.deleted"] = "conversation.deleted"
+    deleted: Literal[True] = True
+
+
+@router.post("")
+async def create_conversation(
+    request: Request, front: FrontDep, fields: ConversationFields | None = None
+) -> ConversationObject:
+    """Make a conversation. Chat completions continue it by ``sensorium.conversation_id``."""
+    async with front.enter(request, "CreateConversation") as scope:
+        asked = gateway_pb2.CreateConversationRequest(name=_name(fields or ConversationFields()))
+        made = await front.calls.conversations.create(scope, asked)
+        return _conversation(made.conversation)
+
+
+@router.get("")
+async def list_conversations(
+    request: Request,
+    front: FrontDep,
+    limit: Annotated[int, Query(ge=1, le=CONVERSATIONS_A_PAGE_MAX)] = 100,
+    page_token: Annotated[str, Query(max_length=256)] = "",
+) -> ConversationPage:
+    """The conversations, those last used first."""
+    async with front.enter(request, "ListConversations") as scope:
+        asked = gateway_pb2.ListConversationsRequest(page_size=limit, page_token=page_token)
+        page = await front.calls.conversations.list(scope, asked)
+        return ConversationPage(
+            data=[_conversation(each) for each in page.conversations],
+            has_more=bool(page.next_page_token),
+            next_page_token=page.next_page_token,
+        )
+
+
+@router.get("/{conversation_id}")
+async def get_conversation(
+    conversation_id: str,
+    request: Request,
+    front: FrontDep,
+    limit: Annotated[int, Query(ge=1, le=ITEMS_A_PAGE_MAX)] = 100,
+    page_token: Annotated[str, Query(max_length=256)] = "",
+    order: Order = "asc",
+) -> ConversationWithTurns:
+    """A conversation and its turns."""
+    async with front.enter(request, "GetConversation") as scope:
+        asked = gateway_pb2.GetConversationRequest(
+            conversation_id=conversation_id,
+            page_size=limit,
+            page_token=page_token,
+            newest_first=order == "desc",
+        )
+        found = await front.calls.conversations.get(scope, asked)
+        return ConversationWithTurns(
+            **_conversation(found.conversation).model_dump(),
+            turns=[_turn(each) for each in found.turns],
+            next_page_token=found.next_page_token,
+        )
+
+
+@router.patch("/{conversation_id}")
+@router.post("/{conversation_id}", operation_id="update_conversation_by_post")
+async def update_conversation(
+    conversation_id: str, request: Request, front: FrontDep, fields: ConversationFields
+) -> ConversationObject:
+    """Rename a conversation."""
+    async with front.enter(request, "UpdateConversation") as scope:
+        asked = gateway_pb2.UpdateConversationRequest(
+            conversation_id=conversation_id, name=_name(fields)
+        )
+        updated = await front.calls.conversations.update(scope, asked)
+        return _conversation(updated.conversation)
+
+
+@router.delete("/{conversation_id}")
+async def delete_conversation(
+    conversation_id: str, request: Request, front: FrontDep
+) -> ConversationDeleted:
+    """Delete a conversation and its turns. The media stays: see ``/v1/files``."""
+    async with front.enter(request, "DeleteConversation") as scope:
+        asked = gateway_pb2.DeleteConversationRequest(conversation_id=conversation_id)
+        await front.calls.conversations.delete(scope, asked)
+        return ConversationDeleted(id=conversation_id)
+
+
+@router.get("/{conversation_id}/items")
+async def list_items(
+    conversation_id: str,
+    request: Request,
+    front: FrontDep,
+    limit: Annotated[int, Query(ge=1, le=ITEMS_A_PAGE_MAX)] = 20,
+    after: Annotated[str, Query(max_length=64)] = "",
+    order: Order = "desc",
+) -> ItemPage:
+    """The questions and answers of a conversation, each by itself."""
+    async with front.enter(request, "GetConversation") as scope:
+        passed = not after
+        data: list[Item] = []
+        async for item in _items(front.calls, scope, conversation_id, order):
+            if passed:
+                data.append(item)
+            passed = passed or item.id == after
+            if len(data) > limit:
+                break
+        if not passed:
+            raise InvalidInput("ITEM_UNKNOWN", "There is no such item.", subject="after")
+        page = data[:limit]
+        return ItemPage(
+            data=page,
+            first_id=page[0].id if page else None,
+            last_id=page[-1].id if page else None,
+            has_more=len(data) > limit,
+        )
+
+
+async def _items(
+    calls: GatewayCalls, scope: CallScope, conversation_id: str, order: Order
+) -> AsyncIterator[Item]:
+    page_token = ""
+    while True:
+        asked = gateway_pb2.GetConversationRequest(
+            conversation_id=conversation_id, page_token=page_token, newest_first=order == "desc"
+        )
+        found = await calls.conversations.get(scope, asked)
+        for turn in found.turns:
+            said = list(_of_turn(turn))
+            for item in said if order == "asc" else reversed(said):
+                yield item
+        page_token = found.next_page_token
+        if not page_token:
+            return
+
+
+def _of_turn(turn: gateway_pb2.ConversationTurn) -> Iterator[Item]:
+    yield Item(
+        id=f"msg_{turn.number}_user",
+        role="user",
+        content=[ItemText(type="input_text", text=turn.question)],
+    )
+    yield Item(
+        id=f"msg_{turn.number}_assistant",
+        role="assistant",
+        content=[ItemText(type="output_text", text=turn.answer)],
+    )
+
+
+def _name(fields: ConversationFields) -> str:
+    return fields.name or (fields.metadata.name if fields.metadata else "")
+
+
+def _conversation(message: gateway_pb2.Conversation) -> ConversationObject:
+    return ConversationObject(
+        id=message.conversation_id,
+        created_at=message.create_time.seconds,
+        updated_at=message.update_time.seconds,
+        name=message.name,
+        turn_count=message.turn_count,
+        metadata={"name": message.name} if message.name else {},
+    )
+
+
+def _turn(message: gateway_pb2.ConversationTurn) -> Turn:
+    return Turn(
+        number=message.number,
+        question=message.question,
+        answer=message.answer,
+        asset_ids=list(message.asset_ids),
+        citations=[to_citation(each) for each in message.citations],
+        finish_reason=FINISH_REASONS[message.finish_reason],
+        created_at=_seconds(message.create_time),
+        completed_at=_seconds(message.complete_time),
+    )
+
+
+def _seconds(time: Timestamp) -> float:
+    return time.ToMicroseconds() / 1e6
