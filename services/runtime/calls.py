@@ -119,6 +119,14 @@ class CallScope:
     account: Account = field(default_factory=Account, compare=False)
     """Told what the work takes, by those who do it in the same process."""
 
+    def __post_init__(self) -> None:
+        """Whoever makes a scope: what gRPC would not take as metadata is refused in words.
+
+        Raises InvalidInput TENANT_INVALID and USER_INVALID.
+        """
+        check_tenant(self.tenant_id, TENANT_KEY)
+        check_user(self.user_id, USER_KEY)
+
     def metadata(self) -> dict[str, str]:
         """The metadata that says so."""
         user = {USER_KEY: self.user_id} if self.user_id else {}
