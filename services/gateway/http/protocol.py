@@ -68,6 +68,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, limits: ConnectionLimits, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._limits = limits
+        self._linger_s = min(LINGER_S, limits.stall_s)
         self._watch = _Watch()
         self._unread = _Watch()
         self._in_head = True
@@ -182,7 +183,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._watch.set(self._limits.stall_s, self.transport.abort)
         elif not self._complete:
-            self._watch.set(LINGER_S, self._close)
+            self._watch.set(self._linger_s, self._close)
         elif not self.pipeline:
             self._await_next()
 
@@ -228,7 +229,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
         if self.transport.can_write_eof():
             self.transport.write_eof()
-            self._watch.set(LINGER_S, self.transport.abort)
+            self._watch.set(self._linger_s, self.transport.abort)
         else:
             self._close()
 
