@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.runtime.channel import open_channel
 from services.runtime.settings import ENV_PREFIX
-from tests.ports import free_port
+from tests.ports import free_ports
 
 _START_S = 600.0
 _STOP_S = 30.0
@@ -33,6 +33,7 @@ class Server:
     """A running server."""
 
     address: str
+    http_url: str
     pid: int
     data_dir: Path
 
@@ -67,8 +68,13 @@ async def serving(folder: Path, *stages: str, **settings: str) -> AsyncIterator[
     ``settings`` are names of the settings, in lower case. Raises ServerFailed.
     """
     data_dir = Path(tempfile.mkdtemp(prefix="data-", dir=folder))
-    port = free_port()
-    changes = {"host": "127.0.0.1", "port": str(port), "data_dir": str(data_dir)}
+    port, http_port = free_ports(2)
+    changes = {
+        "host": "127.0.0.1",
+        "port": str(port),
+        "http_port": str(http_port),
+        "data_dir": str(data_dir),
+    }
     environment = {ENV_PREFIX + name.upper(): value for name, value in (changes | settings).items()}
     with (folder / "server.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
@@ -82,7 +88,9 @@ async def serving(folder: Path, *stages: str, **settings: str) -> AsyncIterator[
         )
         try:
             await _wait_ready(f"127.0.0.1:{port}", process, folder / "server.log")
-            yield Server(f"127.0.0.1:{port}", process.pid, data_dir)
+            yield Server(
+                f"127.0.0.1:{port}", f"http://127.0.0.1:{http_port}", process.pid, data_dir
+            )
         finally:
             await stop(process)
             shutil.rmtree(data_dir, ignore_errors=True)
