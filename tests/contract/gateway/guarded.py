@@ -21,7 +21,6 @@ from services.gateway.stages import SERVICES
 from services.host import builders
 from services.runtime.server import BuildStage, Stage
 from services.runtime.settings import Settings
-from services.runtime.tls import server_tls
 from tests.fakes import FakeEncoder
 from tests.harness import make_settings, serve_all
 from tests.pipeline.streams import Told, told_by_status
@@ -54,7 +53,7 @@ class Guarded:
 async def serve_guarded(folder: Path, **changes: object) -> AsyncIterator[Guarded]:
     """Host one on free ports."""
     settings = make_settings(folder, auth="required", **changes)
-    http = HttpServer("127.0.0.1", 0, settings.drain_grace_s, server_tls(settings))
+    http = HttpServer(settings)
     hosted: dict[str, BuildStage] = {
         name: builders()[name] for name in ("ingest", "fuse", "search")
     }

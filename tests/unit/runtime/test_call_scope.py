@@ -1,5 +1,7 @@
 """What a call between stages says of its caller."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ LEGAL = frozenset(map(chr, range(0x20, 0x7F)))
 
 @given(st.text(max_size=20))
 def test_whatever_the_names_metadata_is_legal_or_refused_in_words(name: str) -> None:
-    for make in (lambda: CallScope(tenant_id=name), lambda: CallScope(user_id=name)):
+    for make in (partial(CallScope, tenant_id=name), partial(CallScope, user_id=name)):
         try:
             scope = make()
         except InvalidInput as refused:

@@ -12,10 +12,12 @@ from starlette.responses import StreamingResponse
 
 from services.gateway.access.entrance import Entrance
 from services.gateway.calls import GatewayCalls
+from services.gateway.database.engine import Database
 from services.gateway.http.app import build_app
 from services.gateway.http.front import Front
 from services.gateway.http.remote import RemoteFiles
 from services.gateway.http.server import HttpServer
+from services.gateway.metering.requests import metering_of
 from services.runtime import telemetry
 from services.runtime.settings import Settings
 from services.runtime.telemetry import RecentSpans
@@ -103,9 +105,8 @@ def parse(received: bytes) -> Answer:
 @contextlib.asynccontextmanager
 async def open_door(settings: Settings) -> AsyncIterator[Door]:
     """Serve the gateway's application, with some routes that only read or write."""
-    front = Front(
-        cast(GatewayCalls, None), Entrance(), settings, lambda: True, RemoteFiles(settings)
-    )
+    entrance = Entrance(metering_of(settings, Database(settings)))
+    front = Front(cast(GatewayCalls, None), entrance, settings, lambda: True, RemoteFiles(settings))
     app = build_app(front)
     server = HttpServer(settings)
     door = Door(server, telemetry.remember_spans(settings))
