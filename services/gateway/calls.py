@@ -22,6 +22,7 @@ from services.gateway.fields import (
     named,
 )
 from services.gateway.judging import judge_contents
+from services.gateway.metering.report import UsageReport
 from services.gateway.near_duplicates import find_near_duplicates
 from services.gateway.outcome import TurnOutcome
 from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, Walk
@@ -59,9 +60,11 @@ class GatewayCalls:
         admission: Admission,
         conversations: Conversations,
         checker: Checker,
+        usage: UsageReport,
         recent: RecentSpans,
     ) -> None:
         self.conversations = ConversationCalls(walk.stages, conversations)
+        self.usage = usage
         self._walk = walk
         self._admission = admission
         self._conversations = conversations

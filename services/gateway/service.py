@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing
 
-from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc, usage_pb2
 
 from services.gateway.access.entrance import Arrival, Entrance
 from services.gateway.calls import GatewayCalls
@@ -197,6 +197,13 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         """See the contract."""
         async with self._enter(context, "GetTrace") as scope:
             return await self._calls.get_trace(scope, request)
+
+    async def GetUsage(
+        self, request: usage_pb2.GetUsageRequest, context: Context
+    ) -> usage_pb2.GetUsageResponse:
+        """See the contract."""
+        async with self._enter(context, "GetUsage") as scope:
+            return await self._calls.usage.get(scope, request)
 
     async def CreateConversation(
         self, request: gateway_pb2.CreateConversationRequest, context: Context

@@ -56,6 +56,7 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
         admission,
         conversations,
         Checker(stages, indexer, deleter),
+        metering.report,
         telemetry.remember_spans(settings),
     )
     servicer = GatewayServicer(calls, entrance)

@@ -116,6 +116,8 @@ class CallScope:
     """The call goes from one process of a stage to another of the same."""
     priority: Priority = Priority.NORMAL
     """Whom its work goes before, and whom it lets go first."""
+    operator: bool = False
+    """The caller may see what concerns all tenants."""
     account: Account = field(default_factory=Account, compare=False)
     """Told what the work takes, by those who do it in the same process."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.gateway.access.principal import ANYONE, Principal
-from services.gateway.access.scopes import check_scope
+from services.gateway.access.scopes import Scope, check_scope
 from services.gateway.metering.requests import Metering
 from services.runtime.calls import PRIORITY_KEY, CallScope, to_priority
 from services.runtime.errors import PermissionDenied
@@ -62,6 +62,7 @@ class Entrance:
                 user_id=principal.user_id,
                 remaining_s=arrival.remaining_s,
                 priority=priority,
+                operator=Scope.OPERATE in principal.scopes,
                 account=account,
             )
 

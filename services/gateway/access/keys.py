@@ -38,7 +38,7 @@ class KeyGrant:
     tenant_id: str
     user_id: str = ""
     """Whom it acts for; empty: nobody in particular."""
-    scopes: frozenset[Scope] = frozenset(Scope) - {Scope.ADMIN}
+    scopes: frozenset[Scope] = frozenset(Scope) - {Scope.ADMIN, Scope.OPERATE}
     priority: Priority = Priority.NORMAL
     name: str = ""
     """For people, to know it by."""

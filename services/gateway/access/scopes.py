@@ -19,6 +19,8 @@ class Scope(enum.StrEnum):
     """Delete media and conversations."""
     ADMIN = "admin"
     """Check and mend the tenant's stores."""
+    OPERATE = "operate"
+    """See what all tenants used: for who runs the platform, and no tenant."""
 
 
 REQUIRED: dict[str, tuple[Scope, ...]] = {
@@ -48,6 +50,8 @@ REQUIRED: dict[str, tuple[Scope, ...]] = {
     "DeleteConversation": (Scope.DELETE,),
     "Check": (Scope.ADMIN,),
     "GetTrace": (Scope.READ, Scope.ASK),
+    # Whoever uses something may know how much.
+    "GetUsage": tuple(Scope),
 }
 """RPC of the gateway -> scopes any of which opens it."""
 

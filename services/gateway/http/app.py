@@ -20,6 +20,7 @@ from services.gateway.http.routes import (
     page,
     search,
     traces,
+    usage,
 )
 
 ROUTERS = (
@@ -35,6 +36,7 @@ ROUTERS = (
     page.router,
     search.router,
     traces.router,
+    usage.router,
 )
 REQUESTS = (ChatRequest,)
 EVENTS = (ChatChunk, LastChunk, UsageChunk)

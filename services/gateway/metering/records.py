@@ -1,6 +1,7 @@
 """Records of what requests took: noted at once, written to the database soon, in batches."""
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import time
@@ -16,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.gateway.database.engine import Database
 from services.gateway.metering.tables import usage_records
 from services.runtime.account import Usage
+from services.runtime.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class UsageLog:
         next_deletion_s = 0.0
         while True:
             if self._clock() >= next_deletion_s:
-                await self._delete_old()
+                await self.delete_old()
                 next_deletion_s = self._clock() + _DAY_S
             await asyncio.sleep(FLUSH_INTERVAL_S)
             # Not stopped in the middle of a commit: what is half known would be written twice.
@@ -88,23 +90,25 @@ class UsageLog:
             if not batch:
                 return
             try:
-                async with self._database.engine.begin() as connection:
+                async with self._database.transaction() as connection:
                     await connection.execute(insert(usage_records), [_row(each) for each in batch])
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("%d usage records wait for the database: %s", len(batch), error)
+            except Unavailable:
+                log.warning("%d usage records wait for the database", len(batch))
                 return
+            except SQLAlchemyError:
+                # Tried again it would fail again, and hold up all that come after.
+                log.exception("%d usage records are lost", len(batch))
             for _ in batch:
                 self._unwritten.popleft()
 
-    async def _delete_old(self) -> None:
+    async def delete_old(self) -> None:
+        """Delete the records that are past their days."""
         before_s = self._clock() - self._days * _DAY_S
-        try:
-            async with self._database.engine.begin() as connection:
+        with contextlib.suppress(Unavailable):  # tomorrow, then
+            async with self._database.transaction() as connection:
                 await connection.execute(
                     delete(usage_records).where(usage_records.c.start_time_s < before_s)
                 )
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("old usage records are deleted later: %s", error)
 
 
 def day_of(time_s: float) -> str:

@@ -13,6 +13,7 @@ from services.gateway.metering.limiter import Limiter, TenantCharger
 from services.gateway.metering.limits import load_limits
 from services.gateway.metering.prices import Prices, load_prices
 from services.gateway.metering.records import UsageLog, UsageRecord
+from services.gateway.metering.report import UsageReport
 from services.runtime.account import Account
 from services.runtime.errors import Overloaded, SensoriumError
 from services.runtime.settings import Settings
@@ -22,7 +23,10 @@ from services.runtime.streams import first_error
 class Metering:
     """Meters every request that comes through the door. Without a ``limiter`` none is limited."""
 
-    def __init__(self, limiter: Limiter | None, usage_log: UsageLog, prices: Prices) -> None:
+    def __init__(
+        self, database: Database, limiter: Limiter | None, usage_log: UsageLog, prices: Prices
+    ) -> None:
+        self.report = UsageReport(database, usage_log, prices.currency)
         self._limiter = limiter
         self._log = usage_log
         self._prices = prices
@@ -82,6 +86,7 @@ def metering_of(settings: Settings, database: Database) -> Metering:
     """
     limits = load_limits(settings.limits_file)
     return Metering(
+        database,
         Limiter(limits, Counters(settings.redis_url)) if limits else None,
         UsageLog(database, settings.usage_days),
         load_prices(settings.prices_file),

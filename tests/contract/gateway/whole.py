@@ -112,9 +112,7 @@ async def serve_gateway(folder: Path, **changes: object) -> AsyncIterator[Gatewa
     hosted["generate"] = generator.stage
     hosted["gateway"] = lambda effective: assemble(effective, Admission(effective.turns_max), http)
     async with serve_all(hosted, settings) as (channel, _):
-        yield Gateway(
-            gateway_pb2_grpc.GatewayServiceStub(channel), f"http://127.0.0.1:{http.port}", generator
-        )
+        yield Gateway(gateway_pb2_grpc.GatewayServiceStub(channel), http.url, generator)
 
 
 @dataclass(frozen=True)

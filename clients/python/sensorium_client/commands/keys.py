@@ -47,7 +47,7 @@ def create(
         str,
         typer.Option(
             metavar="SCOPE,...",
-            help="What it is good for: ask, read, write, delete, admin.",
+            help="What it is good for: ask, read, write, delete, admin, operate.",
         ),
     ] = "ask,read,write,delete",
     expires: Annotated[

@@ -82,6 +82,10 @@ type GatewayServiceClient interface {
 	// Reads the spans of a recent trace that this server recorded. Fails with
 	// NOT_FOUND when it has none of that id any more.
 	GetTrace(ctx context.Context, in *GetTraceRequest, opts ...grpc.CallOption) (*GetTraceResponse, error)
+	// Adds up what was used. It lags by about a second. Fails with PERMISSION_DENIED where
+	// other tenants' usage is not for the caller, UNAVAILABLE while the database cannot be
+	// reached.
+	GetUsage(ctx context.Context, in *GetUsageRequest, opts ...grpc.CallOption) (*GetUsageResponse, error)
 	// Deletes an asset: its documents and vectors, cached results, pictures made of
 	// it, its record, and its bytes unless another asset has the same. It is gone
 	// at once; a turn that already reads it may end with it. Fails with NOT_FOUND.
@@ -409,6 +413,15 @@ func (c *gatewayServiceClient) GetTrace(ctx context.Context, in *GetTraceRequest
 	return out, nil
 }
 
+func (c *gatewayServiceClient) GetUsage(ctx context.Context, in *GetUsageRequest, opts ...grpc.CallOption) (*GetUsageResponse, error) {
+	out := new(GetUsageResponse)
+	err := c.cc.Invoke(ctx, "/sensorium.gateway.v1.GatewayService/GetUsage", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *gatewayServiceClient) DeleteAsset(ctx context.Context, in *DeleteAssetRequest, opts ...grpc.CallOption) (*DeleteAssetResponse, error) {
 	out := new(DeleteAssetResponse)
 	err := c.cc.Invoke(ctx, "/sensorium.gateway.v1.GatewayService/DeleteAsset", in, out, opts...)
@@ -564,6 +577,10 @@ type GatewayServiceServer interface {
 	// Reads the spans of a recent trace that this server recorded. Fails with
 	// NOT_FOUND when it has none of that id any more.
 	GetTrace(context.Context, *GetTraceRequest) (*GetTraceResponse, error)
+	// Adds up what was used. It lags by about a second. Fails with PERMISSION_DENIED where
+	// other tenants' usage is not for the caller, UNAVAILABLE while the database cannot be
+	// reached.
+	GetUsage(context.Context, *GetUsageRequest) (*GetUsageResponse, error)
 	// Deletes an asset: its documents and vectors, cached results, pictures made of
 	// it, its record, and its bytes unless another asset has the same. It is gone
 	// at once; a turn that already reads it may end with it. Fails with NOT_FOUND.
@@ -644,6 +661,9 @@ func (UnimplementedGatewayServiceServer) GetUpload(context.Context, *GetUploadRe
 }
 func (UnimplementedGatewayServiceServer) GetTrace(context.Context, *GetTraceRequest) (*GetTraceResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method GetTrace not implemented")
+}
+func (UnimplementedGatewayServiceServer) GetUsage(context.Context, *GetUsageRequest) (*GetUsageResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetUsage not implemented")
 }
 func (UnimplementedGatewayServiceServer) DeleteAsset(context.Context, *DeleteAssetRequest) (*DeleteAssetResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method DeleteAsset not implemented")
@@ -1036,6 +1056,24 @@ func _GatewayService_GetTrace_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _GatewayService_GetUsage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetUsageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).GetUsage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/sensorium.gateway.v1.GatewayService/GetUsage",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).GetUsage(ctx, req.(*GetUsageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _GatewayService_DeleteAsset_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteAssetRequest)
 	if err := dec(in); err != nil {
@@ -1216,6 +1254,10 @@ var _GatewayService_serviceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetTrace",
 			Handler:    _GatewayService_GetTrace_Handler,
+		},
+		{
+			MethodName: "GetUsage",
+			Handler:    _GatewayService_GetUsage_Handler,
 		},
 		{
 			MethodName: "DeleteAsset",

@@ -14,6 +14,7 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { GoAway, ItemError, StreamError } from "../../media/v1/stream_pb.js";
 import type { ContentInfo } from "../../media/v1/download_pb.js";
 import type { Finding } from "../../media/v1/check_pb.js";
+import type { GetUsageRequestSchema, GetUsageResponseSchema } from "./usage_pb.js";
 
 /**
  * Describes the file sensorium/gateway/v1/gateway.proto.
@@ -3884,6 +3885,18 @@ export declare const GatewayService: GenService<{
     methodKind: "unary";
     input: typeof GetTraceRequestSchema;
     output: typeof GetTraceResponseSchema;
+  },
+  /**
+   * Adds up what was used. It lags by about a second. Fails with PERMISSION_DENIED where
+   * other tenants' usage is not for the caller, UNAVAILABLE while the database cannot be
+   * reached.
+   *
+   * @generated from rpc sensorium.gateway.v1.GatewayService.GetUsage
+   */
+  getUsage: {
+    methodKind: "unary";
+    input: typeof GetUsageRequestSchema;
+    output: typeof GetUsageResponseSchema;
   },
   /**
    * Deletes an asset: its documents and vectors, cached results, pictures made of

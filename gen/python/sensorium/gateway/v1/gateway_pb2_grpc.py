@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from sensorium.gateway.v1 import gateway_pb2 as sensorium_dot_gateway_dot_v1_dot_gateway__pb2
+from sensorium.gateway.v1 import usage_pb2 as sensorium_dot_gateway_dot_v1_dot_usage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -124,6 +125,11 @@ class GatewayServiceStub:
                 '/sensorium.gateway.v1.GatewayService/GetTrace',
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTraceRequest.SerializeToString,
                 response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTraceResponse.FromString,
+                _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/sensorium.gateway.v1.GatewayService/GetUsage',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_usage__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_usage__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
         self.DeleteAsset = channel.unary_unary(
                 '/sensorium.gateway.v1.GatewayService/DeleteAsset',
@@ -321,6 +327,15 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """Adds up what was used. It lags by about a second. Fails with PERMISSION_DENIED where
+        other tenants' usage is not for the caller, UNAVAILABLE while the database cannot be
+        reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteAsset(self, request, context):
         """Deletes an asset: its documents and vectors, cached results, pictures made of
         it, its record, and its bytes unless another asset has the same. It is gone
@@ -468,6 +483,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.GetTrace,
                     request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTraceRequest.FromString,
                     response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTraceResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_usage__pb2.GetUsageRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_usage__pb2.GetUsageResponse.SerializeToString,
             ),
             'DeleteAsset': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAsset,
@@ -992,6 +1012,33 @@ class GatewayService:
             '/sensorium.gateway.v1.GatewayService/GetTrace',
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTraceRequest.SerializeToString,
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/GetUsage',
+            sensorium_dot_gateway_dot_v1_dot_usage__pb2.GetUsageRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_usage__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

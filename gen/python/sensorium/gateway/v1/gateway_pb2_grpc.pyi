@@ -6,6 +6,7 @@ The one public door: media and questions in, tokens and citations out."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from sensorium.gateway.v1 import gateway_pb2 as _gateway_pb2
+from sensorium.gateway.v1 import usage_pb2 as _usage_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -109,6 +110,11 @@ class GatewayServiceStub:
     GetTrace: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetTraceRequest, _gateway_pb2.GetTraceResponse]
     """Reads the spans of a recent trace that this server recorded. Fails with
     NOT_FOUND when it has none of that id any more.
+    """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_usage_pb2.GetUsageRequest, _usage_pb2.GetUsageResponse]
+    """Adds up what was used. It lags by about a second. Fails with PERMISSION_DENIED where
+    other tenants' usage is not for the caller, UNAVAILABLE while the database cannot be
+    reached.
     """
     DeleteAsset: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteAssetRequest, _gateway_pb2.DeleteAssetResponse]
     """Deletes an asset: its documents and vectors, cached results, pictures made of
@@ -216,6 +222,11 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     GetTrace: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetTraceRequest, _gateway_pb2.GetTraceResponse]  # type: ignore[assignment]
     """Reads the spans of a recent trace that this server recorded. Fails with
     NOT_FOUND when it has none of that id any more.
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_usage_pb2.GetUsageRequest, _usage_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Adds up what was used. It lags by about a second. Fails with PERMISSION_DENIED where
+    other tenants' usage is not for the caller, UNAVAILABLE while the database cannot be
+    reached.
     """
     DeleteAsset: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteAssetRequest, _gateway_pb2.DeleteAssetResponse]  # type: ignore[assignment]
     """Deletes an asset: its documents and vectors, cached results, pictures made of
@@ -428,6 +439,17 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_gateway_pb2.GetTraceResponse, _abc.Awaitable[_gateway_pb2.GetTraceResponse]]:
         """Reads the spans of a recent trace that this server recorded. Fails with
         NOT_FOUND when it has none of that id any more.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _usage_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_pb2.GetUsageResponse, _abc.Awaitable[_usage_pb2.GetUsageResponse]]:
+        """Adds up what was used. It lags by about a second. Fails with PERMISSION_DENIED where
+        other tenants' usage is not for the caller, UNAVAILABLE while the database cannot be
+        reached.
         """
 
     @_abc_1.abstractmethod
