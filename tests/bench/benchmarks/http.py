@@ -1,0 +1,225 @@
+"""What HTTP adds to the time to first token, beside gRPC, in turns on one warm server.
+
+Counted from the call on: all that is sent counts, and so does its encoding. The HTTP client is one
+that does next to nothing, on a connection that stays open as the channel does; OpenAI's own client
+is told of in a note.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+from urllib.parse import urlsplit
+
+from openai import AsyncOpenAI
+from sensorium_client import Client
+from sensorium_client.events import Token
+from sensorium_client.media import Media, MediaFile
+from sensorium_client.options import AskOptions
+
+from tests.bench import materials
+from tests.bench.asking import NoAnswer
+from tests.bench.breakdown import seconds
+from tests.bench.estimates import Estimate, estimate
+from tests.bench.results import Plan, Row
+from tests.bench.servers import serving
+
+TARGET_S = 0.005
+TEXT_ROUNDS = 12
+"""For each repeat of the plan: a millisecond is little beside what the model takes."""
+PHOTO_ROUNDS = 6
+TEXT_QUESTION = "Which planet is the largest?"
+PHOTO_QUESTION = "What is in this picture?"
+# Answers of temperature 0 come from a cache; here the model is to be at work.
+OPTIONS = AskOptions(max_tokens=4, temperature=0.01, reuse_stored=False)
+BOUNDARY = "----form"
+
+Ask = Callable[[], Awaitable[float]]
+"""Asks once; the time to first token, in seconds."""
+
+
+async def run(plan: Plan) -> list[Row]:
+    """A question of text, and one about a photo that the encoders know, so that they cost
+    nothing."""
+    photo = plan.folder / "photo.jpg"
+    photo.write_bytes(materials.photo(1))
+    async with (
+        # Their making in the background would fall into the next question.
+        serving(plan.folder, renditions="none") as server,
+        Client(server.address) as client,
+        AsyncOpenAI(base_url=f"{server.http_url}/v1", api_key="none") as openai,
+        _connected(server.http_url) as http,
+    ):
+        model = (await openai.models.list()).data[0].id
+        text = await _take_turns(
+            plan,
+            plan.repeats * TEXT_ROUNDS,
+            {
+                "gRPC": lambda: _ask_grpc(client, TEXT_QUESTION),
+                "HTTP": lambda: http.ask("application/json", lambda: _body(model, TEXT_QUESTION)),
+                "OpenAI's client": lambda: _ask_openai(openai, model),
+            },
+        )
+        shown = await _take_turns(
+            plan,
+            plan.repeats * PHOTO_ROUNDS,
+            {
+                "gRPC": lambda: _ask_grpc(client, PHOTO_QUESTION, [MediaFile(photo)]),
+                "base64": lambda: http.ask(
+                    "application/json", lambda: _body(model, PHOTO_QUESTION, photo.read_bytes())
+                ),
+                "form": lambda: http.ask(
+                    f"multipart/form-data; boundary={BOUNDARY}",
+                    lambda: _form(_body(model, PHOTO_QUESTION), photo.read_bytes()),
+                ),
+            },
+        )
+    photo.unlink()
+    return [_text_row(text), _photo_row(shown)]
+
+
+async def _take_turns(plan: Plan, rounds: int, ways: Mapping[str, Ask]) -> dict[str, list[float]]:
+    """Ask in each way once a round, another one first each time."""
+    waits_s: dict[str, list[float]] = {name: [] for name in ways}
+    names = list(ways)
+    for index in range(rounds + 1):
+        names = names[1:] + names[:1]
+        for name in names:
+            wait_s = await ways[name]()
+            if index:  # the first round warms up
+                waits_s[name].append(wait_s)
+    told = ", ".join(f"{name} {median(waits) * 1e3:.1f} ms" for name, waits in waits_s.items())
+    plan.say(f"{rounds} rounds: {told}")
+    return waits_s
+
+
+async def _ask_grpc(client: Client, question: str, media: Sequence[Media] = ()) -> float:
+    started = time.perf_counter()
+    first_s: float | None = None
+    async with contextlib.aclosing(client.ask(question, media, options=OPTIONS)) as events:
+        async for event in events:
+            if isinstance(event, Token) and first_s is None:
+                first_s = time.perf_counter() - started
+    if first_s is None:
+        raise NoAnswer
+    return first_s
+
+
+async def _ask_openai(openai: AsyncOpenAI, model: str) -> float:
+    started = time.perf_counter()
+    first_s: float | None = None
+    stream = await openai.chat.completions.create(**json.loads(_body(model, TEXT_QUESTION)))
+    async for chunk in stream:
+        if chunk.choices and chunk.choices[0].delta.content and first_s is None:
+            first_s = time.perf_counter() - started
+    if first_s is None:
+        raise NoAnswer
+    return first_s
+
+
+class _Connection:
+    """Posts to chat completions, one after another."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def ask(self, content_type: str, make_body: Callable[[], bytes]) -> float:
+        """Ask once. Raises NoAnswer."""
+        started = time.perf_counter()
+        body = make_body()
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self._writer.write(head.encode() + body)
+        # The first event opens the message; the first token comes with it.
+        events = await self._reader.readuntil(b"\n\n")
+        first_s = time.perf_counter() - started
+        if b"200 OK" not in events or b'"role":"assistant"' not in events:
+            raise NoAnswer
+        await self._reader.readuntil(b"data: [DONE]\n\n")
+        await self._reader.readuntil(b"0\r\n\r\n")
+        return first_s
+
+
+@contextlib.asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[_Connection]:
+    address = urlsplit(url)
+    # Events of the end, with all evidence, are longer than the usual limit.
+    reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=1 << 24)
+    try:
+        yield _Connection(reader, writer)
+    finally:
+        writer.close()
+
+
+def _body(model: str, question: str, photo: bytes = b"") -> bytes:
+    content: list[dict[str, Any]] = [{"type": "text", "text": question}]
+    if photo:
+        url = f"data:image/jpeg;base64,{base64.b64encode(photo).decode()}"
+        content.append({"type": "image_url", "image_url": {"url": url}})
+    request = {
+        "model": model,
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": OPTIONS.max_tokens,
+        "temperature": OPTIONS.temperature,
+        "stream": True,
+    }
+    return json.dumps(request).encode()
+
+
+def _form(request: bytes, photo: bytes) -> bytes:
+    def part(disposition: str, content: bytes) -> bytes:
+        head = f"--{BOUNDARY}\r\nContent-Disposition: form-data; {disposition}\r\n\r\n"
+        return head.encode() + content + b"\r\n"
+
+    return (
+        part('name="request"', request)
+        + part('name="file"; filename="photo.jpg"', photo)
+        + f"--{BOUNDARY}--\r\n".encode()
+    )
+
+
+def _text_row(waits_s: Mapping[str, Sequence[float]]) -> Row:
+    added = _added(waits_s["HTTP"], waits_s["gRPC"])
+    openai = _added(waits_s["OpenAI's client"], waits_s["gRPC"])
+    return Row(
+        name="HTTP over gRPC: time to first token of a question",
+        measured=_told(added),
+        against=f"gRPC: {seconds(median(waits_s['gRPC']))}",
+        target=f"≤ {TARGET_S * 1e3:g} ms",
+        met=added.median <= TARGET_S,
+        notes=[f"through OpenAI's Python client {_told(openai)}, most of it its own work"],
+        samples={f"{name} s": waits for name, waits in waits_s.items()},
+    )
+
+
+def _photo_row(waits_s: Mapping[str, Sequence[float]]) -> Row:
+    added = _added(waits_s["base64"], waits_s["gRPC"])
+    form = _added(waits_s["form"], waits_s["gRPC"])
+    itself = _added(waits_s["base64"], waits_s["form"])
+    return Row(
+        name="HTTP over gRPC: time to first token about a 12-megapixel photo in base64",
+        measured=_told(added),
+        against=f"gRPC: {seconds(median(waits_s['gRPC']))}",
+        notes=[
+            f"as a file of a form {_told(form)}",
+            f"base64 in JSON by itself, beside the form: {_told(itself)}",
+        ],
+        samples={f"{name} s": waits for name, waits in waits_s.items()},
+    )
+
+
+def _added(ours: Sequence[float], reference: Sequence[float]) -> Estimate:
+    """Within each round, so that slow drift cancels out."""
+    return estimate([one - other for one, other in zip(ours, reference, strict=True)])
+
+
+def _told(added: Estimate) -> str:
+    low, high = added.low * 1e3, added.high * 1e3
+    return f"{added.median * 1e3:+.1f} ms [{low:+.1f}, {high:+.1f}]"
