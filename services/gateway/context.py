@@ -22,8 +22,8 @@ NOTHING_TELLS = "The notes do not tell. Answer: I cannot tell from what I was gi
 class Context:
     """One fusion whose parts flow on into one generation.
 
-    ``parts`` are those that the model has read in this turn; ``read_afresh`` tells that it
-    no longer has those of earlier turns.
+    ``parts`` are those that the model has read in this turn, and ``lines`` all that it has;
+    ``read_afresh`` tells that it no longer has those of earlier turns.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class Context:
         self._generation = generation
         self._clock = clock
         self.parts: list[fuse_pb2.ContextPart] = []
+        self.lines: list[str] = []
         self.read_afresh = False
 
     async def asset_info(self, info: media_pb2.AssetInfo) -> None:
@@ -87,8 +88,7 @@ class Context:
         """The evidence is about something else: give the model that alone to read, for it
         would make up an answer of the rest."""
         await self._reset()
-        append = generate_pb2.ContextAppend(lines=[NOTHING_TELLS])
-        await self._generation.send(GenerateRequest(context_append=append))
+        await self._send([NOTHING_TELLS])
         for piece in fused.evidence:
             piece.in_context = False
 
@@ -111,13 +111,17 @@ class Context:
 
     async def _append(self, parts: Sequence[fuse_pb2.ContextPart]) -> None:
         if parts:
-            append = generate_pb2.ContextAppend(lines=[part.text for part in parts])
-            await self._generation.send(GenerateRequest(context_append=append))
+            await self._send([part.text for part in parts])
             self.parts += parts
+
+    async def _send(self, lines: list[str]) -> None:
+        append = generate_pb2.ContextAppend(lines=lines)
+        await self._generation.send(GenerateRequest(context_append=append))
+        self.lines += lines
 
     async def _reset(self) -> None:
         await self._generation.send(RESET)
-        self.parts = []
+        self.parts, self.lines = [], []
         self.read_afresh = True
 
 

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterable
+from typing import Protocol
 
 from sensorium.encode.v1 import encode_pb2
 from sensorium.ingest.v1 import ingest_pb2
 
 from services.gateway.catalogue import delete_documents, every_tenant, get_asset
-from services.gateway.conversations.remembering import Conversations
 from services.gateway.indexing import Indexer
 from services.gateway.ledger import AssetEntry
 from services.gateway.stages import Stages
@@ -17,6 +18,13 @@ from services.runtime.calls import CallScope, call_unary
 from services.runtime.errors import InternalFailure, NotFound, SensoriumError
 
 log = logging.getLogger(__name__)
+
+
+class Remembering(Protocol):
+    """Something of the gateway's own that remembers assets."""
+
+    async def forget_asset(self, scope: CallScope, asset_id: str) -> None:
+        """Remember an asset no more. Doing it again is harmless."""
 
 
 class Deleter:
@@ -28,11 +36,11 @@ class Deleter:
     """
 
     def __init__(
-        self, stages: Stages, indexer: Indexer, conversations: Conversations | None = None
+        self, stages: Stages, indexer: Indexer, remembering: Iterable[Remembering] = ()
     ) -> None:
         self._stages = stages
         self._indexer = indexer
-        self._conversations = conversations
+        self._remembering = tuple(remembering)
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def is_running(self, scope: CallScope, asset_id: str) -> bool:
@@ -88,8 +96,8 @@ class Deleter:
             await self._indexer.abandon(scope, asset_id)
             async with self._indexer.writing(scope, asset_id):
                 await delete_documents(self._stages, scope, [asset_id])
-            if self._conversations:
-                await self._conversations.forget_asset(scope, asset_id)
+            for each in self._remembering:
+                await each.forget_asset(scope, asset_id)
             forgotten = encode_pb2.ForgetAssetsRequest(asset_ids=[asset_id])
             await call_unary(self._stages.encode.ForgetAssets, forgotten, scope)
             purged = ingest_pb2.PurgeAssetRequest(asset_id=asset_id)

@@ -21,6 +21,7 @@ from services.gateway.context import RESET, Context, statements
 from services.gateway.conversations.memory import Memory
 from services.gateway.events import FINISH_REASONS, TurnEvents, timings
 from services.gateway.focus import temporal_focus
+from services.gateway.generation import Generation
 from services.gateway.grounding import tells
 from services.gateway.indexing import Indexer
 from services.gateway.ledger import Ledger
@@ -43,12 +44,13 @@ from services.gateway.question import (
     needs_writing,
 )
 from services.gateway.recall import recalled_evidence, stored_evidence
+from services.gateway.responses import Responses
 from services.gateway.stages import Stages
 from services.gateway.timings import TurnClock
 from services.gateway.verification import cite_verified
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, StageStream, call_stage
-from services.runtime.errors import InternalFailure, NotFound, SensoriumError
+from services.runtime.errors import NotFound
 from services.runtime.settings import Settings
 
 TurnMessage = gateway_pb2.StreamingConverseRequest
@@ -71,6 +73,7 @@ class Walk:
     indexer: Indexer
     settings: Settings
     policies: Policies
+    responses: Responses
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class Turn:
         self._stages = walk.stages
         self._indexer = walk.indexer
         self._settings = walk.settings
+        self._responses = walk.responses
         self._scope = scope
         self._options = options
         self._events = events
@@ -112,33 +116,40 @@ class Turn:
             async with Calls() as calls, asyncio.TaskGroup() as group:
                 generation = await self._open_generation(calls)
                 # Read from the start: what generate refuses is told before more media is taken in.
-                answering = group.create_task(self._relay_tokens(generation))
-                media = await self._take_input(calls, group, generation)
+                answering = group.create_task(generation.read())
+                media = await self._take_input(calls, group, generation.stream)
                 judging = group.create_task(self._moderation.question(self._question))
                 stored = await self._stored_assets()
-                fused = await self._fuse(calls, group, generation, media, stored)
+                fused = await self._fuse(calls, group, generation.stream, media, stored)
                 await judging
-                await generation.send(_start(self._question))
-                answer, finish = await answering
+                context = self._context
+                read_afresh = context is None or context.read_afresh
+                lines = context.lines if context else ()
+                await generation.ask(self._question, lines, read_afresh=read_afresh)
+                finish = await answering
                 if media:
                     # Citations rest on committed bytes.
                     await media.live.until_complete()
-                citations = await self._cite(answer.text, fused, stored)
+                citations = await self._cite(generation.answer.text, fused, stored)
+                evidence = fused.evidence if fused else ()
+                generation.keep(finish, frozenset(each.evidence.asset_id for each in evidence))
                 return TurnOutcome(
                     question=self._question,
-                    answer=answer.text,
+                    answer=generation.answer.text,
                     citations=citations,
-                    complete=self._complete(answer, finish, media),
+                    complete=self._complete(generation, finish, media),
                     named_ids=self._named_ids,
-                    parts=self._context.parts if self._context else (),
-                    read_afresh=self._context is None or self._context.read_afresh,
+                    parts=context.parts if context else (),
+                    read_afresh=read_afresh,
                 )
 
     # --- input: media flows on to ingest and encode while it comes -----------------
 
-    async def _open_generation(self, calls: Calls) -> StageStream[Any, Any]:
+    async def _open_generation(self, calls: Calls) -> Generation:
         call = call_stage(self._stages.generate.StreamingGenerate, self._scope)
-        generation = await calls.enter_async_context(call)
+        stream = await calls.enter_async_context(call)
+        answer = AnswerRelay(self._events, self._moderation, self.clock)
+        generation = Generation(stream, self._scope, answer, self.clock, self._responses)
         options = self._options.answer
         sampling = generate_pb2.SamplingOptions(
             max_tokens=options.max_tokens or self._settings.answer_tokens_max,
@@ -155,7 +166,7 @@ class Turn:
             messages=(*([system] if system.content else ()), *self._memory.messages()),
             sampling=sampling,
         )
-        await generation.send(generate_pb2.StreamingGenerateRequest(config=config))
+        await generation.open(config)
         return generation
 
     async def _take_input(
@@ -301,35 +312,6 @@ class Turn:
 
     # --- answer ----------------------------------------------------------------------
 
-    async def _relay_tokens(
-        self, generation: StageStream[Any, Any]
-    ) -> tuple[AnswerRelay, generate_pb2.Complete]:
-        answer = AnswerRelay(self._events, self._moderation, self.clock)
-        complete: generate_pb2.Complete | None = None
-        used, told = self._scope.account.used, 0
-        async for event in generation:
-            kind = event.WhichOneof("event")
-            if kind == "token":
-                # As they come: whoever cancels has taken them.
-                used.completion_token_count += event.token.token_count
-                told += event.token.token_count
-            if kind == "token" and not answer.blocked:
-                self.clock.stage("generate")
-                await answer.add(event.token)
-                if answer.blocked:
-                    await _stop(generation)
-            elif kind == "complete":
-                complete = event.complete
-                used.prompt_token_count += complete.usage.prompt_token_count
-                used.cached_token_count += complete.usage.cached_token_count
-                used.completion_token_count += complete.usage.completion_token_count - told
-        if complete is None:
-            raise InternalFailure(
-                "STAGE_ENDED", "generate ended without an answer.", subject="generate"
-            )
-        await answer.finish()
-        return answer, complete
-
     async def _cite(
         self,
         answer: str,
@@ -352,7 +334,7 @@ class Turn:
         return citations
 
     def _complete(
-        self, answer: AnswerRelay, finish: generate_pb2.Complete, media: _Media | None
+        self, generation: Generation, finish: generate_pb2.Complete, media: _Media | None
     ) -> gateway_pb2.TurnComplete:
         segment_count = self.ledger.segment_count
         usage = gateway_pb2.Usage(
@@ -367,21 +349,9 @@ class Turn:
         )
         return gateway_pb2.TurnComplete(
             finish_reason=gateway_pb2.TURN_FINISH_REASON_CONTENT_FILTER
-            if answer.blocked
+            if generation.answer.blocked
             else FINISH_REASONS[finish.finish_reason],
             usage=usage,
             timings=timings(self.clock, segment_count),
+            response_cached=generation.given_before is not None,
         )
-
-
-def _start(question: str) -> generate_pb2.StreamingGenerateRequest:
-    return generate_pb2.StreamingGenerateRequest(
-        start=generate_pb2.GenerateStart(question=question)
-    )
-
-
-async def _stop(generation: StageStream[Any, Any]) -> None:
-    """Free the slot. The stage still tells what was used."""
-    # One that has just ended needs no cancel.
-    with contextlib.suppress(SensoriumError):
-        await generation.send(generate_pb2.StreamingGenerateRequest(cancel=generate_pb2.Cancel()))

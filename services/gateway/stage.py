@@ -23,6 +23,7 @@ from services.gateway.metering.requests import metering_of
 from services.gateway.moderation import check_served
 from services.gateway.pipeline import Walk
 from services.gateway.policy import load_policies
+from services.gateway.responses import Responses
 from services.gateway.retention import Expiry, load_retention
 from services.gateway.service import GatewayServicer
 from services.gateway.stages import connect, wait_until_serving
@@ -46,13 +47,14 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
     indexer = Indexer(stages, policies)
     database = Database(settings)
     conversations = Conversations(stages, ConversationStore(database))
-    deleter = Deleter(stages, indexer, conversations)
+    responses = Responses(settings)
+    deleter = Deleter(stages, indexer, (conversations, responses))
     expiry = Expiry(stages, deleter, load_retention(settings.retention_file))
     credentials = credentials_of(settings, database)
     metering = metering_of(settings, database)
     entrance = Entrance(metering, credentials)
     calls = GatewayCalls(
-        Walk(stages, indexer, settings, policies),
+        Walk(stages, indexer, settings, policies, responses),
         admission,
         conversations,
         Checker(stages, indexer, deleter),
@@ -87,6 +89,7 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
             task.cancel()
         await deleter.close()
         await indexer.close()
+        await responses.close()
         await stages.close()
         if credentials:
             await credentials.close()

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,7 +45,7 @@ class RemoteTier(Protocol):
     async def get(self, key: str) -> bytes | None:
         """The value, or None."""
 
-    def put(self, key: str, value: bytes, ttl_s: int, owner: str) -> None:
+    def put(self, key: str, value: bytes, ttl_s: int, *owners: str) -> None:
         """Stores a value some time soon, if it can."""
 
     async def forget(self, owner: str) -> None:
@@ -135,20 +135,20 @@ class RedisTier:
         self._breaker.succeeded()
         return _unsigned(stored) if isinstance(stored, bytes) else None
 
-    def put(self, key: str, value: bytes, ttl_s: int, owner: str) -> None:
+    def put(self, key: str, value: bytes, ttl_s: int, *owners: str) -> None:
         """Stores in the background; gives up silently where too many writes wait already."""
         if len(self._writes) >= _BACKGROUND_WRITES_MAX or not self._breaker.allows():
             return
-        task = asyncio.get_running_loop().create_task(self._store(key, value, ttl_s, owner))
+        task = asyncio.get_running_loop().create_task(self._store(key, value, ttl_s, owners))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
-    async def _store(self, key: str, value: bytes, ttl_s: int, owner: str) -> None:
-        owned, longest_s, now_s = _owner_key(owner), max(TTL_S.values()), time.time()
+    async def _store(self, key: str, value: bytes, ttl_s: int, owners: Iterable[str]) -> None:
+        longest_s, now_s = max(TTL_S.values()), time.time()
         try:
             async with self._client.pipeline(transaction=False) as commands:
                 commands.set(key, _signed(value), ex=ttl_s)
-                if owner:
+                for owned in map(_owner_key, filter(None, owners)):
                     # By age: the keys of one that never goes are forgotten with their values.
                     commands.zadd(owned, {key: now_s})
                     commands.zremrangebyscore(owned, 0, now_s - longest_s)
@@ -296,6 +296,31 @@ class ResultCache:
                 flight.task.cancel()
         self._memory.own(key, owner)
         return value, cached or joined
+
+    async def find(self, key: str) -> bytes | None:
+        """The value, or None; for work that is not joined."""
+        value, tier = self._memory.get(key), "memory"
+        if value is None and self._remote is not None:
+            value, tier = await self._remote.get(key), "redis"
+            if value is not None:
+                self._memory.put(key, value)
+        if value is None:
+            metrics.cache_misses.add(1)
+        else:
+            metrics.cache_hits.add(1, {"tier": tier})
+        return value
+
+    def keep(self, key: str, value: bytes, ttl_s: int, owners: Sequence[str]) -> None:
+        """Keeps a value, which goes with any of its owners."""
+        self._memory.put(key, value)
+        self.own(key, owners)
+        if self._remote is not None:
+            self._remote.put(key, value, ttl_s, *owners)
+
+    def own(self, key: str, owners: Iterable[str]) -> None:
+        """Notes whose a value is that was found."""
+        for owner in owners:
+            self._memory.own(key, owner)
 
     async def forget(self, owner: str) -> None:
         """Drops what was made of an owner's data. What is equal to another's is dropped with it

