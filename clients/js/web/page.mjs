@@ -29,7 +29,7 @@ form.addEventListener("submit", async (event) => {
 });
 document.getElementById("stop").addEventListener("click", () => call.abort());
 
-/** Tokens as they come, then what they rest on. Leaving the loop cancels the call. */
+/** Tokens as they come, then what they rest on. Only the signal cancels the call, not a `break`. */
 async function ask(client, question, signal) {
   for await (const { event } of client.ask({ question, answer: { recall: true } }, { signal })) {
     if (event.case === "token") {
@@ -41,7 +41,7 @@ async function ask(client, question, signal) {
 }
 
 async function search(client, text, signal) {
-  const { results } = await client.search({ text, topK: 5 }, { signal });
+  const { results } = await client.search({ query: { case: "text", value: text }, topK: 5 }, { signal });
   for (const { asset, matches } of results) {
     const where = matches.map(({ locator }) => places(locator).join(", "));
     note(`${asset.info.name}: ${where.join("; ")}`);
