@@ -7,6 +7,26 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+TAGS = {
+    "chat": "Questions over text, pictures, sound and video, as OpenAI's chat completions.",
+    "conversations": "What was asked and answered, and goes on later.",
+    "files": "Media: stored, understood, served and deleted.",
+    "search": "Moments, regions and passages of what is stored.",
+    "embeddings": "Vectors of texts and pictures.",
+    "audio": "What is said.",
+    "video": "What is seen and said.",
+    "moderations": "What should not be shown.",
+    "models": "What answers.",
+    "traces": "Where the time of an answer went.",
+    "health": "For probes; no key is asked for.",
+}
+SECURITY = "bearer"
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key or a JWT. Not asked for where credentials are off, as they are by "
+    "default where only this machine can reach the server.",
+}
 _SCHEMAS = "#/components/schemas/{model}"
 
 
@@ -65,10 +85,24 @@ def describe(
             _, ours = models_json_schema(models, ref_template=_SCHEMAS)
             components = described["components"]
             components["schemas"] = ours["$defs"] | components["schemas"]
+            components["securitySchemes"] = {SECURITY: _BEARER}
+            described["security"] = [{SECURITY: []}, {}]
+            described["servers"] = [{"url": "/"}]
+            described["tags"] = _tags(described["paths"])
         return describe_routes()
 
     # As FastAPI's guide has it ("Extending OpenAPI").
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _tags(paths: dict[str, Any]) -> list[dict[str, str]]:
+    used = {
+        tag
+        for path in paths.values()
+        for operation in path.values()
+        for tag in operation.get("tags", ())
+    }
+    return [{"name": name, "description": TAGS[name]} for name in TAGS if name in used]
 
 
 def _reference(model: type[BaseModel]) -> dict[str, Any]:

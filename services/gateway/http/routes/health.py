@@ -1,6 +1,6 @@
 """``/healthz`` and ``/readyz``: for probes, which have no key."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -9,6 +9,8 @@ from services.gateway.http.front import FrontDep
 
 router = APIRouter(tags=["health"])
 
+NO_KEY: dict[str, Any] = {"security": [{}]}
+
 
 class Health(BaseModel):
     """That it is well."""
@@ -16,13 +18,13 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-@router.get("/healthz")
+@router.get("/healthz", openapi_extra=NO_KEY)
 async def live() -> Health:
     """The process answers."""
     return Health()
 
 
-@router.get("/readyz")
+@router.get("/readyz", openapi_extra=NO_KEY)
 async def ready(front: FrontDep) -> Health:
     """Models are loaded and requests are taken: not before, and not while it shuts down."""
     front.check_ready()
