@@ -52,6 +52,8 @@ def build_app(front: Front) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        # There is one URL for each thing.
+        redirect_slashes=False,
         # Tracing has the one span that a request needs; FastAPI would add three.
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         responses={"default": {"model": ErrorBody, "description": "What went wrong."}},

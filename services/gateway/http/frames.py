@@ -35,7 +35,7 @@ class FrameReader:
         message = TurnMessage()
         try:
             json_format.Parse(frame, message)
-        except json_format.ParseError as error:
+        except (json_format.ParseError, RecursionError) as error:
             cause = " ".join(str(error).split())[:CAUSE_CHARACTERS_MAX]
             raise InvalidInput(
                 "MESSAGE_MALFORMED",

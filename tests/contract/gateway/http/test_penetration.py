@@ -221,6 +221,13 @@ async def test_a_stated_length_that_is_too_large_is_refused_unread(door: Door) -
     assert (await door.send(head)).refusal == (413, "BODY_TOO_LARGE")
 
 
+async def test_a_form_is_not_endless_either(door: Door) -> None:
+    length = b"Content-Length: %d\r\n" % (1 << 40)
+    form = b"Content-Type: multipart/form-data; boundary=x\r\n"
+    head = b"POST /v1/files HTTP/1.1\r\n" + HOST + form + length + b"\r\n"
+    assert (await door.send(head)).refusal == (413, "BODY_TOO_LARGE")
+
+
 @pytest.mark.parametrize("path", [b"/v1/json", b"/v1/body"])
 async def test_chunks_that_grow_too_large_are_refused(door: Door, path: bytes) -> None:
     head = b"POST " + path + b" HTTP/1.1\r\n" + HOST + JSON + CHUNKED + b"\r\n"
