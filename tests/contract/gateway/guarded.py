@@ -10,19 +10,11 @@ import grpc
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 from sensorium.gateway.v1 import gateway_pb2
-from sensorium.generate.v1 import generate_pb2, generate_pb2_grpc
 
 from services.gateway.access.keys import KeyGrant, KeyStore
-from services.gateway.admission import Admission
 from services.gateway.database.engine import Database
-from services.gateway.http.server import HttpServer
-from services.gateway.stage import assemble
-from services.gateway.stages import SERVICES
-from services.host import builders
-from services.runtime.server import BuildStage, Stage
 from services.runtime.settings import Settings
-from tests.fakes import FakeEncoder
-from tests.harness import make_settings, serve_all
+from tests.contract.gateway.whole import serve_gateway
 from tests.pipeline.streams import Told, told_by_status
 
 METHODS = {
@@ -52,43 +44,10 @@ class Guarded:
 @contextlib.asynccontextmanager
 async def serve_guarded(folder: Path, **changes: object) -> AsyncIterator[Guarded]:
     """Host one on free ports."""
-    settings = make_settings(folder, auth="required", **changes)
-    http = HttpServer(settings)
-    hosted: dict[str, BuildStage] = {
-        name: builders()[name] for name in ("ingest", "fuse", "search")
-    }
-    hosted["encode"] = FakeEncoder().stage
-    hosted["generate"] = lambda _: _silent_generate()
-    hosted["gateway"] = lambda settings: assemble(settings, Admission(settings.turns_max), http)
-    database = Database(settings)
-    async with serve_all(hosted, settings) as (_, effective):
-        yield Guarded(effective, http.url, KeyStore(database))
-    await database.close()
-
-
-class _SilentGenerate(generate_pb2_grpc.GenerateServiceServicer):
-    """Listens, and never says a word."""
-
-    async def StreamingGenerate(self, requests: Any, context: Any) -> AsyncIterator[Any]:
-        """See the contract."""
-        yield generate_pb2.StreamingGenerateResponse(ready=generate_pb2.StreamReady())
-        async for _ in requests:
-            pass
-
-
-def _silent_generate() -> Stage:
-    async def nothing() -> None:
-        """There is no model."""
-
-    return Stage(
-        name="generate",
-        service_name=SERVICES["generate"],
-        register=lambda server: generate_pb2_grpc.add_GenerateServiceServicer_to_server(
-            _SilentGenerate(), server
-        ),
-        start=nothing,
-        stop=nothing,
-    )
+    async with serve_gateway(folder, auth="required", **changes) as gateway:
+        database = Database(gateway.settings)
+        yield Guarded(gateway.settings, gateway.http_url, KeyStore(database))
+        await database.close()
 
 
 def bearer(key: str, **more: str) -> tuple[tuple[str, str], ...]:

@@ -88,6 +88,7 @@ class Gateway:
     stub: "GatewayServiceAsyncStub"
     http_url: str
     generator: FakeGenerator
+    settings: Settings
 
     async def ask(self, question: str = "What is it?", **call: Any) -> gateway_pb2.TurnComplete:
         """Ask to the end. Raises AioRpcError."""
@@ -111,8 +112,9 @@ async def serve_gateway(folder: Path, **changes: object) -> AsyncIterator[Gatewa
     hosted["encode"] = FakeEncoder().stage
     hosted["generate"] = generator.stage
     hosted["gateway"] = lambda effective: assemble(effective, Admission(effective.turns_max), http)
-    async with serve_all(hosted, settings) as (channel, _):
-        yield Gateway(gateway_pb2_grpc.GatewayServiceStub(channel), http.url, generator)
+    async with serve_all(hosted, settings) as (channel, effective):
+        stub = gateway_pb2_grpc.GatewayServiceStub(channel)
+        yield Gateway(stub, http.url, generator, effective)
 
 
 @dataclass(frozen=True)
