@@ -321,7 +321,7 @@ class GatewayCalls:
         self, scope: CallScope, request: gateway_pb2.GetTraceRequest
     ) -> gateway_pb2.GetTraceResponse:
         """The spans of a recent trace."""
-        return read_trace(self._recent, request.trace_id)
+        return read_trace(self._recent, request.trace_id, scope.tenant_id)
 
     def _policy(self, scope: CallScope) -> Policy:
         return self._walk.policies.of(scope.tenant_id)

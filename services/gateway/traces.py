@@ -7,16 +7,20 @@ from opentelemetry.trace import StatusCode, format_span_id
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.runtime.errors import InvalidInput, NotFound
-from services.runtime.telemetry import RecentSpans
+from services.runtime.telemetry import TENANT, RecentSpans
 
 
-def read_trace(recent: RecentSpans, trace_id: str) -> gateway_pb2.GetTraceResponse:
-    """The spans of a trace. Raises InvalidInput or NotFound."""
+def read_trace(recent: RecentSpans, trace_id: str, tenant_id: str) -> gateway_pb2.GetTraceResponse:
+    """The spans of a trace that are of a tenant. Raises InvalidInput or NotFound."""
     if not re.fullmatch(r"[0-9a-f]{32}", trace_id):
         raise InvalidInput(
             "TRACE_ID_INVALID", "trace_id must be 32 hexadecimal digits.", subject="trace_id"
         )
-    spans = recent.spans(int(trace_id, 16))
+    spans = [
+        span
+        for span in recent.spans(int(trace_id, 16))
+        if (span.attributes or {}).get(TENANT) == tenant_id
+    ]
     if not spans:
         raise NotFound(
             "TRACE_UNKNOWN", "No such trace is kept; only recent ones are.", subject="trace_id"

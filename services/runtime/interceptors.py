@@ -17,6 +17,8 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 from sensorium.media.v1 import stream_pb2
 
+from services.runtime import telemetry
+from services.runtime.calls import DEFAULT_TENANT, TENANT_KEY
 from services.runtime.durations import to_duration
 from services.runtime.errors import InvalidInput, Unavailable
 from services.runtime.served import ServedCall, served_call
@@ -242,6 +244,9 @@ class StageInterceptor(grpc.aio.ServerInterceptor):
 
 def _call(method: str, metadata: dict[str, str]) -> contextlib.AbstractContextManager[ServedCall]:
     attributes = {"rpc.system": "grpc", "rpc.method": method}
+    if not method.startswith(f"/{GATEWAY_SERVICE}/"):
+        # Between stages; who calls the gateway is found out at its door.
+        attributes[telemetry.TENANT] = metadata.get(TENANT_KEY, DEFAULT_TENANT)
     return served_call(method, metadata, **attributes)
 
 

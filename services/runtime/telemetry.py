@@ -18,6 +18,9 @@ from opentelemetry.util.types import AttributeValue
 from services.runtime.settings import Settings
 
 INSTRUMENTATION = "sensorium"
+TENANT = "sensorium.tenant"
+"""Attribute of a span: for whom the work is done. Ids of traces are chosen by clients, so the same
+may be used by two tenants."""
 SPANS_PER_TRACE_MAX = 2000
 SPANS_MAX = 20_000
 """Of all traces kept in memory, at 3 KB each: a folder of small files makes that many soon."""
@@ -33,7 +36,10 @@ class RecentSpans(SpanProcessor):
         self._lock = threading.Lock()
 
     def on_start(self, span: Span, parent_context: otel_context.Context | None = None) -> None:
-        """Nothing: a span is kept when it ends."""
+        """A span is of the tenant that its parent is of; it is kept when it ends."""
+        parent = trace.get_current_span(parent_context)
+        if isinstance(parent, ReadableSpan) and TENANT in (parent.attributes or {}):
+            span.set_attribute(TENANT, (parent.attributes or {})[TENANT])
 
     def on_end(self, span: ReadableSpan) -> None:
         """Keep the span; forget the oldest traces when there are too many, of either."""
@@ -129,6 +135,11 @@ def start_client_span(method: str) -> tuple[Span, dict[str, str]]:
     carrier: dict[str, str] = {}
     inject(carrier, context=trace.set_span_in_context(current))
     return current, carrier
+
+
+def mark_tenant(current: Span, tenant_id: str) -> None:
+    """Record for whom the work of a span is done."""
+    current.set_attribute(TENANT, tenant_id)
 
 
 def mark_failed(current: Span, reason: str) -> None:

@@ -31,9 +31,7 @@ GATEWAY = "/sensorium.gateway.v1.GatewayService"
 
 
 @pytest.fixture(scope="module")
-async def proxy(
-    platform: Platform, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[str]:
+async def proxy(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """The example's Envoy before the platform; its URL."""
     port = free_port()
     config = CONFIG.read_text()

@@ -81,7 +81,9 @@ async def test_an_answer_and_what_it_rests_on(
     assert (answered.status, answered.told) == (0, "")
     answer, *notes = answered.out.splitlines()
     assert answer.strip()
-    assert any(re.fullmatch(r"  \[\w+\] recording\.ogg, 0:0\d\.\d to 0:\d\d\.\d: .+", n) for n in notes)
+    assert any(
+        re.fullmatch(r"  \[\w+\] recording\.ogg, 0:0\d\.\d to 0:\d\d\.\d: .+", n) for n in notes
+    )
     assert any(re.fullmatch(r"  \[\w+\] photo\.jpg, \d+×\d+ px at \d+,\d+: .+", n) for n in notes)
 
 

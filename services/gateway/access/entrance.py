@@ -12,6 +12,7 @@ from services.gateway.metering.requests import Metering
 from services.runtime.calls import PRIORITY_KEY, CallScope, to_priority
 from services.runtime.errors import PermissionDenied
 from services.runtime.priority import Priority
+from services.runtime.served import current_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Entrance:
         Raises Unauthenticated, PermissionDenied, Overloaded or Unavailable, before the block runs.
         """
         principal = await self._identify(arrival)
+        current_call().of_tenant(principal.tenant_id)
         check_scope(principal.scopes, arrival.method)
         priority = _priority(principal, arrival)
         async with self._metering.request(principal, arrival.method) as account:

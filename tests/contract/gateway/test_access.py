@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import secrets
 import stat
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -36,6 +37,7 @@ from tests.contract.gateway.guarded import (
     empty_request,
     serve_guarded,
 )
+from tests.pipeline.platform import until
 
 SIGNER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 ISSUER, AUDIENCE = "https://id.example", "sensorium"
@@ -214,6 +216,40 @@ async def test_an_asset_of_another_tenant_is_like_one_that_never_was(
     assert kept.messages[0].asset.asset_id == asset_id
 
 
+async def test_a_trace_shows_a_tenant_its_own_spans_only(
+    guarded: Guarded, stub: gateway_pb2_grpc.GatewayServiceStub
+) -> None:
+    trace_id = secrets.token_hex(16)
+    keys = {name: await guarded.key(name) for name in ("acme", "other")}
+
+    async def spans(tenant: str) -> list[Any]:
+        request = pb.GetTraceRequest(trace_id=trace_id)
+        found = await call(stub, "GetTrace", [request], bearer(keys[tenant]))
+        return list(found.messages[0].spans) if found.messages else []
+
+    async def trace(tenant: str, parent_id: str) -> list[Any]:
+        """The spans of a call in the trace, whose id and spans the client chooses."""
+        metadata = bearer(keys[tenant], traceparent=f"00-{trace_id}-{parent_id}-01")
+        await call(stub, "ListAssets", [pb.ListAssetsRequest()], metadata)
+
+        async def whole() -> bool:
+            return len(await spans(tenant)) == 3
+
+        await until(whole, 5, "the spans of the call")
+        return await spans(tenant)
+
+    of_acme = await trace("acme", "1" * 16)
+    # The call, the call of the stage, and the stage.
+    assert [span.name.split("/")[0] for span in of_acme] == [
+        "sensorium.gateway.v1.GatewayService",
+        *["sensorium.ingest.v1.IngestService"] * 2,
+    ]
+    assert await spans("other") == []
+    of_other = await trace("other", of_acme[0].span_id)
+    assert {span.attributes["sensorium.tenant"] for span in of_other} == {"other"}
+    assert await spans("acme") == of_acme
+
+
 async def test_a_key_works_at_once_and_is_refused_soon_after_it_is_revoked(
     guarded: Guarded,
 ) -> None:
@@ -308,3 +344,38 @@ async def test_a_socket_of_a_browser_brings_its_key_as_a_subprotocol(guarded: Gu
         assert socket.subprotocol == "sensorium.converse.v1"
         await socket.send(json.dumps({"config": {}}))
         assert "ready" in json.loads(await socket.recv())
+
+
+async def test_a_path_with_an_id_of_another_tenant_is_like_one_that_never_was(
+    guarded: Guarded, asset_id: str
+) -> None:
+    own = {"authorization": f"Bearer {await guarded.key('acme')}"}
+    other = {"authorization": f"Bearer {await guarded.key('other')}"}
+    async with httpx2.AsyncClient(base_url=guarded.http_url) as client:
+        made = await client.post("/v1/conversations", headers=own, json={})
+        ids = {"file_id": asset_id, "conversation_id": made.json()["id"]}
+        ids["trace_id"] = made.headers["x-request-id"]
+        tried = set()
+        for path, methods in (await client.get("/openapi.json")).json()["paths"].items():
+            for name in re.findall(r"{(\w+)}", path):
+                if name == "model_id":
+                    continue
+                for method in methods:
+
+                    async def seen(
+                        identifier: str, method: str = method, path: str = path, name: str = name
+                    ) -> tuple[int, str]:
+                        url = path.replace(f"{{{name}}}", identifier)
+                        body = {"json": {}} if method in ("post", "patch") else {}
+                        answer = await client.request(method, url, headers=other, **body)
+                        return answer.status_code, answer.text.replace(identifier, "<id>")
+
+                    unknown = secrets.token_hex(16) if name != "file_id" else UNKNOWN_ID
+                    foreign = await seen(ids[name])
+                    assert foreign == await seen(unknown), (method, path)
+                    assert foreign[0] in (404, 400), (method, path, foreign)
+                    tried.add(f"{method} {path}")
+        assert {"get /v1/files/{file_id}", "delete /v1/files/{file_id}"} <= tried
+        assert {"get /v1/files/{file_id}/content", "get /v1/traces/{trace_id}"} <= tried
+        kept = await client.get(f"/v1/files/{asset_id}", headers=own)
+        assert kept.status_code == 200
