@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODE_PACKAGES := clients/js/node_modules/.package-lock.json
+OPENAI_PACKAGES := tests/pipeline/openai_js/node_modules/.package-lock.json
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 $(BIN)/pip -q
 
 .PHONY: help setup demo serve test check bench format stubs lock clean
@@ -32,13 +33,18 @@ $(NODE_PACKAGES): clients/js/package.json clients/js/package-lock.json $(shell f
 	elif ! (cd clients/js && npm ci --no-audit --no-fund --loglevel=error >/dev/null); then \
 	  echo "npm ci failed: no JavaScript client"; fi
 
+$(OPENAI_PACKAGES): tests/pipeline/openai_js/package.json tests/pipeline/openai_js/package-lock.json
+	@if ! command -v npm >/dev/null; then echo "npm is not installed: its tests are skipped"; \
+	elif ! (cd tests/pipeline/openai_js && npm ci --no-audit --no-fund --loglevel=error >/dev/null); then \
+	  echo "npm ci failed: the tests of OpenAI's JavaScript client are skipped"; fi
+
 demo: $(READY) ## Ask about a photo, a recording and a video, on real models, offline.
 	@$(BIN)/sensorium demo
 
 serve: $(READY) ## Start all services on 127.0.0.1:50051.
 	@$(BIN)/sensorium serve
 
-test: $(READY) $(NODE_PACKAGES) ## Run the tests.
+test: $(READY) $(NODE_PACKAGES) $(OPENAI_PACKAGES) ## Run the tests.
 	@$(BIN)/pytest
 
 check: $(READY) $(NODE_PACKAGES) ## Ruff, mypy strict, buf lint, stubs in sync, Go and JavaScript, the README's commands.
