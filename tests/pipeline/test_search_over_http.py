@@ -33,7 +33,7 @@ async def test_words_find_the_moment_of_a_recording(
 ) -> None:
     recording = await client.stored_asset_id(samples.recording)
     film = await client.stored_asset_id(samples.film)
-    spoken = {"type": "text", "content": "the birch canoe"}
+    spoken = {"type": "text", "content": "a light house on an island"}
     results = await found(web, query=spoken, search_modalities=["audio"], top_k=3)
     result = next(each for each in results if each["id"] == recording)
     assert {each["type"] for each in results} == {"audio"}
@@ -71,7 +71,7 @@ async def test_a_picture_finds_its_like_and_a_mix_is_weighed(
     thumbnail = await web.get(frame["thumbnail_url"])
     assert thumbnail.headers["content-type"] == "image/jpeg"
 
-    words = {"type": "text", "content": "the birch canoe", "weight": 0}
+    words = {"type": "text", "content": "a light house on an island", "weight": 0}
     mixed = await found(web, query=[like, words], search_modalities=["image"], top_k=1)
     assert [each["id"] for each in mixed] == [photo]
 

@@ -3,11 +3,13 @@
 from fastapi import FastAPI
 
 from services.gateway.http import errors, openapi
+from services.gateway.http.audio import events as audio_events
 from services.gateway.http.chat.request import ChatRequest
 from services.gateway.http.chat.response import ChatChunk, LastChunk, UsageChunk
 from services.gateway.http.errors import ErrorBody
 from services.gateway.http.front import Front
 from services.gateway.http.routes import (
+    audio,
     chat,
     conversations,
     converse,
@@ -24,6 +26,7 @@ from services.gateway.http.routes import (
 )
 
 ROUTERS = (
+    audio.router,
     chat.router,
     conversations.router,
     converse.router,
@@ -39,7 +42,7 @@ ROUTERS = (
     usage.router,
 )
 REQUESTS = (ChatRequest,)
-EVENTS = (ChatChunk, LastChunk, UsageChunk)
+EVENTS = (ChatChunk, LastChunk, UsageChunk, *audio_events.EVENTS)
 """What the routes read and stream by themselves, and OpenAPI describes all the same."""
 
 

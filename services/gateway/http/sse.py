@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Protocol
 
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
@@ -10,8 +11,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.http.errors import error_body, to_client
+from services.runtime.streams import Emit, duplex
 
 DONE = b"data: [DONE]\n\n"
+JSON = "application/json"
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a client that is gone; nobody sees it but the metrics."""
 
 
 def event(message: BaseModel) -> bytes:
@@ -56,6 +61,34 @@ class EventStream(Response):
             except Exception as error:  # noqa: BLE001 - the boundary: nothing foreign leaves
                 await send_piece(event(error_body(to_client(error))))
         await send_piece(b"", more=False)
+
+
+class Work(Protocol):
+    """Answers one request. By its first piece it is known whether it is ``streamed``."""
+
+    streamed: bool
+    """Whether the pieces are events; if not, the first is the whole body."""
+    media_type: str
+    """Of a body that is not streamed."""
+
+    async def run(self, emit: Emit[bytes]) -> None:
+        """Emit what is to be sent. Raises SensoriumError, or ClientDisconnect when the client
+        goes away."""
+        ...
+
+
+async def respond(work: Work) -> Response:
+    """The response of a request. It begins with the first piece, so what fails before that has a
+    status of its own."""
+    pieces = duplex(work.run)
+    try:
+        first = await anext(pieces)
+    except ClientDisconnect:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    if work.streamed:
+        return EventStream(first, pieces)
+    await pieces.aclose()
+    return Response(first, media_type=work.media_type)
 
 
 async def raise_when_gone(request: Request, body_read: asyncio.Event) -> None:

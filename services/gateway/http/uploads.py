@@ -1,7 +1,7 @@
 """The file of a form on its way into the media store, while the form is still being sent."""
 
+import asyncio
 import contextlib
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -11,6 +11,7 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import upload_pb2
 
 from services.gateway.calls import GatewayCalls
+from services.gateway.http.chat.media import new_asset_id
 from services.gateway.http.forms import FormFields
 from services.gateway.http.multipart import FormFile, FormPart
 from services.gateway.upload import UploadEvent, UploadMessage
@@ -29,11 +30,6 @@ class Labels:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def new_asset_id() -> str:
-    """An id for a file whose client chooses none."""
-    return f"file-{uuid.uuid4().hex}"
-
-
 class FormUpload(Generic[ModelT]):
     """A form with one file, whose fields come before it, after it, or both."""
 
@@ -42,6 +38,8 @@ class FormUpload(Generic[ModelT]):
 
     def __init__(self, parts: AsyncGenerator[FormPart, None], model: type[ModelT]) -> None:
         self.asset_id = new_asset_id()
+        self.whole = asyncio.Event()
+        """Set once the whole body is read."""
         self._parts = parts
         self._model = model
         self._fields = FormFields()
@@ -81,6 +79,7 @@ class FormUpload(Generic[ModelT]):
             if isinstance(part, FormFile):
                 raise InvalidInput("TOO_MANY_FILES", "Send one file.", subject=part.name)
             self._fields.add(part)
+        self.whole.set()
         self.request = self._fields.read(self._model)
         found = labels(self.request)
         yield UploadMessage(

@@ -48,6 +48,7 @@ class Completion:
 
     def __init__(self, front: Front, request: Request) -> None:
         self.streamed = False
+        self.media_type = sse.JSON
         self._front = front
         self._request = request
         self._body_read = asyncio.Event()

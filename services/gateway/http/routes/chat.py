@@ -5,7 +5,6 @@ first, and whose files, which belong to the last message, stream into the media 
 """
 
 from fastapi import APIRouter, Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from services.gateway.http.chat.completion import REQUEST_FIELD, Completion
@@ -13,13 +12,9 @@ from services.gateway.http.chat.request import ChatRequest
 from services.gateway.http.chat.response import ChatChunk, ChatCompletion, LastChunk, UsageChunk
 from services.gateway.http.front import FrontDep
 from services.gateway.http.openapi import event_stream, json_or_form
-from services.gateway.http.sse import EventStream
-from services.runtime.streams import duplex
+from services.gateway.http.sse import respond
 
 router = APIRouter(prefix="/v1/chat", tags=["chat"])
-
-CLIENT_CLOSED_REQUEST = 499
-"""nginx's status for a client that is gone; nobody sees it but the metrics."""
 
 
 @router.post(
@@ -32,13 +27,4 @@ async def create_chat_completion(request: Request, front: FrontDep) -> Response:
     """Answer the last message. With ``stream`` the answer comes as server-sent events: chunks
     with words, one with the finish reason and ``sensorium``, one with the usage where that was
     asked for, and ``[DONE]``."""
-    completion = Completion(front, request)
-    pieces = duplex(completion.run)
-    try:
-        first = await anext(pieces)
-    except ClientDisconnect:
-        return Response(status_code=CLIENT_CLOSED_REQUEST)
-    if completion.streamed:
-        return EventStream(first, pieces)
-    await pieces.aclose()
-    return Response(first, media_type="application/json")
+    return await respond(Completion(front, request))

@@ -58,7 +58,7 @@ class Embedding(BaseModel):
     embedding: list[float] | str
 
 
-class Usage(BaseModel):
+class EmbeddingUsage(BaseModel):
     """What it took."""
 
     prompt_tokens: int
@@ -73,7 +73,7 @@ class EmbeddingList(BaseModel):
     data: list[Embedding]
     model: str
     """The space of the vectors: only those of one can be compared."""
-    usage: Usage
+    usage: EmbeddingUsage
 
 
 @router.post("")
@@ -104,7 +104,7 @@ async def create_embeddings(
     return EmbeddingList(
         data=list(_written(found, wanted.encoding_format)),
         model=found[0].space,
-        usage=Usage(prompt_tokens=token_count, total_tokens=token_count),
+        usage=EmbeddingUsage(prompt_tokens=token_count, total_tokens=token_count),
     )
 
 

@@ -10,7 +10,7 @@ from services.gateway.http.front import FrontDep
 router = APIRouter(prefix="/v1/traces", tags=["traces"])
 
 
-class Span(BaseModel):
+class TraceSpan(BaseModel):
     """A timed piece of work, in the JSON mapping of the contract, as on the WebSocket."""
 
     spanId: str  # noqa: N815 - the mapping's name
@@ -26,7 +26,7 @@ class Span(BaseModel):
 class Trace(BaseModel):
     """The spans of a trace, in order of their start."""
 
-    spans: list[Span]
+    spans: list[TraceSpan]
 
 
 @router.get("/{trace_id}")

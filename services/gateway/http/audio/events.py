@@ -1,0 +1,44 @@
+"""What a streamed transcription tells, one server-sent event each."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from services.gateway.http.audio.heard import Stored
+from services.gateway.http.evidence import Citation
+
+
+class TextDelta(BaseModel):
+    """The next words that were heard."""
+
+    type: Literal["transcript.text.delta"] = "transcript.text.delta"
+    delta: str
+    start: float
+    """When they are said, in seconds."""
+    end: float
+
+
+class TextDone(BaseModel):
+    """All words."""
+
+    type: Literal["transcript.text.done"] = "transcript.text.done"
+    text: str
+    sensorium: Stored
+
+
+class AnswerDelta(BaseModel):
+    """The next words of the answer to the prompt."""
+
+    type: Literal["answer.text.delta"] = "answer.text.delta"
+    delta: str
+
+
+class AnswerDone(BaseModel):
+    """The whole answer, and what it rests on."""
+
+    type: Literal["answer.text.done"] = "answer.text.done"
+    text: str
+    citations: list[Citation]
+
+
+EVENTS = (TextDelta, TextDone, AnswerDelta, AnswerDone)

@@ -1,0 +1,66 @@
+"""The fields of a transcription."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
+
+Format = Literal["json", "text", "srt", "verbose_json", "vtt"]
+Granularity = Literal["word", "segment"]
+IN_JSON: tuple[Format, ...] = ("json", "verbose_json")
+
+
+def _listed(sent: Any) -> Any:
+    """A list of one may come as the one."""
+    return [sent] if isinstance(sent, str) else sent
+
+
+class TranscriptionForm(BaseModel):
+    """The fields beside the file, as OpenAI's API has them. What comes after the file counts too,
+    but words that are streamed before it comes do not wait for it."""
+
+    model: str = ""
+    """Accepted and not used: one model hears everything in a language."""
+    language: str = Field("", max_length=16)
+    """ISO 639-1 code of the speech; "auto" detects it; empty means "en"."""
+    prompt: str = ""
+    """Accepted and not used."""
+    response_format: Format = "json"
+    timestamp_granularities: Annotated[list[Granularity], BeforeValidator(_listed)] = []
+    """Of verbose_json; without any it has segments. Word times take a little longer."""
+    stream: bool = False
+    """Whether the words come as server-sent events while they are heard."""
+    temperature: float | None = None
+    """Accepted and not used."""
+
+    @property
+    def word_times(self) -> bool:
+        """Whether the time of every word is needed: subtitles are cut by them."""
+        return "word" in self.timestamp_granularities or self.response_format in ("srt", "vtt")
+
+    @property
+    def question(self) -> str:
+        """What is asked about it."""
+        return ""
+
+
+class TranscribeForm(TranscriptionForm):
+    """The fields of a transcription that is asked about."""
+
+    prompt: str = ""
+    """A question or a task, answered over what was said; at most 8,000 characters. Only with the
+    formats json and verbose_json."""
+    response_format: Format = Field(
+        "json", validation_alias=AliasChoices("format", "response_format")
+    )
+    include_timestamps: bool = False
+    """Whether json tells the times of segments and words."""
+
+    @property
+    def word_times(self) -> bool:
+        """Whether the time of every word is needed."""
+        return self.include_timestamps or super().word_times
+
+    @property
+    def question(self) -> str:
+        """What is asked about it."""
+        return self.prompt
