@@ -23,7 +23,9 @@ from services.gateway.http.routes import (
     search,
     traces,
     usage,
+    video,
 )
+from services.gateway.http.video import VideoRequest
 
 ROUTERS = (
     audio.router,
@@ -40,8 +42,9 @@ ROUTERS = (
     search.router,
     traces.router,
     usage.router,
+    video.router,
 )
-REQUESTS = (ChatRequest,)
+REQUESTS = (ChatRequest, VideoRequest)
 EVENTS = (ChatChunk, LastChunk, UsageChunk, *audio_events.EVENTS)
 """What the routes read and stream by themselves, and OpenAPI describes all the same."""
 

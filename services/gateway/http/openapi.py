@@ -33,11 +33,11 @@ _SCHEMAS = "#/components/schemas/{model}"
 def json_or_form(model: type[BaseModel], field: str) -> dict[str, Any]:
     """``openapi_extra`` of a route that takes a model as JSON, or as a ``field`` of a form with
     files. The model's schema comes from ``describe``."""
-    reference = _reference(model)
+    described = reference(model)
     form = {
         "type": "object",
         "properties": {
-            field: {**reference, "description": "The request as JSON; it comes first."},
+            field: {**described, "description": "The request as JSON; it comes first."},
             "file": {
                 "type": "array",
                 "items": {"type": "string", "format": "binary"},
@@ -47,7 +47,7 @@ def json_or_form(model: type[BaseModel], field: str) -> dict[str, Any]:
         "required": [field],
     }
     content = {
-        "application/json": {"schema": reference},
+        "application/json": {"schema": described},
         "multipart/form-data": {
             "schema": form,
             "encoding": {field: {"contentType": "application/json"}},
@@ -59,7 +59,7 @@ def json_or_form(model: type[BaseModel], field: str) -> dict[str, Any]:
 def event_stream(*models: type[BaseModel]) -> dict[str, Any]:
     """The entry of ``responses`` for events whose data is one of the models, up to ``[DONE]``.
     The models' schemas come from ``describe``."""
-    data = {"anyOf": [_reference(model) for model in models]}
+    data = {"anyOf": [reference(model) for model in models]}
     schema = {
         "type": "string",
         "description": "Server-sent events; the data of each is JSON, that of the last [DONE].",
@@ -105,5 +105,6 @@ def _tags(paths: dict[str, Any]) -> list[dict[str, str]]:
     return [{"name": name, "description": TAGS[name]} for name in TAGS if name in used]
 
 
-def _reference(model: type[BaseModel]) -> dict[str, Any]:
+def reference(model: type[BaseModel]) -> dict[str, Any]:
+    """Where the schema of a model is, which ``describe`` adds."""
     return {"$ref": _SCHEMAS.format(model=model.__name__)}

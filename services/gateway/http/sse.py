@@ -1,8 +1,8 @@
 """Server-sent events (WHATWG HTML, section 9.2), as OpenAI's API sends them."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -91,9 +91,22 @@ async def respond(work: Work) -> Response:
     return Response(first, media_type=work.media_type)
 
 
-async def raise_when_gone(request: Request, body_read: asyncio.Event) -> None:
-    """Raise ClientDisconnect when the client is gone, which is seen once the body is read."""
-    await body_read.wait()
+@asynccontextmanager
+async def while_there(
+    request: Request, body_read: asyncio.Event | None = None
+) -> AsyncIterator[None]:
+    """Ends the block with ClientDisconnect when the client goes away. That is seen only once the
+    body is read: by now, or when it is told."""
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(raise_when_gone(request, body_read))
+        yield
+        watching.cancel()
+
+
+async def raise_when_gone(request: Request, body_read: asyncio.Event | None) -> None:
+    """Raise ClientDisconnect when the client is gone; see ``while_there``."""
+    if body_read:
+        await body_read.wait()
     while (await request.receive())["type"] != "http.disconnect":
         pass
     raise ClientDisconnect

@@ -38,8 +38,8 @@ class FormUpload(Generic[ModelT]):
 
     def __init__(self, parts: AsyncGenerator[FormPart, None], model: type[ModelT]) -> None:
         self.asset_id = new_asset_id()
-        self.whole = asyncio.Event()
-        """Set once the whole body is read."""
+        self.body_read = asyncio.Event()
+        """Set once all of it is."""
         self._parts = parts
         self._model = model
         self._fields = FormFields()
@@ -60,7 +60,9 @@ class FormUpload(Generic[ModelT]):
             self._fields.add(part)
         raise InvalidInput("FILE_MISSING", "The form has no file.", subject="file")
 
-    async def messages(self, labels: Callable[[ModelT], Labels]) -> AsyncIterator[UploadMessage]:
+    async def messages(
+        self, labels: Callable[[ModelT], Labels]
+    ) -> AsyncGenerator[UploadMessage, None]:
         """The file as an upload. It is finished only when the form was whole and all its fields
         good: what ends early leaves nothing behind. Raises as ``open``."""
         file = self._file
@@ -79,7 +81,7 @@ class FormUpload(Generic[ModelT]):
             if isinstance(part, FormFile):
                 raise InvalidInput("TOO_MANY_FILES", "Send one file.", subject=part.name)
             self._fields.add(part)
-        self.whole.set()
+        self.body_read.set()
         self.request = self._fields.read(self._model)
         found = labels(self.request)
         yield UploadMessage(

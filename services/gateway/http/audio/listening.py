@@ -1,6 +1,5 @@
 """One transcription, from the first byte of its form to the last word of its answer."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -56,17 +55,15 @@ class Listening:
         """Raises SensoriumError; ClientDisconnect when the client goes away, which ends the
         work."""
         async with (
-            asyncio.TaskGroup() as group,
             # The media is stored on the way, as that of a question is.
             self._front.enter(self._request, "StreamingConverse") as scope,
             aclosing(read_form(self._request)) as parts,
         ):
             upload = FormUpload(parts, self._model)
-            watching = group.create_task(sse.raise_when_gone(self._request, upload.whole))
             with named(FIELDS):
-                await self._hear(emit, scope, upload)
-                await self._tell(emit, scope, upload.request)
-            watching.cancel()
+                async with sse.while_there(self._request, upload.body_read):
+                    await self._hear(emit, scope, upload)
+                    await self._tell(emit, scope, upload.request)
 
     async def _hear(
         self, emit: Emit[bytes], scope: CallScope, upload: FormUpload[TranscriptionForm]

@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-from sensorium.gateway.v1 import gateway_pb2
 from starlette.requests import Request
 
-from services.gateway.events import ConverseEvent
 from services.gateway.fields import named
 from services.gateway.http import models, sse
 from services.gateway.http.chat.media import (
@@ -21,6 +19,7 @@ from services.gateway.http.chat.media import (
 from services.gateway.http.chat.prompt import FIELDS, MEDIA_MAX, Prompt, read_prompt
 from services.gateway.http.chat.request import ChatRequest, check_supported
 from services.gateway.http.chat.response import Answer
+from services.gateway.http.chat.telling import StreamedAnswer, WholeAnswer
 from services.gateway.http.front import Front
 from services.gateway.http.json_body import parse_json
 from services.gateway.http.multipart import (
@@ -58,18 +57,18 @@ class Completion:
     async def run(self, emit: Emit[bytes]) -> None:
         """Raises SensoriumError; ClientDisconnect when the client goes away, which ends the
         work."""
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(sse.raise_when_gone(self._request, self._body_read))
-            async with self._front.enter(self._request, "StreamingConverse") as scope:
-                with named(self._names):
-                    if is_multipart(self._request):
-                        async with aclosing(read_form(self._request)) as form:
-                            await self._answer(emit, scope, await _request_field(form), form)
-                    else:
-                        body = await self._request.body()
-                        self._body_read.set()
-                        await self._answer(emit, scope, body, None)
-            watching.cancel()
+        async with (
+            sse.while_there(self._request, self._body_read),
+            self._front.enter(self._request, "StreamingConverse") as scope,
+        ):
+            with named(self._names):
+                if is_multipart(self._request):
+                    async with aclosing(read_form(self._request)) as form:
+                        await self._answer(emit, scope, await _request_field(form), form)
+                else:
+                    body = await self._request.body()
+                    self._body_read.set()
+                    await self._answer(emit, scope, body, None)
 
     async def _answer(
         self, emit: Emit[bytes], scope: CallScope, body: bytes | str, form: Form | None
@@ -83,7 +82,12 @@ class Completion:
         check_question(prompt.question, self._front.settings.question_characters_max)
         answer = Answer(self._front.settings.language_model)
         self.streamed = bool(chat.stream)
-        tell = _Stream(answer, chat, emit) if self.streamed else _Whole(answer, emit)
+        with_usage = bool(chat.stream_options and chat.stream_options.include_usage)
+        tell = (
+            StreamedAnswer(answer, emit, with_usage=with_usage)
+            if self.streamed
+            else WholeAnswer(answer, emit)
+        )
         async with (
             aclosing(self._messages(prompt, form)) as messages,
             aclosing(self._front.calls.converse(scope, prompt.config, messages)) as events,
@@ -109,50 +113,6 @@ class Completion:
                         yield message
         self._body_read.set()
         yield end_turn(tuple(prompt.asset_ids))
-
-
-class _Whole:
-    """Tells an answer as one object."""
-
-    def __init__(self, answer: Answer, emit: Emit[bytes]) -> None:
-        self._answer = answer
-        self._emit = emit
-
-    async def event(self, event: ConverseEvent) -> None:
-        """Tell it at the end."""
-        if event.WhichOneof("event") == "turn_complete":
-            completion = self._answer.completion(event.turn_complete)
-            await self._emit(completion.model_dump_json().encode())
-
-
-class _Stream:
-    """Tells an answer as it is made."""
-
-    def __init__(self, answer: Answer, chat: ChatRequest, emit: Emit[bytes]) -> None:
-        self._answer = answer
-        self._with_usage = bool(chat.stream_options and chat.stream_options.include_usage)
-        self._emit = emit
-        self._begun = False
-
-    async def event(self, event: ConverseEvent) -> None:
-        """Tell the words as they come, and at the end what they rest on."""
-        kind = event.WhichOneof("event")
-        if kind == "token":
-            await self._send(sse.event(self._answer.words(event.token.text)))
-        elif kind == "turn_complete":
-            await self._send(self._ending(event.turn_complete))
-
-    async def _send(self, piece: bytes) -> None:
-        if not self._begun:
-            piece = sse.event(self._answer.opening()) + piece
-            self._begun = True
-        await self._emit(piece)
-
-    def _ending(self, complete: gateway_pb2.TurnComplete) -> bytes:
-        ending = sse.event(self._answer.ending(complete))
-        if self._with_usage:
-            ending += sse.event(self._answer.usage(complete))
-        return ending + sse.DONE
 
 
 async def _request_field(form: Form) -> str:
