@@ -2,23 +2,24 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Discriminator, Tag
+from pydantic import Discriminator, Tag
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.ephemeral import MEDIA_BYTES_MAX
 from services.gateway.http.chat.media import from_url
 from services.gateway.http.chat.request import ImagePart, TextPart
 from services.gateway.http.remote import RemoteFiles
+from services.gateway.http.schema import Schema
 from services.runtime.errors import InvalidInput, LimitExceeded
 
 
-class Words(BaseModel):
+class Words(Schema):
     """Words, as others than OpenAI ask for their vector."""
 
     text: str
 
 
-class Picture(BaseModel):
+class Picture(Schema):
     """A picture, as others than OpenAI ask for its vector."""
 
     image: str

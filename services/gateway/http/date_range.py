@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
+from services.gateway.http.schema import Schema
 from services.runtime.errors import InvalidInput
 
 _LAST = re.compile(r"last_([1-9]\d{0,4})_(hour|day|week|month|year)s?")
@@ -31,7 +32,7 @@ def _read_when(sent: Any) -> Any:
 When = Annotated[date | datetime | None, BeforeValidator(_read_when, json_schema_input_type=str)]
 
 
-class Between(BaseModel):
+class Between(Schema):
     """From a time on, and before another; a date stands for its whole day, in UTC."""
 
     model_config = ConfigDict(extra="forbid")

@@ -8,11 +8,11 @@ import math
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from services.gateway.http.json_body import NOT_JSON, field_invalid, spelled
+from services.gateway.http.schema import Schema
 from services.runtime import errors
 from services.runtime.errors import InvalidInput, SensoriumError
 from services.runtime.served import current_call
@@ -32,7 +32,7 @@ STATUS: dict[type[SensoriumError], tuple[int, str]] = {
 }
 
 
-class ErrorDetail(BaseModel):
+class ErrorDetail(Schema):
     """What went wrong."""
 
     message: str
@@ -44,7 +44,7 @@ class ErrorDetail(BaseModel):
     """Stable UPPER_SNAKE reason, for programs."""
 
 
-class ErrorBody(BaseModel):
+class ErrorBody(Schema):
     """The body of every response that is not a success."""
 
     error: ErrorDetail

@@ -2,10 +2,10 @@
 
 from typing import Literal, cast
 
-from pydantic import BaseModel
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import evidence_pb2, media_pb2
 
+from services.gateway.http.schema import Schema
 from services.runtime.durations import to_seconds
 
 Modality = Literal["image", "audio", "video", "text"]
@@ -13,14 +13,14 @@ Origin = Literal["speech", "ocr", "label", "caption", "passage"]
 Basis = Literal["marker", "match", "weight"]
 
 
-class Span(BaseModel):
+class Span(Schema):
     """A stretch of time within an asset."""
 
     start_s: float
     end_s: float
 
 
-class Region(BaseModel):
+class Region(Schema):
     """A rectangle in the pixels of the upright picture or frame."""
 
     left_px: int
@@ -29,14 +29,14 @@ class Region(BaseModel):
     height_px: int
 
 
-class Characters(BaseModel):
+class Characters(Schema):
     """A range of characters; ``end`` is one past the last."""
 
     start: int
     end: int
 
 
-class Evidence(BaseModel):
+class Evidence(Schema):
     """One thing that was observed in an asset, in words, and its part in the answer."""
 
     asset_id: str
@@ -62,7 +62,7 @@ class Evidence(BaseModel):
     """Where, in a text."""
 
 
-class Citation(BaseModel):
+class Citation(Schema):
     """Evidence for a sentence of the answer; it was checked before it was sent."""
 
     evidence: Evidence
@@ -74,7 +74,7 @@ class Citation(BaseModel):
     """The sentence that it supports."""
 
 
-class Stage(BaseModel):
+class Stage(Schema):
     """When one stage worked."""
 
     stage: str
@@ -82,7 +82,7 @@ class Stage(BaseModel):
     end_s: float
 
 
-class Timings(BaseModel):
+class Timings(Schema):
     """Where the time went, in seconds from the turn's first message."""
 
     last_byte_s: float

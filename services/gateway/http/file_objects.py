@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import urlencode
 
-from pydantic import BaseModel
 from sensorium.media.v1 import media_pb2
 
+from services.gateway.http.schema import Schema
 from services.runtime.durations import to_seconds
 
 Modality = Literal["text", "image", "video", "audio"]
@@ -22,7 +22,7 @@ PURPOSE = "purpose"
 PURPOSE_DEFAULT = "user_data"
 
 
-class Rendition(BaseModel):
+class Rendition(Schema):
     """Another form of a file, for people to look at."""
 
     name: str
@@ -35,7 +35,7 @@ class Rendition(BaseModel):
     url: str
 
 
-class FileDetails(BaseModel):
+class FileDetails(Schema):
     """What is known of a file besides."""
 
     modality: Modality
@@ -60,7 +60,7 @@ class FileDetails(BaseModel):
     """Only told of a single file, and those that are made by then."""
 
 
-class FileObject(BaseModel):
+class FileObject(Schema):
     """A stored file."""
 
     id: str

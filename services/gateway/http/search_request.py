@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.http.contents import read_media
 from services.gateway.http.date_range import Between, read_date_range
 from services.gateway.http.file_objects import MODALITIES, Modality
 from services.gateway.http.remote import RemoteFiles
+from services.gateway.http.schema import Schema
 from services.gateway.search import MATCH_COUNT_DEFAULT, MATCH_COUNT_MAX, OFFSET_MAX, TOP_K_MAX
 from services.gateway.search_query import PART_COUNT_MAX
 
@@ -19,7 +20,7 @@ _BYTES = ("data:", "http://", "https://")
 _MODALITY_NUMBERS = {name: number for number, name in MODALITIES.items()}
 
 
-class QueryPart(BaseModel):
+class QueryPart(Schema):
     """Something to look for."""
 
     type: Literal["text", "image", "audio", "video"]
@@ -35,7 +36,7 @@ class QueryPart(BaseModel):
         return self.type != "text" and not self.content[:8].lower().startswith(_BYTES)
 
 
-class Filters(BaseModel):
+class Filters(Schema):
     """What is searched; all must hold."""
 
     user_id: str = Field("", max_length=64)
@@ -46,11 +47,11 @@ class Filters(BaseModel):
     ] = Field("", examples=["last_30_days", "today", {"from": "2024-05-01", "to": "2024-05-31"}])
     """When it was stored: last_<number>_hours, _days, _weeks, _months or _years; today;
     yesterday; or two dates or times, of which one may be left out."""
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
     """Only what has all of these; at most 32."""
-    metadata: dict[str, str] = {}
+    metadata: dict[str, str] = Field(default_factory=dict)
     """Only what has each of these keys with exactly this value; at most 32."""
-    file_ids: list[str] = []
+    file_ids: list[str] = Field(default_factory=list)
     """Only these files; at most 1000."""
 
 
@@ -58,7 +59,7 @@ def _count(sent: object) -> str:
     return "mix" if isinstance(sent, list) else "one"
 
 
-class SearchBody(BaseModel):
+class SearchBody(Schema):
     """A search."""
 
     query: Annotated[

@@ -2,7 +2,6 @@
 
 from datetime import UTC
 
-from pydantic import BaseModel
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2
 
@@ -23,9 +22,10 @@ from services.gateway.http.file_objects import (
     duration_s,
     thumbnail_url,
 )
+from services.gateway.http.schema import Schema
 
 
-class MatchedFrame(BaseModel):
+class MatchedFrame(Schema):
     """A moment, region or passage that matched."""
 
     span: Span | None
@@ -46,7 +46,7 @@ class MatchedFrame(BaseModel):
     """A small picture of the frame, or of the picture."""
 
 
-class FoundMetadata(BaseModel):
+class FoundMetadata(Schema):
     """What is known of a file that was found."""
 
     uploaded_at: str
@@ -64,7 +64,7 @@ class FoundMetadata(BaseModel):
     """As its client gave it."""
 
 
-class Found(BaseModel):
+class Found(Schema):
     """A file that was found."""
 
     id: str
@@ -80,7 +80,7 @@ class Found(BaseModel):
     metadata: FoundMetadata
 
 
-class SearchResponse(BaseModel):
+class SearchResponse(Schema):
     """What was found, best first."""
 
     results: list[Found]

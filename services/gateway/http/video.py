@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2
 from starlette.requests import Request
@@ -25,6 +25,7 @@ from services.gateway.http.chat.telling import StreamedAnswer, WholeAnswer
 from services.gateway.http.front import Front
 from services.gateway.http.json_body import parse_json
 from services.gateway.http.multipart import is_multipart, read_form
+from services.gateway.http.schema import Schema
 from services.gateway.http.uploads import FormUpload, Labels
 from services.gateway.pipeline import TurnMessage
 from services.gateway.question import check_question
@@ -48,7 +49,7 @@ FIELDS = {
 }
 
 
-class VideoOptions(BaseModel):
+class VideoOptions(Schema):
     """What is asked, and how it is looked for."""
 
     prompt: str

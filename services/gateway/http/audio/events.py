@@ -2,13 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
-
 from services.gateway.http.audio.heard import Stored
 from services.gateway.http.evidence import Citation
+from services.gateway.http.schema import Schema
 
 
-class TextDelta(BaseModel):
+class TextDelta(Schema):
     """The next words that were heard."""
 
     type: Literal["transcript.text.delta"] = "transcript.text.delta"
@@ -18,7 +17,7 @@ class TextDelta(BaseModel):
     end: float
 
 
-class TextDone(BaseModel):
+class TextDone(Schema):
     """All words."""
 
     type: Literal["transcript.text.done"] = "transcript.text.done"
@@ -26,14 +25,14 @@ class TextDone(BaseModel):
     sensorium: Stored
 
 
-class AnswerDelta(BaseModel):
+class AnswerDelta(Schema):
     """The next words of the answer to the prompt."""
 
     type: Literal["answer.text.delta"] = "answer.text.delta"
     delta: str
 
 
-class AnswerDone(BaseModel):
+class AnswerDone(Schema):
     """The whole answer, and what it rests on."""
 
     type: Literal["answer.text.done"] = "answer.text.done"

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import Field
 from sensorium.gateway.v1 import gateway_pb2
 
 from sensorium_formats import subtitles
 from services.gateway.http.evidence import Citation
+from services.gateway.http.schema import Schema
 from services.runtime.durations import to_seconds
 
 
@@ -61,7 +62,7 @@ def read_heard(chunk: gateway_pb2.TranscriptChunk | gateway_pb2.TranscribeRespon
     )
 
 
-class TranscriptWord(BaseModel):
+class TranscriptWord(Schema):
     """A word and when it is said, in seconds."""
 
     word: str
@@ -69,7 +70,7 @@ class TranscriptWord(BaseModel):
     end: float
 
 
-class TranscriptSegment(BaseModel):
+class TranscriptSegment(Schema):
     """A sentence or a part of one, and when it is said, in seconds."""
 
     id: int
@@ -84,18 +85,18 @@ class TranscriptSegment(BaseModel):
     """Not told: what holds no speech is left out."""
     seek: Literal[0] = 0
     temperature: Literal[0] = 0
-    tokens: list[int] = []
+    tokens: list[int] = Field(default_factory=list)
     """Not told."""
 
 
-class DurationUsage(BaseModel):
+class DurationUsage(Schema):
     """What was listened to."""
 
     type: Literal["duration"] = "duration"
     seconds: float
 
 
-class Stored(BaseModel):
+class Stored(Schema):
     """What the file became."""
 
     file_id: str
@@ -103,7 +104,7 @@ class Stored(BaseModel):
     trace_id: str
 
 
-class Transcription(BaseModel):
+class Transcription(Schema):
     """What was said."""
 
     text: str

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field
+
+from services.gateway.http.schema import Schema
 
 Format = Literal["json", "text", "srt", "verbose_json", "vtt"]
 Granularity = Literal["word", "segment"]
@@ -14,7 +16,7 @@ def _listed(sent: Any) -> Any:
     return [sent] if isinstance(sent, str) else sent
 
 
-class TranscriptionForm(BaseModel):
+class TranscriptionForm(Schema):
     """The fields beside the file, as OpenAI's API has them. What comes after the file counts too,
     but words that are streamed before it comes do not wait for it."""
 
@@ -25,7 +27,9 @@ class TranscriptionForm(BaseModel):
     prompt: str = ""
     """Accepted and not used."""
     response_format: Format = "json"
-    timestamp_granularities: Annotated[list[Granularity], BeforeValidator(_listed)] = []
+    timestamp_granularities: Annotated[list[Granularity], BeforeValidator(_listed)] = Field(
+        default_factory=list
+    )
     """Of verbose_json; without any it has segments. Word times take a little longer."""
     stream: bool = False
     """Whether the words come as server-sent events while they are heard."""

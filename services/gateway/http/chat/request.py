@@ -6,28 +6,29 @@ change the answer and are not supported are refused by ``check_supported``.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
+from services.gateway.http.schema import Schema
 from services.runtime.errors import InvalidInput
 
 STOP_STRINGS_MAX = 8
 
 
-class TextPart(BaseModel):
+class TextPart(Schema):
     """Words."""
 
     type: Literal["text"]
     text: str
 
 
-class RefusalPart(BaseModel):
+class RefusalPart(Schema):
     """Words by which a model refused, in an earlier answer."""
 
     type: Literal["refusal"]
     refusal: str
 
 
-class ImageUrl(BaseModel):
+class ImageUrl(Schema):
     """Where a picture is."""
 
     url: str
@@ -37,35 +38,35 @@ class ImageUrl(BaseModel):
     in them; auto: as the question needs it."""
 
 
-class ImagePart(BaseModel):
+class ImagePart(Schema):
     """A picture."""
 
     type: Literal["image_url"]
     image_url: ImageUrl
 
 
-class MediaUrl(BaseModel):
+class MediaUrl(Schema):
     """Where a recording or a video is."""
 
     url: str
     """``data:video/...;base64,...``, or http(s)."""
 
 
-class VideoPart(BaseModel):
+class VideoPart(Schema):
     """A video."""
 
     type: Literal["video_url"]
     video_url: MediaUrl
 
 
-class AudioUrlPart(BaseModel):
+class AudioUrlPart(Schema):
     """A recording, by URL."""
 
     type: Literal["audio_url"]
     audio_url: MediaUrl
 
 
-class InputAudio(BaseModel):
+class InputAudio(Schema):
     """A recording in the request."""
 
     data: str
@@ -74,14 +75,14 @@ class InputAudio(BaseModel):
     """What the client takes it for; what it is, is judged from the bytes."""
 
 
-class AudioPart(BaseModel):
+class AudioPart(Schema):
     """A recording."""
 
     type: Literal["input_audio"]
     input_audio: InputAudio
 
 
-class FileReference(BaseModel):
+class FileReference(Schema):
     """A file: one that was uploaded, or one in the request."""
 
     file_id: str | None = None
@@ -91,14 +92,14 @@ class FileReference(BaseModel):
     filename: str | None = None
 
 
-class FilePart(BaseModel):
+class FilePart(Schema):
     """A file of any kind."""
 
     type: Literal["file"]
     file: FileReference
 
 
-class AssetPart(BaseModel):
+class AssetPart(Schema):
     """A stored asset."""
 
     type: Literal["asset"]
@@ -123,21 +124,21 @@ UserContent = Annotated[_Words | Annotated[list[Part], Tag("parts")], _Shape]
 AssistantContent = Annotated[_Words | Annotated[list[WordsPart], Tag("parts")], _Shape]
 
 
-class OperatorMessage(BaseModel):
+class OperatorMessage(Schema):
     """What the operator tells the model."""
 
     role: Literal["system", "developer"]
     content: OperatorContent
 
 
-class UserMessage(BaseModel):
+class UserMessage(Schema):
     """What the user says and shows."""
 
     role: Literal["user"]
     content: UserContent
 
 
-class AssistantMessage(BaseModel):
+class AssistantMessage(Schema):
     """An earlier answer."""
 
     role: Literal["assistant"]
@@ -148,14 +149,14 @@ class AssistantMessage(BaseModel):
 Message = Annotated[OperatorMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Schema):
     """What a stream tells."""
 
     include_usage: bool = False
     """Whether a last chunk tells what it took."""
 
 
-class AnswerExtension(BaseModel):
+class AnswerExtension(Schema):
     """What this server can do besides."""
 
     recall: bool = False
@@ -169,7 +170,7 @@ class AnswerExtension(BaseModel):
     """Most tokens of evidence; 0 means the server's default."""
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(Schema):
     """A conversation, of which the last message is to be answered."""
 
     model: str

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Literal, NotRequired
 from uuid import uuid4
 
-from pydantic import BaseModel
 from sensorium.gateway.v1 import gateway_pb2
 from typing_extensions import TypedDict
 
@@ -18,6 +17,7 @@ from services.gateway.http.evidence import (
     to_evidence,
     to_timings,
 )
+from services.gateway.http.schema import Schema
 
 FinishReason = Literal["stop", "length", "content_filter"]
 
@@ -28,14 +28,14 @@ FINISH_REASONS: dict[gateway_pb2.TurnFinishReason.ValueType, FinishReason] = {
 }
 
 
-class PromptTokens(BaseModel):
+class PromptTokens(Schema):
     """Of the prompt's tokens."""
 
     cached_tokens: int
     """Those that were already in the model's cache."""
 
 
-class Usage(BaseModel):
+class Usage(Schema):
     """What an answer took."""
 
     prompt_tokens: int
@@ -45,7 +45,7 @@ class Usage(BaseModel):
     prompt_tokens_details: PromptTokens
 
 
-class AssetSummary(BaseModel):
+class AssetSummary(Schema):
     """Media of the request, stored."""
 
     id: str
@@ -56,7 +56,7 @@ class AssetSummary(BaseModel):
     sha256: str
 
 
-class Extension(BaseModel):
+class Extension(Schema):
     """What this server tells besides OpenAI's API."""
 
     trace_id: str
@@ -74,7 +74,7 @@ class Extension(BaseModel):
     """Of what was to be perceived, how much was known from before."""
 
 
-class AnswerMessage(BaseModel):
+class AnswerMessage(Schema):
     """The answer."""
 
     role: Literal["assistant"] = "assistant"
@@ -82,7 +82,7 @@ class AnswerMessage(BaseModel):
     refusal: None = None
 
 
-class Choice(BaseModel):
+class Choice(Schema):
     """The one answer."""
 
     index: Literal[0] = 0
@@ -91,7 +91,7 @@ class Choice(BaseModel):
     logprobs: None = None
 
 
-class ChatCompletion(BaseModel):
+class ChatCompletion(Schema):
     """An answer that is complete."""
 
     id: str
@@ -110,7 +110,7 @@ class Delta(TypedDict):
     content: NotRequired[str]
 
 
-class ChunkChoice(BaseModel):
+class ChunkChoice(Schema):
     """What is new of the one answer."""
 
     index: Literal[0] = 0
@@ -119,7 +119,7 @@ class ChunkChoice(BaseModel):
     logprobs: None = None
 
 
-class ChatChunk(BaseModel):
+class ChatChunk(Schema):
     """A piece of an answer, as one server-sent event."""
 
     id: str

@@ -11,6 +11,7 @@ from sensorium.gateway.v1 import gateway_pb2
 from services.gateway.calls import GatewayCalls
 from services.gateway.http.evidence import Citation, to_citation
 from services.gateway.http.front import FrontDep
+from services.gateway.http.schema import Schema
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput
 
@@ -33,7 +34,7 @@ class ConversationMetadata(BaseModel, extra="forbid"):
     name: str = Field("", max_length=200)
 
 
-class ConversationFields(BaseModel):
+class ConversationFields(Schema):
     """What can be said of a conversation."""
 
     name: str = Field("", max_length=200)
@@ -42,7 +43,7 @@ class ConversationFields(BaseModel):
     """The name in OpenAI's place for it."""
 
 
-class ConversationObject(BaseModel):
+class ConversationObject(Schema):
     """A conversation without its turns."""
 
     id: str
@@ -56,7 +57,7 @@ class ConversationObject(BaseModel):
     metadata: dict[str, str]
 
 
-class ConversationPage(BaseModel):
+class ConversationPage(Schema):
     """A page of conversations, those last used first."""
 
     object: Literal["list"] = "list"
@@ -66,7 +67,7 @@ class ConversationPage(BaseModel):
     """Of the next page; empty on the last."""
 
 
-class Turn(BaseModel):
+class Turn(Schema):
     """A turn that was answered."""
 
     number: int
@@ -92,16 +93,16 @@ class ConversationWithTurns(ConversationObject):
     """Of the next page of turns; empty on the last."""
 
 
-class ItemText(BaseModel):
+class ItemText(Schema):
     """The words of an item."""
 
     type: Literal["input_text", "output_text"]
     text: str
-    annotations: list[str] = []
+    annotations: list[str] = Field(default_factory=list)
     """Always empty: the citations are in ``turns`` of the conversation."""
 
 
-class Item(BaseModel):
+class Item(Schema):
     """A question or an answer."""
 
     id: str
@@ -111,7 +112,7 @@ class Item(BaseModel):
     content: list[ItemText]
 
 
-class ItemPage(BaseModel):
+class ItemPage(Schema):
     """A page of items."""
 
     object: Literal["list"] = "list"
@@ -121,7 +122,7 @@ class ItemPage(BaseModel):
     has_more: bool
 
 
-class ConversationDeleted(BaseModel):
+class ConversationDeleted(Schema):
     """A conversation is gone, with its turns; its media stays."""
 
     id: str

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2
 
@@ -14,6 +14,7 @@ from services.gateway.embedding import LIMITS
 from services.gateway.fields import named
 from services.gateway.http.contents import Input, read_content
 from services.gateway.http.front import FrontDep
+from services.gateway.http.schema import Schema
 from services.runtime.errors import InvalidInput
 
 router = APIRouter(prefix="/v1/embeddings", tags=["embeddings"])
@@ -36,7 +37,7 @@ Inputs = Annotated[
 ]
 
 
-class EmbeddingsRequest(BaseModel):
+class EmbeddingsRequest(Schema):
     """What to make vectors of."""
 
     input: Inputs
@@ -50,7 +51,7 @@ class EmbeddingsRequest(BaseModel):
     user: str | None = None
 
 
-class Embedding(BaseModel):
+class Embedding(Schema):
     """The vector of an input; its length is 1."""
 
     object: Literal["embedding"] = "embedding"
@@ -58,7 +59,7 @@ class Embedding(BaseModel):
     embedding: list[float] | str
 
 
-class EmbeddingUsage(BaseModel):
+class EmbeddingUsage(Schema):
     """What it took."""
 
     prompt_tokens: int
@@ -66,7 +67,7 @@ class EmbeddingUsage(BaseModel):
     total_tokens: int
 
 
-class EmbeddingList(BaseModel):
+class EmbeddingList(Schema):
     """The vectors, in the order of the inputs."""
 
     object: Literal["list"] = "list"

@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import download_pb2
 
@@ -15,6 +14,7 @@ from services.gateway.http.errors import error_response
 from services.gateway.http.file_objects import FileObject, file_object
 from services.gateway.http.front import Front, FrontDep
 from services.gateway.http.ranges import ByteRange, NotSatisfiable, parse_range
+from services.gateway.http.schema import Schema
 from services.gateway.http.streamed import HeldResponse
 from services.runtime.calls import CallScope
 from services.runtime.durations import to_duration
@@ -28,7 +28,7 @@ CACHED = "private, no-cache"
 """A browser may keep it, and asks each time whether it is still there."""
 
 
-class LookAlike(BaseModel):
+class LookAlike(Schema):
     """A file that looks like another."""
 
     file: FileObject
@@ -36,7 +36,7 @@ class LookAlike(BaseModel):
     """In how many of 64 bits the nearest pictures of the two differ."""
 
 
-class LookAlikes(BaseModel):
+class LookAlikes(Schema):
     """What looks alike, the nearest first."""
 
     data: list[LookAlike]

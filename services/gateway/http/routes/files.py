@@ -4,7 +4,7 @@ import contextlib
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field, Json
+from pydantic import Field, Json
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2
 
@@ -13,6 +13,7 @@ from services.gateway.http.file_objects import PURPOSE, PURPOSE_DEFAULT, FileObj
 from services.gateway.http.forms import form_body
 from services.gateway.http.front import FrontDep
 from services.gateway.http.multipart import read_form
+from services.gateway.http.schema import Schema
 from services.gateway.http.uploads import FormUpload, Labels, store
 from services.runtime.calls import CallScope
 
@@ -21,7 +22,7 @@ router = APIRouter(prefix="/v1/files", tags=["files"])
 PAGE_SIZE_MAX = 1000
 
 
-class FileForm(BaseModel):
+class FileForm(Schema):
     """The fields beside a file."""
 
     purpose: str = Field(PURPOSE_DEFAULT, min_length=1, max_length=64)
@@ -35,7 +36,7 @@ class FileForm(BaseModel):
     """ISO 639-1 code of the speech; "auto" detects it; empty means "en"."""
 
 
-class FileList(BaseModel):
+class FileList(Schema):
     """A page of files."""
 
     object: Literal["list"] = "list"
@@ -45,7 +46,7 @@ class FileList(BaseModel):
     has_more: bool
 
 
-class FileDeleted(BaseModel):
+class FileDeleted(Schema):
     """A file is gone."""
 
     id: str

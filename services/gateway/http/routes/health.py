@@ -3,16 +3,16 @@
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
 
 from services.gateway.http.front import FrontDep
+from services.gateway.http.schema import Schema
 
 router = APIRouter(tags=["health"])
 
 NO_KEY: dict[str, Any] = {"security": [{}]}
 
 
-class Health(BaseModel):
+class Health(Schema):
     """That it is well."""
 
     status: Literal["ok"] = "ok"

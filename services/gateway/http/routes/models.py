@@ -3,16 +3,16 @@
 from typing import Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
 
 from services.gateway.http.front import FrontDep
 from services.gateway.http.models import model_names
+from services.gateway.http.schema import Schema
 from services.runtime.errors import NotFound
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
-class Model(BaseModel):
+class Model(Schema):
     """A model that answers."""
 
     id: str
@@ -22,7 +22,7 @@ class Model(BaseModel):
     owned_by: str = "sensorium"
 
 
-class ModelList(BaseModel):
+class ModelList(Schema):
     """All models."""
 
     object: Literal["list"] = "list"

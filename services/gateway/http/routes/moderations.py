@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 from uuid import uuid4
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.fields import named
@@ -12,6 +12,7 @@ from services.gateway.http.chat.request import ImagePart, TextPart
 from services.gateway.http.contents import read_content
 from services.gateway.http.front import FrontDep
 from services.gateway.http.models import MODERATION_MODEL
+from services.gateway.http.schema import Schema
 from services.gateway.judging import LIMITS
 
 router = APIRouter(prefix="/v1/moderations", tags=["moderations"])
@@ -35,7 +36,7 @@ Inputs = Annotated[
 ]
 
 
-class ModerationRequest(BaseModel):
+class ModerationRequest(Schema):
     """What to judge."""
 
     input: Inputs
@@ -45,7 +46,7 @@ class ModerationRequest(BaseModel):
     """Accepted and not used: every classifier of the server judges."""
 
 
-class Moderation(BaseModel):
+class Moderation(Schema):
     """What is said of one input, in each category that fits."""
 
     flagged: bool
@@ -58,7 +59,7 @@ class Moderation(BaseModel):
     """What was judged by it; writing in a picture counts as the picture."""
 
 
-class ModerationResponse(BaseModel):
+class ModerationResponse(Schema):
     """What is said of all inputs."""
 
     id: str

@@ -2,15 +2,15 @@
 
 from fastapi import APIRouter, Request
 from google.protobuf.json_format import MessageToDict
-from pydantic import BaseModel
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.http.front import FrontDep
+from services.gateway.http.schema import Schema
 
 router = APIRouter(prefix="/v1/traces", tags=["traces"])
 
 
-class TraceSpan(BaseModel):
+class TraceSpan(Schema):
     """A timed piece of work, in the JSON mapping of the contract, as on the WebSocket."""
 
     spanId: str  # noqa: N815 - the mapping's name
@@ -23,7 +23,7 @@ class TraceSpan(BaseModel):
     attributes: dict[str, str]
 
 
-class Trace(BaseModel):
+class Trace(Schema):
     """The spans of a trace, in order of their start."""
 
     spans: list[TraceSpan]
