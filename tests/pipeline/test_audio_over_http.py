@@ -28,6 +28,33 @@ def events_of(body: str) -> list[dict[str, Any]]:
     return [json.loads(event) for event in events]
 
 
+def form_of(content: bytes, **fields: str) -> bytes:
+    """A form of fields and a file."""
+    heads = [(f'name="{name}"', value.encode()) for name, value in fields.items()]
+    parts = [*heads, ('name="file"; filename="a.ogg"', content)]
+    return (
+        b"".join(
+            f"--b\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + value + b"\r\n"
+            for head, value in parts
+        )
+        + b"--b--\r\n"
+    )
+
+
+async def posting(
+    platform: Platform, path: str, length: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection on which a form of so many bytes is being posted."""
+    url = httpx2.URL(platform.http_url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {url.host}\r\nConnection: close\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n"
+    )
+    writer.write(head.encode())
+    return reader, writer
+
+
 async def test_a_recording_is_written_in_every_format(
     openai: AsyncOpenAI, samples: Samples
 ) -> None:
@@ -73,20 +100,8 @@ async def test_words_come_while_the_file_is_still_being_sent(
     assert "".join(d.delta for d in deltas if d.type == "transcript.text.delta") == done.text
 
     # The official clients read nothing before they have sent all.
-    content = await asyncio.to_thread(samples.recording.read_bytes)
-    body = (
-        b'--b\r\nContent-Disposition: form-data; name="stream"\r\n\r\ntrue\r\n'
-        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.ogg"\r\n\r\n'
-        + content
-        + b"\r\n--b--\r\n"
-    )
-    url = httpx2.URL(platform.http_url)
-    reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(
-        f"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: {url.host}\r\nConnection: close\r\n"
-        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}\r\n\r\n"
-        "".encode()
-    )
+    body = form_of(await asyncio.to_thread(samples.recording.read_bytes), stream="true")
+    reader, writer = await posting(platform, "/v1/audio/transcriptions", len(body))
     writer.write(body[:-20])
     received = await reader.readuntil(b"transcript.text.delta")
     writer.write(body[-20:])
@@ -94,6 +109,17 @@ async def test_words_come_while_the_file_is_still_being_sent(
     writer.close()
     assert received.startswith(b"HTTP/1.1 200")
     assert b"transcript.text.done" in received
+
+
+async def test_a_client_that_leaves_ends_the_work(platform: Platform, samples: Samples) -> None:
+    content = await asyncio.to_thread(samples.recording.read_bytes)
+    body = form_of(content, stream="true", prompt="Tell all of it in many words.")
+    reader, writer = await posting(platform, "/v1/audio/transcribe", len(body))
+    writer.write(body)
+    await reader.readuntil(b"answer.text.delta")
+    assert platform.generate.active_slots == 1
+    writer.close()
+    await platform.at_rest(5)
 
 
 async def test_a_question_is_answered_over_what_was_said(

@@ -18,6 +18,7 @@ TAGS = {
     "moderations": "What should not be shown.",
     "models": "What answers.",
     "traces": "Where the time of an answer went.",
+    "usage": "What requests took.",
     "health": "For probes; no key is asked for.",
 }
 SECURITY = "bearer"
