@@ -64,7 +64,9 @@ async def encode_contents(
 
     async def segments() -> AsyncIterator[media_pb2.MediaSegment]:
         for index, content in enumerate(contents):
+            await scope.account.received(len(content.media))
             async for segment in _segments(stages, scope, content, index):
+                scope.account.used.segment_count += 1
                 yield segment
 
     async for event in encode_segments(stages, scope, config, segments()):

@@ -19,6 +19,7 @@ from sensorium_client.commands.keys import keys_app
 from sensorium_client.commands.queue import enqueue, queue_app, worker
 from sensorium_client.commands.search import duplicates, search
 from sensorium_client.commands.serve import serve
+from sensorium_client.commands.usage import usage
 from sensorium_client.connection import chosen_credentials
 
 app = typer.Typer(
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     *(ask, ingest, assets, search, duplicates, download, delete, transcribe, caption),
-    *(enqueue, worker, serve, fsck, doctor, demo),
+    *(enqueue, worker, serve, usage, fsck, doctor, demo),
 )
 for command in _COMMANDS:
     app.command()(command)

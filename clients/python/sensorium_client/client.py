@@ -30,13 +30,14 @@ from sensorium_client.options import AskOptions
 from sensorium_client.search_calls import SearchCalls
 from sensorium_client.stored_files import StoredFiles
 from sensorium_client.uploads import UploadSession
+from sensorium_client.usage_calls import UsageCalls
 
 _FILES_A_STREAM = 64
 _LOOKUPS_A_CALL = 1000
 _DEFAULTS = AskOptions()
 
 
-class Client(StoredFiles, SearchCalls, ConversationCalls):
+class Client(StoredFiles, SearchCalls, ConversationCalls, UsageCalls):
     """A typed async client of the gateway.
 
         async with Client("127.0.0.1:50051") as client:

@@ -35,6 +35,7 @@ MetadataOption = Annotated[
 ]
 
 EXIT_INTERRUPTED = 130
+_AGE_UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 class CommandError(Exception):
@@ -59,6 +60,14 @@ def progress_output() -> Console:
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on a line of its own, at once."""
     print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def age_s(text: str) -> float:
+    """An age such as 12h, 30d or 4w, in seconds. Raises typer.BadParameter."""
+    unit_s = _AGE_UNITS_S.get(text[-1:])
+    if unit_s is None or not text[:-1].isdecimal() or not int(text[:-1]):
+        raise typer.BadParameter("--since is a number and h, d or w, such as 30d")
+    return float(int(text[:-1]) * unit_s)
 
 
 def parse_metadata(entries: Sequence[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 from sensorium.gateway.v1 import gateway_pb2 as pb
-from sensorium.gateway.v1 import gateway_pb2_grpc
+from sensorium.gateway.v1 import gateway_pb2_grpc, usage_pb2
 from sensorium.media.v1 import (
     check_pb2,
     download_pb2,
@@ -84,6 +84,7 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
     asset_ids_asked: list[list[str]] = field(default_factory=list)
     assets: dict[str, Received] = field(default_factory=dict)
     searches: list[pb.SearchRequest] = field(default_factory=list)
+    usage_requests: list[usage_pb2.GetUsageRequest] = field(default_factory=list)
     traceparents: list[str] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     cancel_turns: int = 0
@@ -363,6 +364,27 @@ class FakeGateway(gateway_pb2_grpc.GatewayServiceServicer):
             asset_count=3, finding_count=len(faults), repaired_count=len(mendable) * request.repair
         )
         yield pb.CheckResponse(summary=summary)
+
+    async def GetUsage(
+        self, request: usage_pb2.GetUsageRequest, context: Context
+    ) -> usage_pb2.GetUsageResponse:
+        """Two days, or two tenants."""
+        self.usage_requests.append(request)
+        keys = ("acme", "") if request.all_tenants else ("2026-11-23", "2026-11-24")
+        totals = [
+            usage_pb2.UsageTotal(
+                key=key,
+                request_count=1200,
+                failed_count=1,
+                prompt_token_count=700,
+                completion_token_count=30,
+                media_duration=seconds(3725.0),
+                media_bytes=5_000_000,
+                cost_micros=250_000,
+            )
+            for key in keys
+        ]
+        return usage_pb2.GetUsageResponse(totals=totals, currency="EUR")
 
     async def GetTrace(self, request: pb.GetTraceRequest, context: Context) -> pb.GetTraceResponse:
         """A root and a child."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sensorium.gateway.v1 import gateway_pb2 as pb
+from sensorium.gateway.v1 import usage_pb2
 from sensorium.media.v1 import media_pb2, moderation_pb2
 
 from tests.unit.client.fake_gateway import (
@@ -181,7 +182,7 @@ async def test_wrong_usage_exits_with_two(address: str, tmp_path: Path) -> None:
 
 COMMANDS = (
     *("ask", "ingest", "assets", "search", "duplicates", "download", "delete", "transcribe"),
-    *("caption", "enqueue", "worker", "serve", "fsck", "doctor", "demo"),
+    *("caption", "enqueue", "worker", "serve", "usage", "fsck", "doctor", "demo"),
 )
 
 
@@ -219,6 +220,27 @@ async def test_fsck_ends_well_only_if_nothing_is_wrong_any_more(address: str) ->
     code, out, _ = await run(address, "fsck", "--deep", "--repair", "--json")
     assert code == 1
     assert [line["type"] for line in json_lines(out)] == ["finding"] * 3 + ["summary"]
+
+
+async def test_usage_is_a_table_with_a_sum_or_an_object_a_line(
+    address: str, gateway: FakeGateway
+) -> None:
+    code, out, _ = await run(address, "usage", "--since", "7d")
+    assert code == 0
+    assert out.strip().startswith("day")
+    for words in ("2026-11-23", "1:02:05", "5.0 MB", "0.2500", "all", "2,400", "2:04:10", "0.5000"):
+        assert words in out
+    arguments = ("--by", "tenant", "--all-tenants", "--json")
+    _, out, _ = await run(address, "usage", *arguments)
+    lines = json_lines(out)
+    assert [line["key"] for line in lines] == ["acme", ""]
+    assert lines[0]["type"] == "usage"
+    assert (lines[0]["media_s"], lines[0]["cost"], lines[0]["currency"]) == (3725.0, 0.25, "EUR")
+    week, month = gateway.usage_requests
+    assert (week.all_tenants, month.all_tenants) == (False, True)
+    assert month.grouping == usage_pb2.USAGE_GROUPING_TENANT
+    assert week.since.seconds - month.since.seconds > 22 * 86_400
+    assert (await run(address, "usage", "--since", "yesterday"))[0] == 2
 
 
 async def test_ask_shows_what_was_flagged_and_why_the_answer_stopped(

@@ -18,14 +18,13 @@ from sensorium_client.terminal import (
     JsonOption,
     MetadataOption,
     ServerOption,
+    age_s,
     output,
     parse_metadata,
     print_json,
     progress_output,
     run_command,
 )
-
-_UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 class ModalityName(enum.StrEnum):
@@ -145,7 +144,7 @@ def search(
         metadata=parse_metadata(meta or ()),
         stored_from_s=after.timestamp() if after else None,
         stored_before_s=before.timestamp() if before else None,
-        age_max_s=_seconds(since) if since else 0.0,
+        age_max_s=age_s(since) if since else 0.0,
         relevance_min=min_relevance,
         top_k=top_k,
         offset=offset,
@@ -252,13 +251,6 @@ def _parts(
         QueryPart(**{fields[name]: value}, weight=weights.get(name, 1.0))  # type: ignore[arg-type]
         for name, value in given.items()
     )
-
-
-def _seconds(age: str) -> float:
-    unit_s = _UNITS_S.get(age[-1:])
-    if unit_s is None or not age[:-1].isdecimal() or not int(age[:-1]):
-        raise typer.BadParameter("--since is a number and h, d or w, such as 30d")
-    return float(int(age[:-1]) * unit_s)
 
 
 def _write_thumbnails(results: Sequence[SearchResult], folder: Path) -> None:
