@@ -14,6 +14,7 @@ from tests.bench.results import Benchmark, Plan, Row
 SPEED = (
     *("ttft", "overlap", "ingest", "embed", "tokens", "repeat", "memory", "cancel"),
     *("vectors", "writes", "bulk", "durable", "agreement", "overload", "http"),
+    "followup",
 )
 QUALITY = ("reading", "retrieval", "speech", "answers", "relevance")
 NAMES = (*SPEED, *QUALITY)

@@ -8,6 +8,7 @@ import typer
 from sensorium_client.channel import Credentials
 from sensorium_client.commands.ask import ask
 from sensorium_client.commands.assets import assets
+from sensorium_client.commands.conversations import conversations_app
 from sensorium_client.commands.delete import delete
 from sensorium_client.commands.demo import demo
 from sensorium_client.commands.describe import caption, transcribe
@@ -40,6 +41,7 @@ _COMMANDS = (
 )
 for command in _COMMANDS:
     app.command()(command)
+app.add_typer(conversations_app, name="conversations")
 app.add_typer(queue_app, name="queue")
 app.add_typer(keys_app, name="keys")
 

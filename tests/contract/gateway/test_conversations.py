@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ from tests.contract.gateway.conversing import Served, ask, serving
 from tests.databases import Postgres, postgres
 from tests.harness import make_settings
 from tests.ports import free_port
+from tests.unit.client.test_commands import run
 
 STORY = "The lighthouse was built in 1871. It is forty metres tall."
 START_WITHIN_S = 60
@@ -196,6 +198,35 @@ async def test_rename_list_and_delete(served: Served) -> None:
         with pytest.raises(SensoriumClientError) as refused:
             await served.client.rename_conversation(newer.conversation_id, name)
         assert reason(refused) == ("INVALID_ARGUMENT", "NAME_INVALID")
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+async def test_the_command_begins_goes_on_and_tidies_up(served: Served, story: str) -> None:
+    address = served.client.address
+    code, out, error = await run(
+        address, "ask", "How tall is the lighthouse?", story, "--conversation", "new"
+    )
+    assert (code, "[1]" in out) == (0, True), error
+    code, out, error = await run(
+        address, "ask", "When was it built?", "--conversation", "last", "--json"
+    )
+    assert code == 0, error
+    told = [json.loads(line) for line in out.splitlines()]
+    assert "story.txt" in {e["evidence"]["asset_name"] for e in told if e["type"] == "citation"}
+    code, out, error = await run(address, "conversations", "show")
+    assert code == 0, error
+    assert "› How tall is the lighthouse?" in out
+    assert "› When was it built?" in out
+    assert "from story.txt" in out
+    code, out, error = await run(address, "conversations", "list", "--count", "1", "--json")
+    (listed,) = [json.loads(line) for line in out.splitlines()]
+    assert (listed["name"], listed["turn_count"]) == ("How tall is the lighthouse?", 2)
+    code, out, error = await run(address, "conversations", "delete", listed["conversation_id"])
+    assert code == 0, error
+    code, out, error = await run(address, "conversations", "show", listed["conversation_id"])
+    assert (code, "There is no such conversation" in error) == (1, True), error
 
 
 # --- over HTTP --------------------------------------------------------------------------------

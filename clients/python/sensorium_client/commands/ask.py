@@ -11,6 +11,7 @@ import typer
 from sensorium_client import events
 from sensorium_client.channel import CallContext
 from sensorium_client.client import Client
+from sensorium_client.commands.conversations import NEW, conversation_id
 from sensorium_client.connection import connected
 from sensorium_client.media import MediaFile, recorded_duration_s
 from sensorium_client.options import AskOptions, FrameSamplingMethod
@@ -44,6 +45,7 @@ class AskCommand:
     as_json: bool
     trace: bool
     server: str | None
+    conversation: str
 
 
 def ask(
@@ -88,6 +90,14 @@ def ask(
     partial: Annotated[
         bool, typer.Option("--partial", help="Show words while they are said; see --pace realtime.")
     ] = False,
+    conversation: Annotated[
+        str,
+        typer.Option(
+            metavar="ID|new|last",
+            help='Keep the turn and go on from it later: "new" begins a conversation, "last" '
+            "goes on with the one last used. Its files need not be named again.",
+        ),
+    ] = "",
     pace: Annotated[
         Pace, typer.Option(help='"realtime" sends sound and film as if just being recorded.')
     ] = Pace.FULL,
@@ -117,6 +127,10 @@ def ask(
       sensorium ask "What happens?" film.mp4 --frames scene --max-frames 64
 
       sensorium ask "Where did I see a lighthouse?" --recall --json | jq .type
+
+      sensorium ask "What is said?" talk.ogg --conversation new
+
+      sensorium ask "And who says it?" --conversation last
     """
     # What is stored was sampled when it was stored.
     sampled = bool(frames is not FrameSamplingMethod.UNIFORM or max_frames or frame_rate)
@@ -134,18 +148,31 @@ def ask(
         partial_transcripts=partial,
         reuse_stored=not (resend or sampled) and pace is Pace.FULL,
     )
-    command = AskCommand(question, tuple(files or ()), options, pace, as_json, trace, server)
+    paths = tuple(files or ())
+    command = AskCommand(question, paths, options, pace, as_json, trace, server, conversation)
     run_command(_run(command), as_json=as_json)
 
 
 async def _run(command: AskCommand) -> int:
     media = [_media(path, command.pace) for path in command.paths]
     async with connected(command.server, progress_output()) as client:
+        command = dataclasses.replace(command, conversation=await _conversation(client, command))
         if command.as_json:
             await _print_json_events(client, command, media)
         else:
             await _show_answer(client, command, media)
     return 0
+
+
+async def _conversation(client: Client, command: AskCommand) -> str:
+    if command.conversation != NEW:
+        return await conversation_id(client, command.conversation)
+    made = (await client.create_conversation()).conversation_id
+    if command.as_json:
+        print_json({"type": "conversation", "conversation_id": made})
+    else:
+        progress_output().print(f"{made}: --conversation last goes on with it", style="dim")
+    return made
 
 
 def _media(path: Path, pace: Pace) -> MediaFile:
@@ -155,7 +182,12 @@ def _media(path: Path, pace: Pace) -> MediaFile:
 
 async def _print_json_events(client: Client, command: AskCommand, media: list[MediaFile]) -> None:
     trace_id = ""
-    answer = client.ask(command.question, media, options=command.options)
+    answer = client.ask(
+        command.question,
+        media,
+        options=command.options,
+        conversation_id=command.conversation,
+    )
     async with aclosing(answer):
         async for event in answer:
             if isinstance(event, events.Ready):
@@ -170,7 +202,13 @@ async def _show_answer(client: Client, command: AskCommand, media: list[MediaFil
     out = output()
     context = CallContext()
     with AnswerView(out, progress_output()) as view:
-        answer = client.ask(command.question, media, options=command.options, context=context)
+        answer = client.ask(
+            command.question,
+            media,
+            options=command.options,
+            context=context,
+            conversation_id=command.conversation,
+        )
         async with aclosing(answer):
             async for event in answer:
                 view.show(event)

@@ -98,6 +98,8 @@ class AnswerView:
             self._note("cut off: --max-tokens allows more")
         elif complete.finish_reason == "content_filter":
             self._note("stopped by the server's content filter")
+        if complete.response_cached:
+            self._note("the same was asked before: this is the answer given then")
         if self.citations:
             self._out.print()
             self._out.print(citation_table(self.citations))

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sensorium_client.events import Citation, StoredAsset
 from sensorium_client.findings import NearDuplicate, SearchMatch, SearchResult
+from sensorium_client.lasting import StoredConversation
 from sensorium_client.locators import Locator
 from sensorium_client.stored_files import Rendition
 
@@ -123,6 +124,24 @@ def duplicate_table(found: Iterable[NearDuplicate]) -> Table:
             ),
             file_size(duplicate.asset.size_bytes),
             place(duplicate.look_alikes[0].locator),
+        )
+    return table
+
+
+def conversation_table(conversations: Iterable[StoredConversation]) -> Table:
+    """What was talked about, and when last."""
+    table = _table("conversations")
+    table.add_column("name", overflow="fold", ratio=1)
+    table.add_column("turns", justify="right", no_wrap=True)
+    table.add_column("last used", no_wrap=True)
+    table.add_column("id", no_wrap=True)
+    for each in conversations:
+        used = datetime.fromtimestamp(each.update_time_s).astimezone()
+        table.add_row(
+            Text(each.name or "(nothing asked yet)"),
+            str(each.turn_count),
+            f"{used:%Y-%m-%d %H:%M}",
+            each.conversation_id,
         )
     return table
 
