@@ -81,10 +81,10 @@ async def test_an_answer_and_what_it_rests_on(
     assert (answered.status, answered.told) == (0, "")
     answer, *notes = answered.out.splitlines()
     assert answer.strip()
-    assert any(
-        re.fullmatch(r"  \[\w+\] recording\.ogg, 0:0\d\.\d to 0:\d\d\.\d: .+", n) for n in notes
-    )
-    assert any(re.fullmatch(r"  \[\w+\] photo\.jpg, \d+×\d+ px at \d+,\d+: .+", n) for n in notes)
+    heard = re.compile(r"  \[\w+\] recording\.ogg, 0:0\d\.\d to 0:\d\d\.\d: .+")
+    seen = re.compile(r"  \[\w+\] photo\.jpg, \d+×\d+ px at \d+,\d+: .+")
+    assert any(map(heard.fullmatch, notes))
+    assert any(map(seen.fullmatch, notes))
 
 
 async def test_control_c_cancels_the_turn(program: Program, platform: Platform) -> None:
