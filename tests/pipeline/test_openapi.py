@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -48,7 +49,7 @@ def bounded(body: Any, model: str) -> Any:
     return body
 
 
-def with_real_ids(case: Case, asset_id: str) -> None:
+def with_real_ids(case: Case[Any], asset_id: str) -> None:
     """Half of the requests that read something are for what there is."""
     if case.method == "GET" and "file_id" in case.path_parameters and len(str(case.query)) % 2:
         case.path_parameters["file_id"] = asset_id
@@ -61,12 +62,13 @@ def examine(
     schema = schemathesis.openapi.from_dict(described)
     wrong: list[str] = []
 
-    def send(case: Case) -> None:
+    def send(case: Case[Any]) -> None:
         case.body = bounded(case.body, platform.settings.language_model)
         with_real_ids(case, asset_id)
         case.call_and_validate(base_url=platform.http_url, checks=CHECKS, timeout=60)
 
     for found in schema.get_all_operations():
+        assert isinstance(found, Ok)
         operation = found.ok()
         for mode in GenerationMode.POSITIVE, GenerationMode.NEGATIVE:
             check = given(operation.as_strategy(mode))(send)

@@ -1,6 +1,7 @@
 """The shell around every handler, over a real channel, with a scripted stage."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,37 @@ async def test_drain_does_not_wait_for_a_client_that_does_not_read() -> None:
         await call.write(CONFIG)
         assert (await call.read()).WhichOneof("event") == "ready"
         await asyncio.wait_for(server.drain(), 10)
+    await server.close()
+
+
+async def test_what_comes_by_other_ways_is_drained_beside_the_streams() -> None:
+    server = StageServer("127.0.0.1:0", Settings(drain_grace_s=5))
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def drain() -> None:
+        begun.set()
+        await ended.wait()
+
+    await server.open([dataclasses.replace(scripted_stage(ScriptedFuse()), drain=drain)])
+    await server.start_stages()
+    async with open_channel(f"127.0.0.1:{server.port}") as channel:
+        call: Any = fuse_pb2_grpc.FuseServiceStub(channel).StreamingFuse()
+        await call.write(CONFIG)
+        assert (await call.read()).WhichOneof("event") == "ready"
+        draining = asyncio.ensure_future(server.drain())
+        # Before the stream is told, and for longer than it lives.
+        await asyncio.wait_for(begun.wait(), 1)
+        assert (await call.read()).WhichOneof("event") == "go_away"
+        await call.done_writing()
+        assert (await call.read()).WhichOneof("event") == "summary"
+        assert await call.read() is grpc.aio.EOF
+        other: Any = fuse_pb2_grpc.FuseServiceStub(channel).StreamingFuse()
+        await other.write(CONFIG)
+        assert (await other.read()).WhichOneof("event") == "ready"
+        assert not draining.done()
+        other.cancel()
+        ended.set()
+        await draining
     await server.close()
 
 
