@@ -166,7 +166,8 @@ type UsageTotal struct {
 	PromptTokenCount uint64 `protobuf:"varint,4,opt,name=prompt_token_count,json=promptTokenCount,proto3" json:"prompt_token_count,omitempty"`
 	// Of these, tokens that were already in the model's cache.
 	CachedTokenCount uint64 `protobuf:"varint,5,opt,name=cached_token_count,json=cachedTokenCount,proto3" json:"cached_token_count,omitempty"`
-	// Tokens generated.
+	// Tokens generated; an answer that was given again from before (response_cached) took
+	// none of any kind.
 	CompletionTokenCount uint64 `protobuf:"varint,6,opt,name=completion_token_count,json=completionTokenCount,proto3" json:"completion_token_count,omitempty"`
 	// Length of the sound and video that was perceived.
 	MediaDuration *durationpb.Duration `protobuf:"bytes,7,opt,name=media_duration,json=mediaDuration,proto3" json:"media_duration,omitempty"`

@@ -91,7 +91,8 @@ export declare type UsageTotal = Message<"sensorium.gateway.v1.UsageTotal"> & {
   cachedTokenCount: bigint;
 
   /**
-   * Tokens generated.
+   * Tokens generated; an answer that was given again from before (response_cached) took
+   * none of any kind.
    *
    * @generated from field: uint64 completion_token_count = 6;
    */

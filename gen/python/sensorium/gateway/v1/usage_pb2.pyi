@@ -113,7 +113,9 @@ class UsageTotal(_message.Message):
     cached_token_count: _builtins.int
     """Of these, tokens that were already in the model's cache."""
     completion_token_count: _builtins.int
-    """Tokens generated."""
+    """Tokens generated; an answer that was given again from before (response_cached) took
+    none of any kind.
+    """
     media_bytes: _builtins.int
     """Bytes of media received."""
     segment_count: _builtins.int
