@@ -5,15 +5,18 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import av
 import grpc
 import httpx2
 import pytest
+import sensorium_client
 from google.protobuf.timestamp_pb2 import Timestamp
 from sensorium.gateway.v1 import gateway_pb2, usage_pb2
 
 from services.gateway.access.keys import KeyGrant, KeyStore
 from services.gateway.access.scopes import Scope
 from services.gateway.database.engine import Database
+from services.runtime.durations import to_seconds
 from services.runtime.priority import Priority
 from tests.contract.gateway.whole import (
     ANSWER_TOKENS,
@@ -26,9 +29,15 @@ from tests.contract.gateway.whole import (
 )
 from tests.harness import make_settings
 
+SPEECH = Path(sensorium_client.__file__).parent / "samples" / "speech.ogg"
 PRICES = '{"currency": "EUR", "request": 0.5, "million_completion_tokens": 2}'
 ASKED_MICROS = 500_000 + 2 * ANSWER_TOKENS
 Metadata = tuple[tuple[str, str], ...]
+
+
+def container_seconds(path: Path) -> float:
+    with av.open(str(path)) as container:
+        return float(container.duration / av.time_base)
 
 
 async def usage(
@@ -76,6 +85,26 @@ async def test_totals_are_what_the_events_of_the_stream_said(tmp_path: Path) -> 
         assert said.media_bytes and said.segment_count
         assert total.key == datetime.now(UTC).date().isoformat()
         assert (total.request_count, total.failed_count) == (1, 0)
+
+
+async def test_sound_counts_by_its_length_when_it_comes_and_when_it_is_written_out(
+    tmp_path: Path,
+) -> None:
+    data = SPEECH.read_bytes()
+    async with serve_gateway(tmp_path) as gateway:
+        request = gateway_pb2.StreamingUploadRequest
+        sent = [request(config=gateway_pb2.UploadConfig())]
+        sent += [request(**fields) for fields in sent_file("speech", data, ".ogg")]
+        events = [event async for event in gateway.stub.StreamingUpload(iter(sent))]
+        assert events[-1].summary.asset_count == 1
+        (total,) = (await usage(gateway)).values()
+        uploaded_s = to_seconds(total.media_duration)
+        assert uploaded_s == pytest.approx(container_seconds(SPEECH), abs=0.5)
+        assert total.media_bytes == len(data)
+        words = gateway.stub.Transcribe(gateway_pb2.TranscribeRequest(asset_id="speech"))
+        assert [word async for word in words]
+        (total,) = (await usage(gateway)).values()
+        assert to_seconds(total.media_duration) == pytest.approx(2 * uploaded_s, abs=0.5)
 
 
 async def test_records_outlive_the_server(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PROMPT_TOKENS, CACHED_TOKENS, ANSWER = 7, 2, ("A", " cat", ".")
 ANSWER_TOKENS = len(ANSWER)
+CHUNK_BYTES = 64 << 10
 
 
 class FakeGenerator(generate_pb2_grpc.GenerateServiceServicer):
@@ -141,12 +142,16 @@ def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
     return Refusal(error.code(), info.reason, subject, to_seconds(retry.retry_delay))
 
 
-def sent_file(asset_id: str, data: bytes, size: int = 64 << 10) -> list[dict[str, Any]]:
-    """The messages that send a text in chunks of a size, as fields of a request of any stream."""
-    start = upload_pb2.AssetStart(asset_id=asset_id, name=f"{asset_id}.txt")
+def sent_file(asset_id: str, data: bytes, ending: str = ".txt") -> list[dict[str, Any]]:
+    """The messages that send a file of such a name, as fields of a request of any stream."""
+    start = upload_pb2.AssetStart(asset_id=asset_id, name=f"{asset_id}{ending}")
     finish = upload_pb2.AssetFinish(asset_id=asset_id, size_bytes=len(data))
     chunks = [
-        {"chunk": upload_pb2.MediaChunk(asset_id=asset_id, offset=at, data=data[at : at + size])}
-        for at in range(0, len(data), size)
+        {
+            "chunk": upload_pb2.MediaChunk(
+                asset_id=asset_id, offset=at, data=data[at : at + CHUNK_BYTES]
+            )
+        }
+        for at in range(0, len(data), CHUNK_BYTES)
     ]
     return [{"asset_start": start}, *chunks, {"asset_finish": finish}]
