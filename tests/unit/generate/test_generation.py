@@ -105,6 +105,33 @@ async def test_the_next_turn_does_not_read_the_last_answer_again(engine: Engine)
     assert second.usage.cached_token_count >= spoken - 2
 
 
+async def test_the_next_turn_does_not_read_the_context_again(engine: Engine) -> None:
+    question = "When is the meeting?"
+    answer, first = await ask(engine, question, NOTES)
+    history = [
+        ChatMessage("user", question, tuple(NOTES)),
+        ChatMessage("assistant", answer),
+    ]
+    _, second = await ask(engine, "On which day does it take place?", messages=history)
+    spoken = first.usage.prompt_token_count + first.usage.completion_token_count
+    assert second.usage.cached_token_count >= spoken - 2
+
+
+async def test_a_reset_forgets_the_context_of_earlier_messages_too(engine: Engine) -> None:
+    said = [("user", "When is the meeting?"), ("assistant", "On Thursday.")]
+    told = [ChatMessage(role, text, tuple(NOTES[2:] * (role == "user"))) for role, text in said]
+    plain = [ChatMessage(role, text) for role, text in said]
+    expected, _ = await ask(engine, "What is in the photo?", NOTES[:1], messages=plain)
+    generation = await engine.open("", told, Sampling(max_tokens=24))
+    try:
+        await generation.append(NOTES[1:2])
+        await generation.reset()
+        await generation.append(NOTES[:1])
+        assert await collect(generation, "What is in the photo?") == expected
+    finally:
+        await generation.close()
+
+
 async def test_an_overlong_prompt_is_refused_with_both_lengths(engine: Engine) -> None:
     generation = await engine.open("", (), Sampling(max_tokens=24))
     try:
