@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.gateway.http.errors import error_body, to_client
-from services.runtime.streams import Emit, duplex
+from services.runtime.streams import Emit, duplex, first_error
 
 DONE = b"data: [DONE]\n\n"
 JSON = "application/json"
@@ -97,10 +97,13 @@ async def while_there(
 ) -> AsyncIterator[None]:
     """Ends the block with ClientDisconnect when the client goes away. That is seen only once the
     body is read: by now, or when it is told."""
-    async with asyncio.TaskGroup() as group:
-        watching = group.create_task(raise_when_gone(request, body_read))
-        yield
-        watching.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(raise_when_gone(request, body_read))
+            yield
+            watching.cancel()
+    except BaseExceptionGroup as errors:
+        raise first_error(errors) from None
 
 
 async def raise_when_gone(request: Request, body_read: asyncio.Event | None) -> None:
