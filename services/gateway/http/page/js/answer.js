@@ -5,12 +5,13 @@ import { CitationList } from "./citations.js";
 import { el } from "./dom.js";
 import { evidenceSection } from "./evidence.js";
 import { bytes, count, lapse, seconds } from "./format.js";
+import { pieceOf } from "./pieces.js";
 import { traceSection } from "./trace.js";
 
 const ENDS = {
-  TURN_FINISH_REASON_LENGTH: "It reached the longest answer allowed.",
-  TURN_FINISH_REASON_CANCELLED: "Stopped.",
-  TURN_FINISH_REASON_CONTENT_FILTER: "The rest was kept back by the rules of this server.",
+  length: "It reached the longest answer allowed.",
+  cancelled: "Stopped.",
+  content_filter: "The rest was kept back by the rules of this server.",
 };
 
 export class Answer {
@@ -23,12 +24,19 @@ export class Answer {
   #citations;
   #onshow;
 
-  /** `onshow(evidence)` goes to a place in the media. */
+  /** `onshow(piece)` goes to the place of a piece of evidence. */
   constructor(onshow) {
     this.#onshow = onshow;
     this.#citations = new CitationList(onshow);
-    this.node = el("div", { class: "answer", hidden: true },
-      this.#words, this.#note, this.#citations.node, this.#facts, this.#more);
+    this.node = el(
+      "div",
+      { class: "answer", hidden: true },
+      this.#words,
+      this.#note,
+      this.#citations.node,
+      this.#facts,
+      this.#more,
+    );
   }
 
   /** The question was sent: something will come. */
@@ -45,8 +53,8 @@ export class Answer {
     this.#announcer.add(text);
   }
 
-  addCitation(citation) {
-    this.#citations.add(citation);
+  addCitation({ evidence, basis }) {
+    this.#citations.add(pieceOf(evidence), basis.replace("CITATION_BASIS_", "").toLowerCase());
     this.#link();
   }
 
@@ -54,26 +62,28 @@ export class Answer {
     if (weights.evidence?.length) this.#more.prepend(evidenceSection(weights, this.#onshow));
   }
 
-  /** The turn is over; `traceId` names its trace. */
-  complete({ finishReason, usage = {}, timings, responseCached }, traceId) {
+  /** The turn is over; `trace` says where its spans are. */
+  complete({ finishReason, usage = {}, timings, responseCached }, trace) {
     this.stop();
     this.#announcer.end();
-    this.#tell(ENDS[finishReason]);
+    this.#tell(ENDS[finishReason.replace("TURN_FINISH_REASON_", "").toLowerCase()]);
     this.#facts.textContent = [
       timings?.timeToFirstToken && `first word after ${lapse(seconds(timings.timeToFirstToken))}`,
       usage.completionTokenCount && count(usage.completionTokenCount, "token"),
       Number(usage.mediaBytes) > 0 && `${bytes(usage.mediaBytes)} of media`,
       responseCached && "given before to the same question",
-    ].filter(Boolean).join(" · ");
+    ]
+      .filter(Boolean)
+      .join(" · ");
     this.#facts.hidden = !this.#facts.textContent;
-    if (timings) this.#more.append(traceSection(timings, traceId));
+    if (timings) this.#more.append(traceSection(timings, trace));
   }
 
-  /** An answer of earlier, as it was. */
-  restore({ answer, citations = [], finishReason }) {
+  /** An answer of earlier, as it was; citations are {piece, basis}. */
+  restore({ answer, citations, finishReason }) {
     this.node.hidden = false;
-    this.#text = answer ?? "";
-    for (const citation of citations) this.#citations.add(citation);
+    this.#text = answer;
+    for (const { piece, basis } of citations) this.#citations.add(piece, basis);
     this.#link();
     this.#tell(ENDS[finishReason]);
   }

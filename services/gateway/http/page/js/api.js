@@ -28,7 +28,7 @@ export async function sendJson(method, path, body) {
   return response.status === 204 ? null : response.json();
 }
 
-/** What an <img> or <video> may have as its src: they cannot send a key, so with one the bytes are fetched. */
+/** A src for <img> or <video>: they cannot send a key, so with one the bytes are fetched first. */
 export async function mediaUrl(path) {
   if (!currentKey()) return path;
   return URL.createObjectURL(await (await request(path)).blob());

@@ -3,28 +3,31 @@
 import { announce } from "./announcer.js";
 import { Attachment } from "./attachment.js";
 import { Composer } from "./composer.js";
+import { readConversation } from "./conversation-api.js";
 import { Conversation } from "./conversation.js";
 import { el } from "./dom.js";
-import { examples } from "./examples.js";
-import { notice } from "./notice.js";
 import { record } from "./recorder.js";
-import { TurnView } from "./turn-view.js";
+import { Thread } from "./thread.js";
+import { noteTurn } from "./usage-log.js";
 
 /**
  * Media that waits for its question holds a place among the turns of the server. After so long it is let
  * go: by then it is stored, and the question names it instead.
  */
 const WAIT_FOR_QUESTION_MS = 30_000;
+/** A lost connection is noticed by the server within 40 s. */
+const BUSY_TRIES_MAX = 40;
 
 export class AskView {
   #conversation;
-  #views = [];
   #view = null;
   #turn = null;
   #isAnswering = false;
   #recording = null;
   #release = 0;
-  #thread = el("div", { class: "thread" });
+  #tries = 0;
+  #ontold;
+  #thread = new Thread((question) => this.#composer.propose(question));
   #composer = new Composer({
     onask: (question) => this.#ask(question),
     onstop: () => this.#turn?.cancel(),
@@ -32,13 +35,18 @@ export class AskView {
     onrecord: () => this.#toggleRecording(),
     ontyping: () => this.#waitForQuestion(),
   });
-  #empty = examples((question) => this.#composer.propose(question));
 
-  constructor(conversation = new Conversation()) {
-    this.#conversation = conversation;
-    this.node = el("div", { class: "ask" }, this.#thread, this.#composer.node);
-    this.#thread.append(this.#empty);
+  /** The conversation of an id, or a new one; `ontold()` is called when the list of them has changed. */
+  constructor(id, { onmade, ontold }) {
+    this.#conversation = new Conversation(id, onmade);
+    this.#ontold = ontold;
+    this.node = el("div", { class: "ask" }, this.#thread.node, this.#composer.node);
     this.#composer.catchDrops(this.node);
+    this.node.addEventListener("keydown", ({ key }) => {
+      if (key === "Escape" && this.#isAnswering) this.#turn.cancel();
+    });
+    if (id) this.#restore(id);
+    else this.#thread.greet();
   }
 
   /** It is shown now. */
@@ -50,12 +58,30 @@ export class AskView {
   close() {
     clearTimeout(this.#release);
     this.#recording?.stop();
+    this.#turn = null;
     this.#conversation.close();
+  }
+
+  /** Shows the turns of earlier. */
+  async #restore(id) {
+    let turns;
+    try {
+      turns = await readConversation(id);
+    } catch (failure) {
+      this.#thread.tell(failure, () => this.#restore(id));
+      return;
+    }
+    for (const turn of turns) this.#thread.add().restore(turn);
+    this.#thread.scrollToEnd();
   }
 
   #addFiles(files) {
     for (const file of files) this.#attach(new Attachment(file));
-    announce(files.length === 1 ? `${files[0].name} is being read.` : `${files.length} files are being read.`);
+    announce(
+      files.length === 1
+        ? `${files[0].name} is being read.`
+        : `${files.length} files are being read.`,
+    );
     this.#composer.focus();
   }
 
@@ -67,7 +93,7 @@ export class AskView {
     try {
       this.#recording = await record();
     } catch (failure) {
-      this.#thread.append(notice(failure));
+      this.#thread.tell(failure);
       return;
     }
     this.#composer.isRecording = true;
@@ -85,44 +111,46 @@ export class AskView {
   #attach(attachment) {
     const view = this.#pendingView();
     view.addMedia(attachment, () => this.#takeBack(attachment));
-    this.#openTurn(view);
-    this.#follow(view);
-    return this.#turn.attach(attachment).then(() => this.#waitForQuestion());
+    this.#thread.scrollToEnd();
+    return this.#sendMedia(view).then(() => this.#waitForQuestion());
   }
 
   #pendingView() {
-    if (this.#view) return this.#view;
-    this.#empty.remove();
-    this.#view = new TurnView((evidence) => this.#show(evidence));
-    this.#views.push(this.#view);
-    this.#thread.append(this.#view.node);
+    this.#view ??= this.#thread.add();
     return this.#view;
   }
 
-  /** The open turn of a view; a new one where there is none, with what was attached before. */
-  #openTurn(view) {
-    if (this.#turn?.isOpen) return;
-    const turn = this.#conversation.begin({
-      event: (name, body) => this.#take(turn, view, name, body),
-      failed: (failure) => this.#failed(turn, view, failure),
-    });
-    this.#turn = turn;
-    for (const attachment of view.attachments.slice(0, -1)) this.#attachAgain(turn, view, attachment);
+  /** Sends what is not stored yet, in the open turn or in a new one; resolves when all is on its way. */
+  #sendMedia(view) {
+    if (!this.#turn?.isOpen) {
+      const turn = this.#conversation.begin({
+        event: (name, body) => this.#take(turn, view, name, body),
+        failed: (failure) => this.#failed(turn, view, failure),
+      });
+      this.#turn = turn;
+    }
+    for (const attachment of view.attachments) {
+      if (attachment.isCommitted || attachment.failure || this.#turn.has(attachment)) continue;
+      const oldId = attachment.assetId;
+      attachment.beSent();
+      view.renamed(attachment, oldId);
+      this.#turn.attach(attachment);
+    }
+    return this.#turn.sent;
   }
 
-  #attachAgain(turn, view, attachment) {
-    if (attachment.isCommitted || attachment.failure) return;
-    const oldId = attachment.assetId;
-    attachment.renew();
-    view.renamed(attachment, oldId);
-    turn.attach(attachment);
-  }
-
-  async #takeBack(attachment) {
+  #takeBack(attachment) {
+    const view = this.#view;
     attachment.stop?.();
-    this.#view.removeMedia(attachment);
-    await this.#turn?.cancel();
+    view.removeMedia(attachment);
+    this.#turn?.cancel();
     this.#turn = null;
+    if (view.attachments.length) {
+      this.#sendMedia(view);
+    } else {
+      this.#thread.drop(view);
+      this.#view = null;
+    }
     this.#composer.focus();
   }
 
@@ -136,64 +164,53 @@ export class AskView {
 
   // --- question and answer ----------------------------------------------------------------
 
-  async #ask(question) {
-    clearTimeout(this.#release);
+  #ask(question) {
     this.#recording?.stop();
     const view = this.#pendingView();
-    const turn = this.#turn?.isOpen ? this.#turn : null;
     view.ask(question);
-    this.#follow(view);
-    this.#isAnswering = this.#composer.isBusy = true;
-    if (turn) turn.ask(question);
-    else this.#askAnew(view);
+    this.#thread.scrollToEnd();
+    this.#send(view);
   }
 
-  /** Asks in a turn of its own: what is stored is named, what is not is sent (again). */
-  #askAnew(view) {
+  /** Asks the question of a view: what is stored since an earlier try is named, the rest sent. */
+  #send(view) {
+    clearTimeout(this.#release);
     this.#isAnswering = this.#composer.isBusy = true;
     this.#view = view;
-    const turn = this.#conversation.begin({
-      event: (name, body) => this.#take(turn, view, name, body),
-      failed: (failure) => this.#failed(turn, view, failure),
-    });
-    this.#turn = turn;
-    for (const attachment of view.attachments) this.#attachAgain(turn, view, attachment);
-    const stored = view.attachments.filter((attachment) => attachment.isCommitted);
-    turn.ask(view.question, stored.map((attachment) => attachment.assetId));
+    view.begin();
+    this.#sendMedia(view);
+    const stored = view.attachments.filter((one) => one.isCommitted && !this.#turn.has(one));
+    this.#turn.ask(
+      view.question,
+      stored.map((one) => one.assetId),
+    );
   }
 
   #take(turn, view, name, body) {
-    view.take(name, body, this.#conversation.traceId);
-    if (name === "token") this.#follow(view);
-    if (name === "turnComplete" && turn === this.#turn && view.question) this.#over();
+    view.take(name, body, this.#conversation.trace);
+    if (name === "token") this.#thread.follow();
+    if (name !== "turnComplete" || turn !== this.#turn || !view.question) return;
+    noteTurn(view.question, body);
+    this.#over();
+    this.#ontold();
   }
 
   #failed(turn, view, failure) {
     if (turn !== this.#turn) return;
-    view.failed(failure, view.question ? () => this.#askAnew(view) : null);
+    if (failure.reason === "CONVERSATION_BUSY" && view.question && this.#tries < BUSY_TRIES_MAX) {
+      // The server may not have noticed yet that the connection before this one was lost.
+      this.#tries += 1;
+      setTimeout(() => turn === this.#turn && this.#send(view), (failure.retry_s ?? 1) * 1000);
+      return;
+    }
+    view.failed(failure, () => (view.question ? this.#send(view) : this.#sendMedia(view)));
     if (view.question) this.#over();
     else this.#turn = null;
   }
 
   #over() {
     this.#turn = this.#view = null;
+    this.#tries = 0;
     this.#isAnswering = this.#composer.isBusy = false;
-  }
-
-  /** Goes to a place in an asset, wherever on the page it is. */
-  #show(evidence) {
-    for (const view of this.#views) {
-      const panel = view.panel(evidence.assetId);
-      if (panel) return panel.show(evidence.locator);
-    }
-    return null;
-  }
-
-  /** Keeps the newest words in sight, unless the reader has scrolled away. */
-  #follow(view) {
-    const { scrollHeight, scrollTop, clientHeight } = this.#thread;
-    if (scrollHeight - scrollTop - clientHeight < 240 || !view.question) {
-      this.#thread.scrollTop = this.#thread.scrollHeight;
-    }
   }
 }

@@ -1,11 +1,6 @@
 // A file or a recording that goes with a question, and what is known of it so far.
 
-const KINDS = { MODALITY_IMAGE: "image", MODALITY_VIDEO: "video", MODALITY_AUDIO: "audio", MODALITY_TEXT: "text" };
-
-/** The kind that a modality of the contract stands for. */
-export function kindOf(modality) {
-  return KINDS[modality] ?? "other";
-}
+import { kindOfType } from "./kinds.js";
 
 /** A fresh id of an asset. */
 function freshId() {
@@ -23,7 +18,7 @@ export class Attachment {
     this.file = file;
     this.name = file.name || "pasted";
     this.sizeBytes = file.size;
-    this.kind = guess(file.type);
+    this.kind = kindOfType(file.type);
   }
 
   /** A URL of its bytes, for this page. */
@@ -33,6 +28,7 @@ export class Attachment {
   }
 
   #url = null;
+  #wasSent = false;
 
   /** Its bytes in pieces, to be sent. */
   async *pieces(size) {
@@ -41,14 +37,9 @@ export class Attachment {
     }
   }
 
-  /** A second try needs an id of its own, as the first may have left a part behind. */
-  renew() {
-    this.assetId = freshId();
-    this.failure = null;
+  /** It is about to be sent. A second try needs an id of its own: the first may have left a part behind. */
+  beSent() {
+    if (this.#wasSent) this.assetId = freshId();
+    this.#wasSent = true;
   }
-}
-
-function guess(type) {
-  const major = type.split("/")[0];
-  return ["image", "video", "audio", "text"].includes(major) ? major : "other";
 }

@@ -5,29 +5,33 @@ import { el, icon } from "./dom.js";
 import { fragment, placeText } from "./places.js";
 
 const ORIGINS = {
-  EVIDENCE_ORIGIN_SPEECH: ["heard", "Heard"],
-  EVIDENCE_ORIGIN_OCR: ["read", "Read"],
-  EVIDENCE_ORIGIN_LABEL: ["seen", "Seen"],
-  EVIDENCE_ORIGIN_CAPTION: ["seen", "Described"],
-  EVIDENCE_ORIGIN_PASSAGE: ["text", "Written"],
+  speech: ["heard", "Heard"],
+  ocr: ["read", "Read"],
+  label: ["seen", "Seen"],
+  caption: ["seen", "Described"],
+  passage: ["text", "Written"],
 };
 
 /** Icon and word of how a piece of evidence came to be. */
-export function originOf(evidence) {
-  return ORIGINS[evidence.origin] ?? ["text", "Found"];
+export function originOf(piece) {
+  return ORIGINS[piece.origin] ?? ["text", "Found"];
 }
 
-/** A link to a place in an asset; a click goes there in this page, `onshow(evidence)`. */
-export function placeLink(evidence, onshow, attributes, ...children) {
-  return el("a", {
-    href: contentPath(evidence.assetId) + fragment(evidence.locator),
-    onclick(event) {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      onshow(evidence);
+/** A link to the place of a piece; a click goes there in this page, `onshow(piece)`. */
+export function placeLink(piece, onshow, attributes, ...children) {
+  return el(
+    "a",
+    {
+      href: contentPath(piece.assetId) + fragment(piece.place),
+      onclick(event) {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+        event.preventDefault();
+        onshow(piece);
+      },
+      ...attributes,
     },
-    ...attributes,
-  }, ...children);
+    ...children,
+  );
 }
 
 /** The sources of an answer. */
@@ -38,22 +42,39 @@ export class CitationList {
 
   constructor(onshow) {
     this.#onshow = onshow;
-    this.node = el("section", { class: "citations", "aria-label": "Sources", hidden: true }, this.#list);
+    this.node = el(
+      "section",
+      { class: "citations", "aria-label": "Sources", hidden: true },
+      this.#list,
+    );
   }
 
-  /** Adds a citation; the same evidence is listed once. */
-  add({ evidence: { evidence, citationKey }, basis }) {
-    if (this.#byKey.has(citationKey)) return;
-    this.#byKey.set(citationKey, evidence);
-    const [iconName, word] = originOf(evidence);
-    const place = [evidence.assetName, placeText(evidence.locator)].filter(Boolean).join(" · ");
-    const hint = basis === "CITATION_BASIS_WEIGHT" ? "weighs most" : null;
-    this.#list.append(el("li", {},
-      placeLink(evidence, this.#onshow, { class: "citation", "aria-label": `Source ${citationKey}: ${word} in ${place}: ${evidence.text}` },
-        el("span", { class: "number" }, citationKey),
-        el("span", { class: "what" },
-          el("span", { class: "words" }, evidence.text),
-          el("span", { class: "where" }, icon(iconName), `${word} · ${place}`, hint && ` · ${hint}`)))));
+  /** Adds the citation of a piece; the same piece is listed once. */
+  add(piece, basis) {
+    const { key, text, place } = piece;
+    if (this.#byKey.has(key)) return;
+    this.#byKey.set(key, piece);
+    const [iconName, word] = originOf(piece);
+    const where = [piece.assetName, placeText(place)].filter(Boolean).join(" · ");
+    const hint = basis === "weight" ? " · weighs most" : "";
+    this.#list.append(
+      el(
+        "li",
+        {},
+        placeLink(
+          piece,
+          this.#onshow,
+          { class: "citation", "aria-label": `Source ${key}: ${word} in ${where}: ${text}` },
+          el("span", { class: "number" }, key),
+          el(
+            "span",
+            { class: "what" },
+            el("span", { class: "words" }, text),
+            el("span", { class: "where" }, icon(iconName), `${word} · ${where}${hint}`),
+          ),
+        ),
+      ),
+    );
     this.node.hidden = false;
   }
 
@@ -61,9 +82,14 @@ export class CitationList {
   linked(text) {
     return text.split(/(\[\d+\])/).map((part) => {
       const key = /^\[(\d+)\]$/.exec(part)?.[1];
-      const evidence = key && this.#byKey.get(key);
-      if (!evidence) return part;
-      return placeLink(evidence, this.#onshow, { class: "marker", "aria-label": `Source ${key}` }, key);
+      const piece = key && this.#byKey.get(key);
+      if (!piece) return part;
+      return placeLink(
+        piece,
+        this.#onshow,
+        { class: "marker", "aria-label": `Source ${key}` },
+        key,
+      );
     });
   }
 }

@@ -6,8 +6,20 @@ const ACCEPT = "image/*,audio/*,video/*,text/*,.md,.txt,.csv,.json,.webm,.mkv,.f
 
 export class Composer {
   #actions;
-  #input = el("textarea", { id: "question", rows: "1", placeholder: "Ask about it…", maxlength: "8000" });
-  #file = el("input", { type: "file", multiple: true, accept: ACCEPT, class: "unseen", tabindex: "-1", "aria-hidden": "true" });
+  #input = el("textarea", {
+    id: "question",
+    rows: "1",
+    placeholder: "Ask about it…",
+    maxlength: "8000",
+  });
+  #file = el("input", {
+    type: "file",
+    multiple: true,
+    accept: ACCEPT,
+    class: "unseen",
+    tabindex: "-1",
+    "aria-hidden": "true",
+  });
   #send = iconButton("send", "Ask", () => this.#submit(), { class: "icon-button send" });
   #attach = iconButton("attach", "Attach files", () => this.#file.click());
   #record = iconButton("microphone", "Record", () => this.#actions.onrecord());
@@ -30,10 +42,16 @@ export class Composer {
       event.preventDefault();
       this.#give(event.clipboardData.files);
     });
-    this.node = el("form", { class: "composer", onsubmit: (event) => event.preventDefault() },
+    this.node = el(
+      "form",
+      { class: "composer", onsubmit: (event) => event.preventDefault() },
       el("label", { for: "question", class: "unseen" }, "Question"),
-      this.#attach, this.#record, this.#input, this.#send, this.#file,
-      el("p", { class: "keys", "aria-hidden": "true" }, el("kbd", {}, "Enter"), " asks · ", el("kbd", {}, "Esc"), " stops · drop or paste files anywhere"));
+      this.#attach,
+      this.#record,
+      this.#input,
+      this.#send,
+      this.#file,
+    );
   }
 
   /** Takes files that are dropped anywhere on a node. */
@@ -82,7 +100,6 @@ export class Composer {
   }
 
   #onkey(event) {
-    if (event.key === "Escape" && this.#isBusy) this.#actions.onstop();
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     if (!this.#isBusy) this.#submit();

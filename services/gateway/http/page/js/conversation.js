@@ -1,7 +1,9 @@
 // Turns one after another, each knowing those before.
 
+import { createConversation } from "./conversation-api.js";
 import { openSocket } from "./socket.js";
 
+const LASTS_NOT = new Set(["PATH_UNKNOWN", "METHOD_NOT_ALLOWED", "DATABASE_UNAVAILABLE"]);
 const PIECE_BYTES = 64 * 1024;
 
 /** A conversation; its socket is opened when there is something to send, and again after it was lost. */
@@ -9,16 +11,27 @@ export class Conversation {
   #socket = null;
   #opening = null;
   #turn = null;
+  #onmade;
+  #traceId = "";
+  #turnCount = 0;
 
-  /** `conversationId` names one that lasts; without, the server forgets it when the page is left. */
-  constructor(conversationId = "") {
-    this.conversationId = conversationId;
+  /** `id` names one that lasts; without it one is made at the first turn, and `onmade(id)` called. */
+  constructor(id = "", onmade = () => {}) {
+    this.id = id;
+    this.#onmade = onmade;
   }
 
   /** Begins a turn. Its listener has `event(name, body)` and `failed(failure)`. */
   begin(listener) {
+    if (!this.#socket?.isOpen && !this.#opening) this.#turnCount = 0;
+    this.#turnCount += 1;
     this.#turn = new Turn(this.#open(), listener);
     return this.#turn;
+  }
+
+  /** Where the last turn is found: the trace of its socket, and which turn of it, from 0. */
+  get trace() {
+    return { id: this.#traceId, turnIndex: this.#turnCount - 1 };
   }
 
   /** Goes away. */
@@ -29,22 +42,35 @@ export class Conversation {
 
   #open() {
     if (this.#socket?.isOpen) return Promise.resolve(this.#socket);
-    this.#opening ??= openSocket(this.#config(), {
-      onevent: (name, body, turnId) => this.#dispatch(name, body, turnId),
-      onclosed: (failure) => this.#closed(failure),
-    }).then(
-      (socket) => ((this.#socket = socket), socket),
-    ).finally(() => (this.#opening = null));
+    this.#opening ??= this.#connect().finally(() => (this.#opening = null));
     return this.#opening;
   }
 
-  #config() {
-    const config = { perception: { partialTranscripts: true } };
-    return this.conversationId ? { ...config, conversationId: this.conversationId } : config;
+  async #connect() {
+    await this.#make();
+    this.#socket = await openSocket(
+      { conversationId: this.id, perception: { partialTranscripts: true } },
+      {
+        onevent: (name, body, turnId) => this.#dispatch(name, body, turnId),
+        onclosed: (failure) => this.#closed(failure),
+      },
+    );
+    return this.#socket;
+  }
+
+  async #make() {
+    if (this.id) return;
+    try {
+      this.id = await createConversation();
+      this.#onmade(this.id);
+    } catch (failure) {
+      // A server without a database for them: it lasts as long as the page is open.
+      if (!LASTS_NOT.has(failure.reason)) throw failure;
+    }
   }
 
   #dispatch(name, body, turnId) {
-    if (name === "ready") this.traceId = body.traceId;
+    if (name === "ready") this.#traceId = body.traceId;
     else if (this.#turn && (!turnId || turnId === this.#turn.id)) this.#turn.take(name, body);
   }
 
@@ -59,6 +85,8 @@ export class Turn {
   #connecting;
   #listener;
   #sending = Promise.resolve();
+  #attached = new Set();
+  #isCancelled = false;
   #over = false;
 
   constructor(connecting, listener) {
@@ -70,13 +98,25 @@ export class Turn {
 
   /** Whether it can still take media and a question. */
   get isOpen() {
-    return !this.#over;
+    return !this.#over && !this.#isCancelled;
   }
 
-  /** Sends an asset, after those that are being sent; resolves when its last byte is on its way. */
-  attach(attachment) {
-    this.#sending = this.#sending.then(() => this.#upload(attachment)).catch((error) => this.fail(error));
+  /** Resolves when all that was attached is on its way. */
+  get sent() {
     return this.#sending;
+  }
+
+  /** Whether an asset was attached. */
+  has(attachment) {
+    return this.#attached.has(attachment);
+  }
+
+  /** Sends an asset, after those that are being sent. */
+  attach(attachment) {
+    this.#attached.add(attachment);
+    this.#sending = this.#sending
+      .then(() => this.#upload(attachment))
+      .catch((error) => this.fail(error));
   }
 
   /** Asks. The words go ahead of media that is still being sent, so that it is looked at for them. */
@@ -88,7 +128,10 @@ export class Turn {
 
   /** Stops it; turnComplete follows. */
   async cancel() {
-    await this.#say({ cancelTurn: {} });
+    if (!this.isOpen) return;
+    this.#isCancelled = true;
+    const socket = await this.#connecting.catch(() => null);
+    if (!this.#over) socket?.send({ turnId: this.id, cancelTurn: {} });
   }
 
   take(name, body) {
@@ -104,7 +147,7 @@ export class Turn {
 
   async #say(message) {
     const socket = await this.#connecting.catch(() => null);
-    if (!this.#over) socket?.send({ turnId: this.id, ...message });
+    if (this.isOpen) socket?.send({ turnId: this.id, ...message });
   }
 
   async #upload(attachment) {
@@ -113,7 +156,7 @@ export class Turn {
     await this.#say({ assetStart: { assetId, name, sizeBytes: String(sizeBytes ?? 0) } });
     let sent = 0;
     for await (const piece of attachment.pieces(PIECE_BYTES)) {
-      if (this.#over) return;
+      if (!this.isOpen) return;
       await socket.sendBytes(piece);
       sent += piece.byteLength;
     }

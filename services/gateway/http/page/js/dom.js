@@ -24,12 +24,27 @@ function fill(node, attributes, children) {
 
 /** An icon of the sprite; it says nothing to a screen reader. */
 export function icon(name) {
-  return svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `/page/icons.svg#${name}` }));
+  return svg(
+    "svg",
+    { class: "icon", "aria-hidden": "true" },
+    svg("use", { href: `/page/icons.svg#${name}` }),
+  );
 }
 
 /** A button that shows an icon only. */
 export function iconButton(name, label, onclick, attributes = {}) {
-  return el("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...attributes }, icon(name));
+  return el(
+    "button",
+    {
+      type: "button",
+      class: "icon-button",
+      "aria-label": label,
+      title: label,
+      onclick,
+      ...attributes,
+    },
+    icon(name),
+  );
 }
 
 /** Sets a custom property: how a number reaches the style sheet, as inline styles are not allowed. */

@@ -13,37 +13,72 @@ export class Failure extends Error {
 /** The failure that a StreamError of the contract tells of. */
 export function fromStreamError(error) {
   const retry_s = error.retryDelay ? Number.parseFloat(error.retryDelay) : null;
-  return new Failure({ reason: error.reason, message: error.message, subject: error.subject, retry_s });
+  return new Failure({
+    reason: error.reason,
+    message: error.message,
+    subject: error.subject,
+    retry_s,
+  });
 }
 
 // [what happened, what to do]. Reasons that are not here tell both in their message.
 const KNOWN = {
-  CONNECTION_LOST: ["The connection to the server was lost.", "Check that the server runs, then try again."],
+  CONNECTION_LOST: [
+    "The connection to the server was lost.",
+    "Check that the server runs, then try again.",
+  ],
   SERVER_STOPPING: ["The server is being restarted.", "Try again in a moment."],
   NOT_READY: ["The server is still loading its models.", "Try again in a few seconds."],
   SHUTTING_DOWN: ["The server is being restarted.", "Try again in a moment."],
   TOO_MANY_TURNS: ["The server is busy with other questions.", "Try again in a moment."],
   GENERATE_QUEUE_FULL: ["The server is busy with other questions.", "Try again in a moment."],
   CREDENTIAL_MISSING: ["This server asks for a key.", "Enter yours to go on."],
-  MICROPHONE_REFUSED: ["The microphone may not be used.", "Allow it for this page in the browser's settings, then record again."],
-  MICROPHONE_MISSING: ["No microphone was found.", "Connect one, or drop a recording here instead."],
-  RECORDING_UNSUPPORTED: ["This browser cannot record here.", "Pages record on https or on this machine only; drop a recording instead."],
-  UNSUPPORTED_MEDIA: ["Files of this kind cannot be read.", "Use a picture (JPEG, PNG, WebP), recording, film (MP4, WebM) or plain text."],
+  MICROPHONE_REFUSED: [
+    "The microphone may not be used.",
+    "Allow it for this page in the browser's settings, then record again.",
+  ],
+  MICROPHONE_MISSING: [
+    "No microphone was found.",
+    "Connect one, or drop a recording here instead.",
+  ],
+  RECORDING_UNSUPPORTED: [
+    "This browser cannot record here.",
+    "Pages record on https or on this machine only; drop a recording instead.",
+  ],
+  UNSUPPORTED_MEDIA: [
+    "Files of this kind cannot be read.",
+    "Use a picture (JPEG, PNG, WebP), recording, film (MP4, WebM) or plain text.",
+  ],
   TYPE_MISMATCH: ["This file is not what its name says.", "Choose the file in its original form."],
-  MEDIA_UNREADABLE: ["This file cannot be read; it may be damaged.", "Open it in another program to check it, or choose another."],
-  MEDIA_TRUNCATED: ["This file ends in the middle.", "Copy it again from where it came from, then drop it here."],
+  MEDIA_UNREADABLE: [
+    "This file cannot be read; it may be damaged.",
+    "Open it in another program to check it, or choose another.",
+  ],
+  MEDIA_TRUNCATED: [
+    "This file ends in the middle.",
+    "Copy it again from where it came from, then drop it here.",
+  ],
   EMPTY_FILE: ["This file is empty.", "Choose another."],
   ASSET_TOO_LARGE: ["This file is too large.", "Choose a smaller one, or cut it."],
   IMAGE_TOO_LARGE: ["This picture has too many pixels.", "Scale it down, then drop it here."],
   TEXT_TOO_LARGE: ["This text is too long.", "Split it, and ask about the parts."],
-  STORAGE_FULL: ["The server has no room left.", "Delete what is not needed, or tell whoever runs it."],
+  STORAGE_FULL: [
+    "The server has no room left.",
+    "Delete what is not needed, or tell whoever runs it.",
+  ],
   MEDIA_TOO_LONG: ["This recording is too long.", "Cut it, and ask about the parts."],
   QUESTION_TOO_LONG: ["The question is too long.", "Shorten it, or drop the text as a file."],
   QUESTION_MISSING: ["There is no question yet.", "Type one."],
-  CONTENT_BLOCKED: ["The rules of this server do not allow this content.", "Ask about something else."],
+  CONTENT_BLOCKED: [
+    "The rules of this server do not allow this content.",
+    "Ask about something else.",
+  ],
   ASSET_NOT_FOUND: ["This file is not stored any more.", "Drop it here again."],
   CONVERSATION_NOT_FOUND: ["This conversation does not exist any more.", "Begin a new one."],
-  CONVERSATION_BUSY: ["This conversation is answering elsewhere.", "Wait until it has finished there, then try again."],
+  CONVERSATION_BUSY: [
+    "This conversation is answering elsewhere.",
+    "Wait until it has finished there, then try again.",
+  ],
   PATH_UNKNOWN: ["This server does not offer that.", "Update the server to use it."],
 };
 

@@ -1,39 +1,64 @@
 // What an answer was weighed from: the gates of the modalities, and every piece with its weight.
 
-import { kindOf } from "./attachment.js";
 import { originOf, placeLink } from "./citations.js";
 import { el, icon, setVariable } from "./dom.js";
 import { count, percent } from "./format.js";
+import { kindOf, pluralOf } from "./kinds.js";
+import { pieceOf } from "./pieces.js";
 import { placeText } from "./places.js";
 
-const WORDS = { image: "Pictures", video: "Films", audio: "Sound", text: "Text" };
-
-/** The section of one EvidenceWeights event. */
+/** The section of one EvidenceWeights event; `onshow(piece)` goes to the place of a piece. */
 export function evidenceSection({ evidence = [], modalityWeights = [] }, onshow) {
-  const sorted = [...evidence].sort((a, b) => (b.weight ?? 0) - (a.weight ?? 0));
-  return el("details", { class: "evidence" },
-    el("summary", {}, "Evidence ", el("span", { class: "hint" }, count(evidence.length, "piece"))),
+  const pieces = evidence.map(pieceOf).sort((one, other) => other.weight - one.weight);
+  return el(
+    "details",
+    { class: "evidence" },
+    el("summary", {}, "Evidence ", el("span", { class: "hint" }, count(pieces.length, "piece"))),
     modalityWeights.length > 0 && gates(modalityWeights),
-    el("ol", { class: "weights" }, sorted.map((piece) => row(piece, onshow))));
+    el(
+      "ol",
+      { class: "weights" },
+      pieces.map((piece) => row(piece, onshow)),
+    ),
+  );
 }
 
 function gates(weights) {
-  return el("ul", { class: "gates", "aria-label": "Weight of each modality" }, weights.map(({ modality, weight = 0 }) => {
-    const kind = kindOf(modality);
-    const gate = el("li", { "data-kind": kind }, `${WORDS[kind]} ${percent(weight)}`);
-    return setVariable(gate, "share", weight);
-  }));
+  return el(
+    "ul",
+    { class: "gates", "aria-label": "Weight of each modality" },
+    weights.map(({ modality, weight = 0 }) => {
+      const kind = kindOf(modality);
+      const gate = el("li", { "data-kind": kind }, `${pluralOf(kind)} ${percent(weight)}`);
+      return setVariable(gate, "share", weight);
+    }),
+  );
 }
 
-function row({ evidence, weight = 0, citationKey, inContext }, onshow) {
-  const [iconName, word] = originOf(evidence);
-  const meter = el("span", { class: "meter", "aria-hidden": "true" }, el("i"));
-  setVariable(meter, "share", weight);
-  return el("li", { "data-kind": kindOf(evidence.modality), class: inContext ? "" : "unread" },
-    placeLink(evidence, onshow, {},
-      el("span", { class: "words" }, icon(iconName), el("b", {}, `${citationKey}`), ` ${evidence.text}`),
-      el("span", { class: "where" }, [word, evidence.assetName, placeText(evidence.locator)].filter(Boolean).join(" · "),
-        !inContext && " · not read for the answer")),
-    el("span", { class: "share" }, percent(weight)),
-    meter);
+function row(piece, onshow) {
+  const [iconName, word] = originOf(piece);
+  const where = [
+    word,
+    piece.assetName,
+    placeText(piece.place),
+    !piece.inContext && "not read for the answer",
+  ];
+  const meter = setVariable(
+    el("span", { class: "meter", "aria-hidden": "true" }, el("i")),
+    "share",
+    piece.weight,
+  );
+  return el(
+    "li",
+    { "data-kind": piece.kind, class: piece.inContext ? "" : "unread" },
+    placeLink(
+      piece,
+      onshow,
+      {},
+      el("span", { class: "words" }, icon(iconName), el("b", {}, piece.key), ` ${piece.text}`),
+      el("span", { class: "where" }, where.filter(Boolean).join(" · ")),
+    ),
+    el("span", { class: "share" }, percent(piece.weight)),
+    meter,
+  );
 }

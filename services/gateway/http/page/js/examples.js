@@ -11,10 +11,32 @@ const EXAMPLES = [
 
 /** The greeting; `onchoose(question)` is called for an example. */
 export function examples(onchoose) {
-  return el("section", { class: "empty" },
+  return el(
+    "section",
+    { class: "empty" },
     el("h1", {}, "Ask about what you see and hear"),
-    el("p", {}, "Drop pictures, recordings, films or texts here. They are looked at and listened to while they are still being sent, and each answer shows where it comes from."),
-    el("ul", { class: "examples" }, EXAMPLES.map(([iconName, what, question]) => el("li", {},
-      el("button", { type: "button", onclick: () => onchoose(question) },
-        icon(iconName), el("span", { class: "hint" }, what), el("span", {}, question))))));
+    el(
+      "p",
+      {},
+      "Drop pictures, recordings, films or texts here. They are looked at and listened to " +
+        "while they are still being sent, and each answer shows where it comes from.",
+    ),
+    el(
+      "ul",
+      { class: "examples" },
+      EXAMPLES.map(([iconName, what, question]) =>
+        el(
+          "li",
+          {},
+          el(
+            "button",
+            { type: "button", onclick: () => onchoose(question) },
+            icon(iconName),
+            el("span", { class: "hint" }, what),
+            el("span", {}, question),
+          ),
+        ),
+      ),
+    ),
+  );
 }

@@ -8,7 +8,11 @@ export function seconds(duration) {
 /** 65.2 → "1:05". */
 export function clock(time_s) {
   const whole_s = Math.floor(time_s);
-  const [hours, minutes, rest] = [Math.floor(whole_s / 3600), Math.floor(whole_s / 60) % 60, whole_s % 60];
+  const [hours, minutes, rest] = [
+    Math.floor(whole_s / 3600),
+    Math.floor(whole_s / 60) % 60,
+    whole_s % 60,
+  ];
   const tail = `${String(rest).padStart(2, "0")}`;
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
 }

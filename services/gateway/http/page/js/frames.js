@@ -1,13 +1,22 @@
-// Frames of a film as small pictures, taken while its bytes are still being sent.
+// Frames of a film as small pictures: taken here while its bytes are still being sent, or by the server.
+
+import { mediaUrl, thumbnailPath } from "./api.js";
 
 const WIDTH_PX = 160;
 const FRAME_COUNT_MAX = 8;
 const SECONDS_A_FRAME = 2;
 
 /** At which seconds of a film of a length the frames of a strip are. */
-export function frameTimes(duration_s) {
+function frameTimes(duration_s) {
   const count = Math.min(FRAME_COUNT_MAX, Math.max(2, Math.ceil(duration_s / SECONDS_A_FRAME)));
   return Array.from({ length: count }, (_, index) => (duration_s * (index + 0.5)) / count);
+}
+
+/** Yields {time_s, url} for a film that is stored. */
+export async function* storedFrames({ assetId, duration_s }) {
+  for (const time_s of duration_s ? frameTimes(duration_s) : []) {
+    yield { time_s, url: await mediaUrl(thumbnailPath(assetId, time_s)) };
+  }
 }
 
 /** Yields {time_s, url} for a film that this browser can show. */

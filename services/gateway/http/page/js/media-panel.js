@@ -1,14 +1,13 @@
 // One asset of a turn: what it looks and sounds like, how far it has come, and the way into it.
 
+import { mediaUrl, thumbnailPath } from "./api.js";
 import { el, icon, iconButton, setVariable } from "./dom.js";
 import { explain } from "./errors.js";
 import { bytes, clock, seconds } from "./format.js";
-import { localFrames } from "./frames.js";
-import { kindOf } from "./attachment.js";
+import { localFrames, storedFrames } from "./frames.js";
+import { iconOf, kindOf } from "./kinds.js";
 import { makePlayer } from "./player.js";
 import { Transcript } from "./transcript.js";
-
-const ICONS = { image: "picture", video: "film", audio: "heard", text: "text", other: "text" };
 
 export class MediaPanel {
   #attachment;
@@ -19,25 +18,38 @@ export class MediaPanel {
   #transcript = new Transcript((start_s) => this.#player?.seek?.(start_s));
   #stage = el("div", { class: "stage-place" });
   #remove;
+  #facts = "";
+  #sentShare = 0;
 
   /** `onremove` is called when the asset is taken back; without it, it cannot be. */
   constructor(attachment, onremove = null) {
     this.#attachment = attachment;
     this.#remove = onremove && iconButton("close", `Remove ${attachment.name}`, onremove);
-    this.node = el("figure", { class: "media", "data-kind": attachment.kind },
-      el("figcaption", {},
-        icon(ICONS[attachment.kind]),
+    this.node = el(
+      "figure",
+      { class: "media", "data-kind": attachment.kind },
+      el(
+        "figcaption",
+        {},
+        icon(iconOf(attachment.kind)),
         el("span", { class: "name", title: attachment.name }, attachment.name),
-        this.#status, this.#remove),
-      this.#bar, this.#stage, this.#strip, this.#transcript.node);
+        this.#status,
+        this.#remove,
+      ),
+      this.#bar,
+      this.#stage,
+      this.#strip,
+      this.#transcript.node,
+    );
     if (attachment.isLive) this.#recordingBegan();
     else this.#showPlayer(attachment.kind);
     this.#say(attachment.sizeBytes ? bytes(attachment.sizeBytes) : "");
+    if (attachment.isStored) this.#wasStored();
   }
 
   /** Goes to a place, and shows it. */
-  async show(locator) {
-    await this.#player?.show(locator);
+  async show(place) {
+    await this.#player?.show(place);
     this.node.scrollIntoView({ block: "nearest" });
   }
 
@@ -58,7 +70,14 @@ export class MediaPanel {
     this.node.classList.add("failed");
     this.#bar.hidden = true;
     this.#status.textContent = "";
-    this.node.append(el("p", { class: "problem", role: "alert" }, icon("warning"), el("span", {}, `${what} ${todo}`)));
+    this.node.append(
+      el(
+        "p",
+        { class: "problem", role: "alert" },
+        icon("warning"),
+        el("span", {}, `${what} ${todo}`),
+      ),
+    );
   }
 
   /** It belongs to a question now, and cannot be taken back. */
@@ -77,19 +96,35 @@ export class MediaPanel {
     };
   }
 
+  #wasStored() {
+    this.node.classList.add("understood");
+    const { widthPx, heightPx, duration_s } = this.#attachment;
+    if (widthPx) this.#player?.setSize(widthPx, heightPx);
+    this.#tellFacts(widthPx, heightPx, duration_s);
+    this.#say(this.#facts);
+  }
+
   #showPlayer(kind) {
     if (kind === "other") return;
     this.#player = makePlayer(kind, this.#attachment.url, this.#attachment.name);
     this.#stage.replaceChildren(this.#player.node);
-    if (kind === "video") this.#fillStrip();
+    const { isStored, url } = this.#attachment;
+    if (kind === "video")
+      this.#fillStrip(isStored ? storedFrames(this.#attachment) : localFrames(url));
   }
 
-  async #fillStrip() {
-    for await (const { time_s, url } of localFrames(this.#attachment.url)) {
+  async #fillStrip(frames) {
+    for await (const { time_s, url } of frames) {
       this.#strip.hidden = false;
       const seek = () => this.#player.seek(time_s);
-      this.#strip.append(el("button", { type: "button", "aria-label": `Play at ${clock(time_s)}`, onclick: seek },
-        el("img", { src: url, alt: "" }), el("span", { class: "time" }, clock(time_s))));
+      this.#strip.append(
+        el(
+          "button",
+          { type: "button", "aria-label": `Play at ${clock(time_s)}`, onclick: seek },
+          el("img", { src: url, alt: "" }),
+          el("span", { class: "time" }, clock(time_s)),
+        ),
+      );
     }
   }
 
@@ -99,12 +134,14 @@ export class MediaPanel {
     this.#attachment.kind = kind;
     this.node.dataset.kind = kind;
     if (info.widthPx) this.#player?.setSize(info.widthPx, info.heightPx);
-    const size = info.widthPx ? `${info.widthPx} × ${info.heightPx}` : "";
-    const length = info.duration ? clock(seconds(info.duration)) : "";
-    this.#facts = [size, length].filter(Boolean).join(" · ");
+    this.#tellFacts(info.widthPx, info.heightPx, info.duration && seconds(info.duration));
   }
 
-  #facts = "";
+  #tellFacts(widthPx, heightPx, duration_s) {
+    this.#facts = [widthPx && `${widthPx} × ${heightPx}`, duration_s && clock(duration_s)]
+      .filter(Boolean)
+      .join(" · ");
+  }
 
   #progressed({ receivedBytes, segmentCount = 0, encodedSegmentCount = 0, complete = false }) {
     this.#received(receivedBytes);
@@ -112,11 +149,11 @@ export class MediaPanel {
     setVariable(this.#bar, "understood", complete ? share : share * this.#sentShare);
     if (this.#attachment.isLive) return;
     const done = complete && encodedSegmentCount >= segmentCount;
-    this.#say(done ? this.#facts || "Ready" : `${encodedSegmentCount} of ${segmentCount} parts understood`);
+    this.#say(
+      done ? this.#facts || "Ready" : `${encodedSegmentCount} of ${segmentCount} parts understood`,
+    );
     this.node.classList.toggle("understood", done);
   }
-
-  #sentShare = 0;
 
   #received(count = 0) {
     const total = this.#attachment.sizeBytes;
@@ -127,6 +164,16 @@ export class MediaPanel {
   #committed(asset) {
     this.#attachment.isCommitted = true;
     this.#received(asset.sizeBytes);
+    // What this browser cannot decode, the server can.
+    if (this.#player?.isBroken) this.#showFromServer(asset);
+  }
+
+  async #showFromServer({ assetId, info }) {
+    if (this.#attachment.kind === "image") {
+      this.#player.replace(await mediaUrl(thumbnailPath(assetId)));
+    } else if (this.#attachment.kind === "video") {
+      this.#fillStrip(storedFrames({ assetId, duration_s: seconds(info.duration) }));
+    }
   }
 
   #say(text) {

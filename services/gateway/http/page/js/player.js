@@ -1,7 +1,6 @@
 // Shows an asset and goes to a place in it: plays from a second, draws a region, marks characters.
 
 import { el, svg } from "./dom.js";
-import { charsOf, regionOf, spanOf } from "./places.js";
 
 /** A player of one asset. `kind` is image, video, audio or text; `url` gives its bytes. */
 export function makePlayer(kind, url, name) {
@@ -11,10 +10,12 @@ export function makePlayer(kind, url, name) {
 }
 
 class Picture {
+  isBroken = false;
   #overlay = overlay();
 
   constructor(url, name) {
     this.image = el("img", { src: url, alt: name });
+    this.image.addEventListener("error", () => (this.isBroken = true), { once: true });
     this.node = el("div", { class: "stage picture" }, this.image, this.#overlay);
   }
 
@@ -22,41 +23,61 @@ class Picture {
     this.#overlay.setAttribute("viewBox", `0 0 ${width} ${height}`);
   }
 
-  async show(locator) {
+  /** Shows other bytes of the same picture. */
+  replace(url) {
+    this.image.src = url;
+  }
+
+  async show({ region }) {
     await this.image.decode().catch(() => {});
     // Before the server has told the size, it is that of the picture itself.
-    if (!this.#overlay.hasAttribute("viewBox")) this.setSize(this.image.naturalWidth, this.image.naturalHeight);
-    draw(this.#overlay, regionOf(locator));
+    if (!this.#overlay.hasAttribute("viewBox"))
+      this.setSize(this.image.naturalWidth, this.image.naturalHeight);
+    draw(this.#overlay, region);
   }
 }
 
 class Sound {
+  isBroken = false;
   #overlay = overlay();
 
   constructor(kind, url, name) {
-    this.media = el(kind, { src: url, controls: true, preload: "metadata", playsinline: kind === "video", "aria-label": name });
+    this.media = el(kind, {
+      src: url,
+      controls: true,
+      preload: "metadata",
+      playsinline: kind === "video",
+      "aria-label": name,
+    });
     this.media.addEventListener("loadedmetadata", () => findLength(this.media));
     this.media.addEventListener("play", () => draw(this.#overlay, null));
     this.media.addEventListener("error", () => this.#cannotPlay());
-    this.node = el("div", { class: `stage ${kind}` }, this.media, kind === "video" && this.#overlay);
+    this.node = el(
+      "div",
+      { class: `stage ${kind}` },
+      this.media,
+      kind === "video" && this.#overlay,
+    );
   }
 
   setSize(width, height) {
     this.#overlay.setAttribute("viewBox", `0 0 ${width} ${height}`);
   }
 
-  async show(locator) {
-    const span = spanOf(locator);
+  async show({ span, region }) {
     if (span) await this.seek(span.start_s);
-    draw(this.#overlay, regionOf(locator));
+    draw(this.#overlay, region);
   }
 
   /** Plays from a second on. */
   async seek(time_s) {
+    if (this.isBroken) return;
     const { media } = this;
     if (media.readyState < HTMLMediaElement.HAVE_METADATA) {
       media.preload = "auto";
-      await new Promise((resolve) => media.addEventListener("loadedmetadata", resolve, { once: true }));
+      await new Promise((resolve) =>
+        media.addEventListener("loadedmetadata", resolve, { once: true }),
+      );
     }
     media.currentTime = time_s;
     // A browser may want a gesture first: then it stands at the second, ready to play.
@@ -64,7 +85,10 @@ class Sound {
   }
 
   #cannotPlay() {
-    this.node.append(el("p", { class: "note" }, "This browser cannot play it, but it can be asked about."));
+    this.isBroken = true;
+    this.node.append(
+      el("p", { class: "note" }, "This browser cannot play it, but it can be asked about."),
+    );
   }
 }
 
@@ -74,22 +98,23 @@ class Text {
   constructor(url, name) {
     this.#body.setAttribute("aria-label", name);
     this.node = el("div", { class: "stage text" }, this.#body);
-    this.ready = fetch(url).then((response) => response.text()).then((text) => {
-      this.characters = Array.from(text);
-      this.#body.textContent = text;
-    });
+    this.ready = fetch(url)
+      .then((response) => response.text())
+      .then((text) => {
+        this.characters = Array.from(text);
+        this.#body.textContent = text;
+      });
   }
 
   setSize() {}
 
-  async show(locator) {
+  async show({ chars }) {
     await this.ready;
-    const range = charsOf(locator);
-    if (!range) return;
+    if (!chars) return;
     // Ranges count code points, JavaScript's strings UTF-16.
     const part = (start, end) => this.characters.slice(start, end).join("");
-    const mark = el("mark", {}, part(range.start, range.end));
-    this.#body.replaceChildren(part(0, range.start), mark, part(range.end));
+    const mark = el("mark", {}, part(chars.start, chars.end));
+    this.#body.replaceChildren(part(0, chars.start), mark, part(chars.end));
     mark.scrollIntoView({ block: "nearest" });
   }
 }
@@ -109,7 +134,8 @@ function draw(layer, region) {
   layer.append(
     svg("path", { class: "outside", d: outside, "fill-rule": "evenodd" }),
     svg("rect", { class: "casing", ...frame }),
-    svg("rect", { class: "region", ...frame }));
+    svg("rect", { class: "region", ...frame }),
+  );
 }
 
 // What a recorder writes states no length until it was read to its end once.

@@ -31,7 +31,11 @@ class Recording extends Attachment {
 
   constructor(stream) {
     const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type));
-    super(new File([], `recording.${mimeType?.match(/\/(\w+)/)?.[1] ?? "webm"}`, { type: "audio/webm" }));
+    super(
+      new File([], `recording.${mimeType?.match(/\/(\w+)/)?.[1] ?? "webm"}`, {
+        type: "audio/webm",
+      }),
+    );
     this.sizeBytes = null;
     this.#stream = stream;
     this.#recorder = new MediaRecorder(stream, { mimeType, audioBitsPerSecond: 48_000 });

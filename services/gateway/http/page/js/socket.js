@@ -4,6 +4,8 @@ import { Failure, fromStreamError } from "./errors.js";
 import { currentKey } from "./key.js";
 
 const SUBPROTOCOL = "sensorium.converse.v1";
+/** What a subprotocol may hold (RFC 9110, token). */
+const KEY = /^[\w!#$%&'*+.^`|~-]*$/;
 const UNSENT_BYTES_MAX = 1 << 20;
 const POLL_MS = 15;
 
@@ -16,6 +18,11 @@ export function openSocket(config, { onevent, onclosed }) {
     const key = currentKey();
     const url = new URL("/v1/converse", location.href);
     url.protocol = url.protocol.replace("http", "ws");
+    if (!KEY.test(key))
+      throw new Failure({
+        reason: "KEY_MALFORMED",
+        message: "A key has letters, digits and signs only.",
+      });
     const socket = new WebSocket(url, [SUBPROTOCOL, ...(key ? [`sensorium.key.${key}`] : [])]);
     let failure = null;
     let wrapped = null;

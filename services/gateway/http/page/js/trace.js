@@ -5,35 +5,56 @@ import { el } from "./dom.js";
 import { lapse, seconds } from "./format.js";
 import { stageWaterfall, waterfall } from "./waterfall.js";
 
+const DEPTH_MAX = 6;
+const TURN = "gateway.turn";
+
 /** The section of a turn's timings. */
-export function traceSection(timings, traceId) {
+export function traceSection(timings, trace) {
   const body = el("div", {}, stageWaterfall(timings));
-  if (traceId) {
-    const button = el("button", { type: "button", class: "quiet small", async onclick() {
-      button.disabled = true;
-      const spans = await spansOf(traceId).catch(() => null);
-      if (spans) body.replaceChildren(waterfall(spans));
-      else button.replaceWith(el("span", { class: "hint" }, "The server keeps this trace no more."));
-    } }, "Show every span");
-    body.append(button);
-  }
-  return el("details", { class: "trace" },
-    el("summary", {}, "Time ", el("span", { class: "hint" }, lapse(seconds(timings.lastToken)))), body);
+  const button = el(
+    "button",
+    {
+      type: "button",
+      class: "quiet small",
+      async onclick() {
+        button.disabled = true;
+        const spans = await spansOf(trace).catch(() => []);
+        if (spans.length) body.replaceChildren(waterfall(spans));
+        else
+          button.replaceWith(
+            el("span", { class: "hint" }, "The server does not keep this trace any more."),
+          );
+      },
+    },
+    "Show every span",
+  );
+  body.append(button);
+  return el(
+    "details",
+    { class: "trace" },
+    el("summary", {}, "Time ", el("span", { class: "hint" }, lapse(seconds(timings.lastToken)))),
+    body,
+  );
 }
 
-async function spansOf(traceId) {
-  const { spans } = await getJson(`/v1/traces/${traceId}`);
-  const depths = new Map();
-  const began_ms = Math.min(...spans.map((span) => Date.parse(span.startTime)));
-  return spans.map((span) => {
-    const depth = (depths.get(span.parentSpanId) ?? -1) + 1;
-    depths.set(span.spanId, depth);
-    return {
+/** The spans of one turn, each below the one that caused it. */
+async function spansOf({ id, turnIndex }) {
+  const { spans } = await getJson(`/v1/traces/${id}`);
+  const turn = spans.filter(({ name }) => name === TURN)[turnIndex];
+  if (!turn) return [];
+  const began_ms = Date.parse(turn.startTime);
+  const rows = [];
+  const add = (span, depth) => {
+    rows.push({
       name: span.name.split("/").pop(),
-      depth: Math.min(depth, 6),
+      depth: Math.min(depth, DEPTH_MAX),
       start_s: (Date.parse(span.startTime) - began_ms) / 1000,
       end_s: (Date.parse(span.endTime) - began_ms) / 1000,
-      isError: Boolean(span.error),
-    };
-  });
+      isError: span.error,
+    });
+    for (const child of spans.filter(({ parentSpanId }) => parentSpanId === span.spanId))
+      add(child, depth + 1);
+  };
+  add(turn, 0);
+  return rows;
 }

@@ -1,8 +1,7 @@
 // The words of an asset as they are heard; each line is a link to its second.
 
 import { el } from "./dom.js";
-import { clock } from "./format.js";
-import { spanOf } from "./places.js";
+import { clock, seconds } from "./format.js";
 
 export class Transcript {
   #lines = el("ol");
@@ -12,15 +11,30 @@ export class Transcript {
   /** `onseek(start_s)` is called when a line is chosen. */
   constructor(onseek) {
     this.#onseek = onseek;
-    this.node = el("section", { class: "transcript", "aria-label": "Transcript", hidden: true }, this.#lines, this.#partial);
+    this.node = el(
+      "section",
+      { class: "transcript", "aria-label": "Transcript", hidden: true },
+      this.#lines,
+      this.#partial,
+    );
   }
 
   /** Words that are settled. */
   add({ span, transcript }) {
-    const { start_s } = spanOf({ span });
-    this.#lines.append(el("li", {},
-      el("button", { type: "button", class: "line", onclick: () => this.#onseek(start_s) },
-        el("span", { class: "time" }, clock(start_s)), " ", transcript.text ?? "")));
+    const start_s = seconds(span.start);
+    this.#lines.append(
+      el(
+        "li",
+        {},
+        el(
+          "button",
+          { type: "button", class: "line", onclick: () => this.#onseek(start_s) },
+          el("span", { class: "time" }, clock(start_s)),
+          " ",
+          transcript.text ?? "",
+        ),
+      ),
+    );
     this.#show("");
   }
 

@@ -1,0 +1,36 @@
+// An asset that the server has, shown like one that was dropped here.
+
+import { contentPath, getJson, mediaUrl } from "./api.js";
+
+const cache = new Map();
+
+/** What a MediaPanel needs of a stored asset. Throws Failure, ASSET_NOT_FOUND where it is gone. */
+export function storedAsset(assetId) {
+  if (!cache.has(assetId))
+    cache.set(
+      assetId,
+      load(assetId).catch((failure) => (cache.delete(assetId), Promise.reject(failure))),
+    );
+  return cache.get(assetId);
+}
+
+async function load(assetId) {
+  const file = await getJson(`/v1/files/${encodeURIComponent(assetId)}`);
+  const { modality, width, height, duration_s, renditions } = file.sensorium;
+  // Where the original is no format of browsers, the server may have made one that is.
+  const web = renditions.find(({ name }) => name === "video-web" || name === "web");
+  const path = contentPath(assetId) + (web ? `?rendition=${web.name}` : "");
+  return {
+    assetId,
+    name: file.filename,
+    kind: modality,
+    sizeBytes: file.bytes,
+    isStored: true,
+    isCommitted: true,
+    failure: null,
+    duration_s,
+    widthPx: width,
+    heightPx: height,
+    url: await mediaUrl(path),
+  };
+}
