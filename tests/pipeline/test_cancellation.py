@@ -19,58 +19,13 @@ from services.runtime.channel import open_channel
 from tests import media
 from tests.pipeline.platform import Platform, until
 from tests.pipeline.streams import Converse, Upload, asset, end, in_turn, in_upload, text
+from tests.pipeline.wire import wired
 
 # Far less than what is under way would take to its own end.
 FREE_WITHIN_S = 10.0
 BUSY_WITHIN_S = 60.0
 LONG_ANSWER = gateway_pb2.AnswerOptions(max_tokens=1500)
 STORY = "Write a very long story about the sea, and do not stop."
-
-
-class Wire:
-    """A connection between client and server that can be cut, as when the client is killed."""
-
-    def __init__(self) -> None:
-        self.address = ""
-        self._ends: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def pipe(self, near: asyncio.StreamReader, far: asyncio.StreamWriter) -> None:
-        """Carry bytes one way until an end is gone."""
-        with contextlib.suppress(ConnectionError):
-            while data := await near.read(1 << 16):
-                far.write(data)
-                await far.drain()
-        far.close()
-
-    async def join(
-        self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        """Connect one client to the server."""
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-        self._ends |= {writer, far_writer}
-        for way in (self.pipe(reader, far_writer), self.pipe(far_reader, writer)):
-            task = asyncio.create_task(way)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    def cut(self) -> None:
-        """End all connections at once, without a word."""
-        for writer in self._ends:
-            writer.transport.abort()
-
-
-@contextlib.asynccontextmanager
-async def wired(platform: Platform) -> AsyncIterator[Wire]:
-    wire = Wire()
-    port = int(platform.address.rsplit(":", 1)[1])
-    listener = await asyncio.start_server(lambda r, w: wire.join(port, r, w), "127.0.0.1", 0)
-    async with listener:
-        wire.address = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-        try:
-            yield wire
-        finally:
-            wire.cut()
 
 
 class Victim:
@@ -204,7 +159,7 @@ STAGES: dict[str, tuple[str, Callable[[], list[Any]], Reached]] = {
 async def test_a_killed_client_leaves_nothing_held(platform: Platform, stage: str) -> None:
     method, requests, reached = STAGES[stage]
     await platform.at_rest(BUSY_WITHIN_S)
-    async with wired(platform) as wire, victim(wire.address, method, requests()) as one:
+    async with wired(platform.address) as wire, victim(wire.address, method, requests()) as one:
         await until(lambda: reached(platform, one.events), BUSY_WITHIN_S, stage)
         assert await platform.busy()
         assert one.alive
@@ -237,7 +192,7 @@ async def test_a_client_that_reads_nothing_and_is_killed_leaves_nothing_held(
     platform: Platform,
 ) -> None:
     await platform.at_rest(BUSY_WITHIN_S)
-    async with wired(platform) as wire, open_channel(wire.address) as channel:
+    async with wired(platform.address) as wire, open_channel(wire.address) as channel:
         call = gateway_pb2_grpc.GatewayServiceStub(channel).StreamingConverse()
         for request in converse(text(STORY), end()):
             await call.write(request)
@@ -252,7 +207,7 @@ async def test_what_is_stored_is_indexed_though_the_client_is_gone(
     picture = asset("left-behind", media.jpeg(401, 301), "left-behind.jpg")
     await platform.at_rest(BUSY_WITHIN_S)
     async with (
-        wired(platform) as wire,
+        wired(platform.address) as wire,
         victim(wire.address, "StreamingUpload", upload(picture)) as one,
     ):
         await until(lambda: "asset" in one.events, BUSY_WITHIN_S, "stored")

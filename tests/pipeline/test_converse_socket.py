@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from sensorium_client.samples import Samples
 from websockets.asyncio.client import ClientConnection, connect
@@ -145,6 +146,32 @@ async def test_a_browser_that_goes_away_cancels_its_turn(
                 pass
         assert await platform.busy()
     await platform.at_rest(10.0)
+
+
+async def test_after_a_lost_connection_its_conversation_goes_on(
+    platform: Platform, web: httpx2.AsyncClient, samples: Samples
+) -> None:
+    conversation_id = (await web.post("/v1/conversations")).json()["id"]
+    config = {"conversationId": conversation_id}
+    async with opened(platform) as socket:
+        await say(socket, config=config)
+        for frame in upload(samples.photo, "socket-lost"):
+            await socket.send(frame)
+        await say(socket, turnId="t", text={"text": "What animal is this?"})
+        async with asyncio.timeout(60.0):
+            while kind(json.loads(await socket.recv())) != "asset":
+                pass
+        # Without a word, in the middle of its turn.
+        socket.transport.abort()
+    await platform.at_rest(10.0)
+    async with opened(platform) as socket:
+        await say(socket, config=config)
+        await say(socket, turnId="t", text={"text": "What animal is this?"})
+        await say(socket, turnId="t", endTurn={"assetIds": ["socket-lost"]})
+        await socket.send("")
+        events, code, reason = await read_to_the_end(socket)
+    assert (code, reason) == (1000, "")
+    assert any("citation" in event for event in events)
 
 
 async def test_a_turn_is_cancelled_and_the_next_one_answered(platform: Platform) -> None:
