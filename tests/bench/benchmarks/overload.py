@@ -6,6 +6,7 @@ The clients run in processes of their own. By gRPC and by HTTP.
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -114,7 +115,8 @@ class _Crowd:
         for log in logs:
             seen.add(log)
         self.plan.say(
-            f"{self.transport}, {clients} clients: {len(seen.whole_s)} answers, refused "
+            f"{self.transport}, {clients} clients: {len(seen.whole_s)} answers, p95 of the whole "
+            f"{percentile(seen.whole_s or [math.nan], 95):.1f} s, refused "
             f"{dict(seen.reasons)}, {seen.hung} hung, {len(seen.broken)} broken {seen.broken[:1]}"
         )
         return seen
