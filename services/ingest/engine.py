@@ -141,7 +141,7 @@ class IngestEngine:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            await asyncio.wait({running})
+            await _ended(running)
             raise
 
     async def open_part(
@@ -156,7 +156,7 @@ class IngestEngine:
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            await asyncio.wait({opening})
+            await _ended(opening)
             if opening.exception() is None:
                 await self.on_disk(opening.result().close)
             raise
@@ -276,3 +276,15 @@ class IngestEngine:
                 "UPLOAD_NOT_FOUND", "There is no such upload, or it has expired.", subject=asset_id
             )
         return UploadState(state.durable_bytes, state.expire_time_s)
+
+
+async def _ended(work: "asyncio.Future[T]") -> None:
+    """Wait for work in a thread, which cannot be stopped, however often the wait is cancelled.
+
+    A part of an upload may fail, which cancels the rest, while its client goes away.
+    """
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({work})
+    # What it failed with matters to nobody any more.
+    work.exception()
