@@ -37,6 +37,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 def container_seconds(path: Path) -> float:
     with av.open(str(path)) as container:
+        assert container.duration is not None
         return float(container.duration / av.time_base)
 
 
