@@ -29,13 +29,13 @@ def commands() -> list[str]:
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
     folder = tmp_path_factory.mktemp("readme")
     lay_out(folder)
-    port = free_port()
+    port, http_port = free_port(), free_port()
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {
         **os.environ,
         "PATH": path,
         "SENSORIUM_PORT": str(port),
-        "SENSORIUM_HTTP_PORT": "0",
+        "SENSORIUM_HTTP_PORT": str(http_port),
         "SENSORIUM_SERVER": f"127.0.0.1:{port}",
         "SENSORIUM_DATA_DIR": str(folder / "data"),
     }
@@ -91,6 +91,7 @@ def test_the_example_runs(workplace: tuple[Path, dict[str, str]]) -> None:
 def test_command(command: str, workplace: tuple[Path, dict[str, str]]) -> None:
     folder, environment = workplace
     here = command.replace("127.0.0.1:50051", environment["SENSORIUM_SERVER"])
+    here = here.replace("127.0.0.1:8080", f"127.0.0.1:{environment['SENSORIUM_HTTP_PORT']}")
     done = subprocess.run(
         here,
         shell=True,
@@ -104,3 +105,5 @@ def test_command(command: str, workplace: tuple[Path, dict[str, str]]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()
     assert "Traceback" not in done.stderr
+    # curl takes a refusal for a success.
+    assert '"error"' not in done.stdout
