@@ -87,6 +87,22 @@ def test_the_example_runs(workplace: tuple[Path, dict[str, str]]) -> None:
     assert "see photo.jpg" in done.stdout
 
 
+def test_the_openai_client_runs(workplace: tuple[Path, dict[str, str]]) -> None:
+    folder, environment = workplace
+    (program,) = re.findall(r"^```python\n(import base64\n.*?)^```", README, re.M | re.S)
+    here = program.replace("127.0.0.1:8080", f"127.0.0.1:{environment['SENSORIUM_HTTP_PORT']}")
+    done = subprocess.run(
+        [sys.executable, "-c", here],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_TIMEOUT_S,
+        check=True,
+    )
+    assert done.stdout.strip()
+
+
 @pytest.mark.parametrize("command", commands())
 def test_command(command: str, workplace: tuple[Path, dict[str, str]]) -> None:
     folder, environment = workplace
