@@ -8,7 +8,9 @@ is told of in a note.
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from statistics import median
@@ -33,13 +35,17 @@ TEXT_ROUNDS = 12
 """For each repeat of the plan: a millisecond is little beside what the model takes."""
 PHOTO_ROUNDS = 6
 TEXT_QUESTION = "Which planet is the largest?"
-PHOTO_QUESTION = "What is in this picture?"
+PHOTO_QUESTIONS = [
+    f"What is the {part} of this picture about?"
+    for part in ("left", "right", "top", "bottom", "middle", "whole", "front", "back", "rest")
+]
+"""Another one each time: a prompt that the model has just read costs next to nothing."""
 # Answers of temperature 0 come from a cache; here the model is to be at work.
 OPTIONS = AskOptions(max_tokens=4, temperature=0.01, reuse_stored=False)
 BOUNDARY = "----form"
 
-Ask = Callable[[], Awaitable[float]]
-"""Asks once; the time to first token, in seconds."""
+Ask = Callable[[str], Awaitable[float]]
+"""Asks a question once; the time to first token, in seconds."""
 
 
 async def run(plan: Plan) -> list[Row]:
@@ -58,23 +64,27 @@ async def run(plan: Plan) -> list[Row]:
         text = await _take_turns(
             plan,
             plan.repeats * TEXT_ROUNDS,
+            [TEXT_QUESTION],
             {
-                "gRPC": lambda: _ask_grpc(client, TEXT_QUESTION),
-                "HTTP": lambda: http.ask("application/json", lambda: _body(model, TEXT_QUESTION)),
-                "OpenAI's client": lambda: _ask_openai(openai, model),
+                "gRPC": lambda question: _ask_grpc(client, question),
+                "HTTP": lambda question: http.ask(
+                    "application/json", lambda: _body(model, question)
+                ),
+                "OpenAI's client": lambda question: _ask_openai(openai, _body(model, question)),
             },
         )
         shown = await _take_turns(
             plan,
             plan.repeats * PHOTO_ROUNDS,
+            PHOTO_QUESTIONS,
             {
-                "gRPC": lambda: _ask_grpc(client, PHOTO_QUESTION, [MediaFile(photo)]),
-                "base64": lambda: http.ask(
-                    "application/json", lambda: _body(model, PHOTO_QUESTION, photo.read_bytes())
+                "gRPC": lambda question: _ask_grpc(client, question, [MediaFile(photo)]),
+                "base64": lambda question: http.ask(
+                    "application/json", lambda: _body(model, question, photo.read_bytes())
                 ),
-                "form": lambda: http.ask(
+                "form": lambda question: http.ask(
                     f"multipart/form-data; boundary={BOUNDARY}",
-                    lambda: _form(_body(model, PHOTO_QUESTION), photo.read_bytes()),
+                    lambda: _form(_body(model, question), photo.read_bytes()),
                 ),
             },
         )
@@ -82,14 +92,18 @@ async def run(plan: Plan) -> list[Row]:
     return [_text_row(text), _photo_row(shown)]
 
 
-async def _take_turns(plan: Plan, rounds: int, ways: Mapping[str, Ask]) -> dict[str, list[float]]:
-    """Ask in each way once a round, another one first each time."""
+async def _take_turns(
+    plan: Plan, rounds: int, questions: Sequence[str], ways: Mapping[str, Ask]
+) -> dict[str, list[float]]:
+    """Ask in each way once a round, in an order that chance makes."""
     waits_s: dict[str, list[float]] = {name: [] for name in ways}
     names = list(ways)
+    chance = random.Random(0)
+    following = itertools.cycle(questions)
     for index in range(rounds + 1):
-        names = names[1:] + names[:1]
+        chance.shuffle(names)
         for name in names:
-            wait_s = await ways[name]()
+            wait_s = await ways[name](next(following))
             if index:  # the first round warms up
                 waits_s[name].append(wait_s)
     told = ", ".join(f"{name} {median(waits) * 1e3:.1f} ms" for name, waits in waits_s.items())
@@ -109,10 +123,10 @@ async def _ask_grpc(client: Client, question: str, media: Sequence[Media] = ()) 
     return first_s
 
 
-async def _ask_openai(openai: AsyncOpenAI, model: str) -> float:
+async def _ask_openai(openai: AsyncOpenAI, body: bytes) -> float:
     started = time.perf_counter()
     first_s: float | None = None
-    stream = await openai.chat.completions.create(**json.loads(_body(model, TEXT_QUESTION)))
+    stream = await openai.chat.completions.create(**json.loads(body))
     async for chunk in stream:
         if chunk.choices and chunk.choices[0].delta.content and first_s is None:
             first_s = time.perf_counter() - started
@@ -162,7 +176,9 @@ def _body(model: str, question: str, photo: bytes = b"") -> bytes:
     content: list[dict[str, Any]] = [{"type": "text", "text": question}]
     if photo:
         url = f"data:image/jpeg;base64,{base64.b64encode(photo).decode()}"
-        content.append({"type": "image_url", "image_url": {"url": url}})
+        # Of the same name as the file of the form, so that the same prompt comes of it.
+        file = {"filename": "photo.jpg", "file_data": url}
+        content.append({"type": "file", "file": file})
     request = {
         "model": model,
         "messages": [{"role": "user", "content": content}],
