@@ -106,7 +106,7 @@ async def test_claims_are_found_where_the_settings_say(keys_file: Path) -> None:
     [
         ({"exp": time.time() - 60}, "TOKEN_EXPIRED"),
         ({"exp": None}, "TOKEN_CLAIM_MISSING"),
-        ({"nbf": time.time() + 600}, "TOKEN_NOT_YET_VALID"),
+        ({"nbf": time.time() + 86_400}, "TOKEN_NOT_YET_VALID"),
         ({"aud": "other-service"}, "TOKEN_AUDIENCE_WRONG"),
         ({"aud": None}, "TOKEN_CLAIM_MISSING"),
         ({"iss": "https://evil.example"}, "TOKEN_ISSUER_WRONG"),
