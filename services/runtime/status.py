@@ -10,6 +10,10 @@ from services.runtime import errors
 from services.runtime.durations import to_duration, to_seconds
 
 ERROR_DOMAIN = "sensorium"
+MESSAGE_BYTES_MAX = 1024
+SUBJECT_BYTES_MAX = 256
+"""Clients may name what is at fault as they like, and an error must fit into the trailers of a
+call, of which gRPC takes 8 KiB: a longer one arrives as RESOURCE_EXHAUSTED instead."""
 
 STATUS_CODES: dict[type[errors.SensoriumError], StatusCode] = {
     errors.InvalidInput: StatusCode.INVALID_ARGUMENT,
@@ -33,8 +37,8 @@ def stream_error(error: errors.SensoriumError) -> stream_pb2.StreamError:
     message = stream_pb2.StreamError(
         code=STATUS_CODES[type(error)].value[0],
         reason=error.reason,
-        message=error.message,
-        subject=error.subject,
+        message=_clipped(error.message, MESSAGE_BYTES_MAX),
+        subject=_clipped(error.subject, SUBJECT_BYTES_MAX),
     )
     if error.retry_after_s is not None:
         message.retry_delay.CopyFrom(to_duration(error.retry_after_s))
@@ -62,21 +66,21 @@ def from_item_error(message: stream_pb2.ItemError) -> errors.SensoriumError:
 
 def rich_status(error: errors.SensoriumError) -> status_pb2.Status:
     """The gRPC status with ErrorInfo and, where they help, BadRequest, QuotaFailure, RetryInfo."""
+    text = _clipped(error.message, MESSAGE_BYTES_MAX)
+    subject = _clipped(error.subject, SUBJECT_BYTES_MAX)
     details: list[Message] = [
         error_details_pb2.ErrorInfo(
             reason=error.reason,
             domain=ERROR_DOMAIN,
-            metadata={"subject": error.subject} if error.subject else {},
+            metadata={"subject": subject} if subject else {},
         )
     ]
-    if isinstance(error, errors.InvalidInput) and error.subject:
-        violation = error_details_pb2.BadRequest.FieldViolation(
-            field=error.subject, description=error.message
-        )
+    if isinstance(error, errors.InvalidInput) and subject:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=subject, description=text)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if isinstance(error, errors.Overloaded):
         quota = error_details_pb2.QuotaFailure.Violation(
-            subject=error.subject or ERROR_DOMAIN, description=error.message
+            subject=subject or ERROR_DOMAIN, description=text
         )
         details.append(error_details_pb2.QuotaFailure(violations=[quota]))
     if error.retry_after_s is not None:
@@ -88,4 +92,8 @@ def rich_status(error: errors.SensoriumError) -> status_pb2.Status:
         packed.append(holder)
     code = STATUS_CODES[type(error)].value[0]
     assert code in code_pb2.Code.values()
-    return status_pb2.Status(code=code, message=error.message, details=packed)
+    return status_pb2.Status(code=code, message=text, details=packed)
+
+
+def _clipped(text: str, bytes_max: int) -> str:
+    return text.encode()[:bytes_max].decode(errors="ignore")
