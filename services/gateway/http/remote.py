@@ -159,7 +159,8 @@ class RemoteFiles:
         port = url.port or {"http": 80, "https": 443}[url.scheme]
         try:
             found = await self._resolve(_host(url), port)
-        except OSError:
+        except (OSError, UnicodeError):
+            # The latter for a name that DNS cannot have, such as one with a part of 300 letters.
             raise InvalidInput(
                 "URL_UNREACHABLE", "The URL's host is not known.", subject=subject
             ) from None

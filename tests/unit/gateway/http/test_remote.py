@@ -221,6 +221,10 @@ async def test_proxies_of_the_environment_are_not_used(
         assert (await fetch(files(tmp_path, HERE), server.url("/photo")))[2] == CONTENT
 
 
+async def test_a_name_that_dns_cannot_have_is_unknown(tmp_path: Path) -> None:
+    assert await refusal(files(tmp_path), f"http://{'a' * 300}.com/x.png") == "URL_UNREACHABLE"
+
+
 async def test_a_server_whose_certificate_nobody_signed_is_not_trusted(tmp_path: Path) -> None:
     names: list[str | None] = []
     tls = self_signed(tmp_path, "media.example")
