@@ -122,6 +122,16 @@ WORDS = {"type": "text", "content": "x"}
             *(404, "ASSET_NOT_FOUND", "query.content"),
         ),
         (
+            # The bytes of a picture, without saying so.
+            {"query": {"type": "image", "content": "iVBORw0KGgo" * 5000}},
+            *(400, "CONTENT_INVALID", "query.content"),
+        ),
+        ({"query": WORDS, "top_k": "3"}, 400, "FIELD_INVALID", "top_k"),
+        (
+            {"query": WORDS, "filters": {"file_ids": ["x" * 65]}},
+            *(400, "FIELD_INVALID", "filters.file_ids[0]"),
+        ),
+        (
             {"query": WORDS, "filters": {"date_range": "soon"}},
             *(400, "DATE_RANGE_INVALID", "filters.date_range"),
         ),
@@ -172,6 +182,7 @@ async def test_alike_words_and_pictures_have_alike_vectors(
         ({"input": ["a", {"image": "data:,x"}]}, "DATA_URL_INVALID", "input[1]"),
         ({"input": [{"image": data_url(b"\x00" * 99)}]}, "UNSUPPORTED_MEDIA", "input[0]"),
         ({"input": [None]}, "FIELD_INVALID", "input[0]"),
+        ({"input": {"words": "x"}}, "FIELD_INVALID", "input"),
         ({"input": "a", "dimensions": 7}, "DIMENSIONS_UNSUPPORTED", "dimensions"),
     ],
 )

@@ -25,6 +25,7 @@ from services.gateway.http.routes import (
     usage,
     video,
 )
+from services.gateway.http.search_request import SearchBody
 from services.gateway.http.video import VideoRequest
 
 ROUTERS = (
@@ -44,7 +45,14 @@ ROUTERS = (
     usage.router,
     video.router,
 )
-REQUESTS = (ChatRequest, VideoRequest)
+REQUESTS = (
+    ChatRequest,
+    conversations.ConversationFields,
+    embeddings.EmbeddingsRequest,
+    moderations.ModerationRequest,
+    SearchBody,
+    VideoRequest,
+)
 EVENTS = (ChatChunk, LastChunk, UsageChunk, *audio_events.EVENTS)
 """What the routes read and stream by themselves, and OpenAPI describes all the same."""
 

@@ -43,7 +43,12 @@ Input = Annotated[
     | Annotated[Annotated[TextPart | ImagePart, Discriminator("type")], Tag("type")]
     | Annotated[Words, Tag("text")]
     | Annotated[Picture, Tag("image")],
-    Discriminator(_shape),
+    Discriminator(
+        _shape,
+        custom_error_type="input_shape",
+        custom_error_message='Input should be a string, {"text": ...}, {"image": ...} or a part '
+        "of a chat message",
+    ),
 ]
 """A string; ``{"text": ...}``; ``{"image": ...}``; or a part of a chat message."""
 

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from services.gateway.http.json_body import NOT_JSON, field_invalid, spelled
+from services.gateway.http.json_body import field_invalid
 from services.gateway.http.schema import Schema
 from services.runtime import errors
 from services.runtime.errors import InvalidInput, SensoriumError
@@ -117,10 +117,7 @@ def install(app: FastAPI) -> None:
 
 
 def _malformed(error: RequestValidationError) -> InvalidInput:
-    """What is wrong with a request, by the name that the request has for it."""
+    """What is wrong with a path or a query; the routes read bodies themselves."""
     problem = error.errors()[0]
-    place, *path = problem["loc"]
-    if problem["type"] == "json_invalid":
-        return InvalidInput(*NOT_JSON, subject="body")
-    field = spelled(error.body, path) if place == "body" else ".".join(map(str, path))
-    return field_invalid(field or str(place), problem["msg"])
+    _, *path = problem["loc"]
+    return field_invalid(".".join(map(str, path)), problem["msg"])

@@ -30,7 +30,7 @@ class FormFields:
             return model.model_validate(values)
         except ValidationError as error:
             problem = error.errors()[0]
-        raise field_invalid(spelled(values, problem["loc"]) or "body", problem["msg"])
+        raise field_invalid(spelled(values, problem), problem["msg"])
 
 
 def form_body(model: type[BaseModel], file: str = "The file.") -> dict[str, Any]:

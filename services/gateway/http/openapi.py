@@ -31,6 +31,13 @@ _BEARER = {
 _SCHEMAS = "#/components/schemas/{model}"
 
 
+def json_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """``openapi_extra`` of a route that takes a model as JSON. The model's schema comes from
+    ``describe``."""
+    content = {"application/json": {"schema": reference(model)}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
 def json_or_form(model: type[BaseModel], field: str) -> dict[str, Any]:
     """``openapi_extra`` of a route that takes a model as JSON, or as a ``field`` of a form with
     files. The model's schema comes from ``describe``."""

@@ -1,6 +1,12 @@
 """What the bodies of requests and responses have in common."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FILE_ID_CHARACTERS_MAX = 64
+FileId = Annotated[str, Field(max_length=FILE_ID_CHARACTERS_MAX)]
+"""Id of a stored file."""
 
 
 class Schema(BaseModel):

@@ -12,9 +12,10 @@ from services.gateway.http.contents import read_media
 from services.gateway.http.date_range import Between, read_date_range
 from services.gateway.http.file_objects import MODALITIES, Modality
 from services.gateway.http.remote import RemoteFiles
-from services.gateway.http.schema import Schema
+from services.gateway.http.schema import FILE_ID_CHARACTERS_MAX, FileId, Schema
 from services.gateway.search import MATCH_COUNT_DEFAULT, MATCH_COUNT_MAX, OFFSET_MAX, TOP_K_MAX
 from services.gateway.search_query import PART_COUNT_MAX
+from services.runtime.errors import InvalidInput
 
 _BYTES = ("data:", "http://", "https://")
 _MODALITY_NUMBERS = {name: number for number, name in MODALITIES.items()}
@@ -51,7 +52,7 @@ class Filters(Schema):
     """Only what has all of these; at most 32."""
     metadata: dict[str, str] = Field(default_factory=dict)
     """Only what has each of these keys with exactly this value; at most 32."""
-    file_ids: list[str] = Field(default_factory=list)
+    file_ids: list[FileId] = Field(default_factory=list)
     """Only these files; at most 1000."""
 
 
@@ -134,6 +135,12 @@ async def read_search(body: SearchBody, remote: RemoteFiles) -> gateway_pb2.Sear
         if part.type == "text":
             sought.text = part.content
         elif part.names_file:
+            if len(part.content) > FILE_ID_CHARACTERS_MAX:
+                raise InvalidInput(
+                    "CONTENT_INVALID",
+                    "Media is sought by a data: or http(s) URL, or by the id of a stored file.",
+                    subject=body.param(index),
+                )
             sought.asset_id = part.content
         else:
             sought.media = await read_media(part.content, body.param(index), remote)

@@ -23,7 +23,7 @@ from services.gateway.http.chat.media import (
 from services.gateway.http.chat.response import Answer
 from services.gateway.http.chat.telling import StreamedAnswer, WholeAnswer
 from services.gateway.http.front import Front
-from services.gateway.http.json_body import parse_json
+from services.gateway.http.json_body import read_json
 from services.gateway.http.multipart import is_multipart, read_form
 from services.gateway.http.schema import Schema
 from services.gateway.http.uploads import FormUpload, Labels
@@ -109,7 +109,7 @@ class VideoAnalysis:
                     async with sse.while_there(self._request, upload.body_read):
                         await self._answer(emit, scope, upload.request, self._form(upload))
             else:
-                body = parse_json(await self._request.body(), VideoRequest)
+                body = await read_json(self._request, VideoRequest)
                 self._subject = "video_url"
                 self._check_prompt(body.prompt)
                 async with sse.while_there(self._request):

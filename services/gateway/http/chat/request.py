@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from services.gateway.http.schema import Schema
+from services.gateway.http.schema import FileId, Schema
 from services.runtime.errors import InvalidInput
 
 STOP_STRINGS_MAX = 8
@@ -85,7 +85,7 @@ class AudioPart(Schema):
 class FileReference(Schema):
     """A file: one that was uploaded, or one in the request."""
 
-    file_id: str | None = None
+    file_id: FileId | None = None
     """Id of an uploaded file; files and assets are the same."""
     file_data: str | None = None
     """Base64, or a data: URL."""
@@ -103,7 +103,7 @@ class AssetPart(Schema):
     """A stored asset."""
 
     type: Literal["asset"]
-    asset_id: str
+    asset_id: FileId
 
 
 Part = Annotated[

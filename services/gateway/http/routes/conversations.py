@@ -11,6 +11,8 @@ from sensorium.gateway.v1 import gateway_pb2
 from services.gateway.calls import GatewayCalls
 from services.gateway.http.evidence import Citation, to_citation
 from services.gateway.http.front import FrontDep
+from services.gateway.http.json_body import read_json
+from services.gateway.http.openapi import json_body
 from services.gateway.http.schema import Schema
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput
@@ -130,13 +132,14 @@ class ConversationDeleted(Schema):
     deleted: Literal[True] = True
 
 
-@router.post("")
-async def create_conversation(
-    request: Request, front: FrontDep, fields: ConversationFields | None = None
-) -> ConversationObject:
+@router.post("", openapi_extra=json_body(ConversationFields, required=False))
+async def create_conversation(request: Request, front: FrontDep) -> ConversationObject:
     """Make a conversation. Chat completions continue it by ``sensorium.conversation_id``."""
     async with front.enter(request, "CreateConversation") as scope:
-        asked = gateway_pb2.CreateConversationRequest(name=_name(fields or ConversationFields()))
+        fields = ConversationFields()
+        if await request.body():
+            fields = await read_json(request, ConversationFields)
+        asked = gateway_pb2.CreateConversationRequest(name=_name(fields))
         made = await front.calls.conversations.create(scope, asked)
         return _conversation(made.conversation)
 
@@ -184,13 +187,18 @@ async def get_conversation(
         )
 
 
-@router.patch("/{conversation_id}")
-@router.post("/{conversation_id}", operation_id="update_conversation_by_post")
+@router.patch("/{conversation_id}", openapi_extra=json_body(ConversationFields))
+@router.post(
+    "/{conversation_id}",
+    operation_id="update_conversation_by_post",
+    openapi_extra=json_body(ConversationFields),
+)
 async def update_conversation(
-    conversation_id: str, request: Request, front: FrontDep, fields: ConversationFields
+    conversation_id: str, request: Request, front: FrontDep
 ) -> ConversationObject:
     """Rename a conversation."""
     async with front.enter(request, "UpdateConversation") as scope:
+        fields = await read_json(request, ConversationFields)
         asked = gateway_pb2.UpdateConversationRequest(
             conversation_id=conversation_id, name=_name(fields)
         )

@@ -14,7 +14,10 @@ from services.gateway.embedding import LIMITS
 from services.gateway.fields import named
 from services.gateway.http.contents import Input, read_content
 from services.gateway.http.front import FrontDep
+from services.gateway.http.json_body import read_json
+from services.gateway.http.openapi import json_body
 from services.gateway.http.schema import Schema
+from services.gateway.http.sse import while_there
 from services.runtime.errors import InvalidInput
 
 router = APIRouter(prefix="/v1/embeddings", tags=["embeddings"])
@@ -77,23 +80,23 @@ class EmbeddingList(Schema):
     usage: EmbeddingUsage
 
 
-@router.post("")
-async def create_embeddings(
-    wanted: EmbeddingsRequest, request: Request, front: FrontDep
-) -> EmbeddingList:
+@router.post("", openapi_extra=json_body(EmbeddingsRequest))
+async def create_embeddings(request: Request, front: FrontDep) -> EmbeddingList:
     """Make vectors of words and pictures: their dot product tells how alike two are."""
-    inputs = wanted.input if isinstance(wanted.input, list) else [wanted.input]
     async with front.enter(request, "Embed") as scope:
-        contents = [
-            await read_content(sent, f"input[{index}]", front.remote)
-            for index, sent in enumerate(inputs)
-        ]
+        wanted = await read_json(request, EmbeddingsRequest)
+        inputs = wanted.input if isinstance(wanted.input, list) else [wanted.input]
         found: list[media_pb2.Embedding] = []
-        for start in range(0, len(contents), LIMITS.input_count):
-            part = contents[start : start + LIMITS.input_count]
-            with named(_fields(start, len(part))):
-                response = await front.calls.embed(scope, gateway_pb2.EmbedRequest(inputs=part))
-            found += response.embeddings
+        async with while_there(request):
+            contents = [
+                await read_content(sent, f"input[{index}]", front.remote)
+                for index, sent in enumerate(inputs)
+            ]
+            for start in range(0, len(contents), LIMITS.input_count):
+                part = contents[start : start + LIMITS.input_count]
+                with named(_fields(start, len(part))):
+                    ask = gateway_pb2.EmbedRequest(inputs=part)
+                    found += (await front.calls.embed(scope, ask)).embeddings
     dimension = found[0].dimension
     if wanted.dimensions not in (None, dimension):
         raise InvalidInput(

@@ -13,7 +13,8 @@ from services.gateway.http.file_objects import PURPOSE, PURPOSE_DEFAULT, FileObj
 from services.gateway.http.forms import form_body
 from services.gateway.http.front import FrontDep
 from services.gateway.http.multipart import read_form
-from services.gateway.http.schema import Schema
+from services.gateway.http.schema import FileId, Schema
+from services.gateway.http.sse import while_there
 from services.gateway.http.uploads import FormUpload, Labels, store
 from services.runtime.calls import CallScope
 
@@ -63,13 +64,14 @@ async def upload_file(request: Request, front: FrontDep) -> FileObject:
         contextlib.aclosing(read_form(request)) as parts,
     ):
         upload = FormUpload(parts, FileForm)
-        await upload.open()
-        perception = gateway_pb2.PerceptionOptions(language=upload.request.language)
-        config = gateway_pb2.UploadConfig(perception=perception)
-        events = store(front.calls, scope, config, upload.messages(_labels))
-        async with contextlib.aclosing(events):
-            async for _ in events:
-                pass
+        async with while_there(request, upload.body_read):
+            await upload.open()
+            perception = gateway_pb2.PerceptionOptions(language=upload.request.language)
+            config = gateway_pb2.UploadConfig(perception=perception)
+            events = store(front.calls, scope, config, upload.messages(_labels))
+            async with contextlib.aclosing(events):
+                async for _ in events:
+                    pass
         return file_object(await _asset(front.calls, scope, upload.asset_id))
 
 
@@ -77,7 +79,7 @@ async def upload_file(request: Request, front: FrontDep) -> FileObject:
 async def list_files(
     request: Request,
     front: FrontDep,
-    after: Annotated[str, Query(max_length=64)] = "",
+    after: Annotated[FileId, Query()] = "",
     limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
     order: Literal["desc"] = "desc",
     purpose: Annotated[str, Query(max_length=64)] = "",

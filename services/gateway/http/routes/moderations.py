@@ -11,8 +11,11 @@ from services.gateway.fields import named
 from services.gateway.http.chat.request import ImagePart, TextPart
 from services.gateway.http.contents import read_content
 from services.gateway.http.front import FrontDep
+from services.gateway.http.json_body import read_json
 from services.gateway.http.models import MODERATION_MODEL
+from services.gateway.http.openapi import json_body
 from services.gateway.http.schema import Schema
+from services.gateway.http.sse import while_there
 from services.gateway.judging import LIMITS
 
 router = APIRouter(prefix="/v1/moderations", tags=["moderations"])
@@ -67,20 +70,20 @@ class ModerationResponse(Schema):
     results: list[Moderation]
 
 
-@router.post("")
-async def create_moderation(
-    wanted: ModerationRequest, request: Request, front: FrontDep
-) -> ModerationResponse:
+@router.post("", openapi_extra=json_body(ModerationRequest))
+async def create_moderation(request: Request, front: FrontDep) -> ModerationResponse:
     """Judge words and pictures. Nothing is stored, and nothing is blocked."""
-    inputs = [wanted.input] if isinstance(wanted.input, str) else wanted.input
     async with front.enter(request, "Moderate") as scope:
-        contents = [
-            await read_content(sent, f"input[{index}]", front.remote)
-            for index, sent in enumerate(inputs)
-        ]
-        with named(_fields(len(contents))):
-            ask = gateway_pb2.ModerateRequest(inputs=contents)
-            found = await front.calls.moderate(scope, ask)
+        wanted = await read_json(request, ModerationRequest)
+        inputs = [wanted.input] if isinstance(wanted.input, str) else wanted.input
+        async with while_there(request):
+            contents = [
+                await read_content(sent, f"input[{index}]", front.remote)
+                for index, sent in enumerate(inputs)
+            ]
+            with named(_fields(len(contents))):
+                ask = gateway_pb2.ModerateRequest(inputs=contents)
+                found = await front.calls.moderate(scope, ask)
     kinds: list[Kind] = ["image" if content.media else "text" for content in contents]
     judged = list(zip(kinds, found.judgements, strict=True))
     together = not isinstance(inputs[0], str)

@@ -9,22 +9,27 @@ from sensorium.gateway.v1 import gateway_pb2
 from services.gateway.fields import named
 from services.gateway.http.file_objects import content_url
 from services.gateway.http.front import Front, FrontDep
+from services.gateway.http.json_body import read_json
+from services.gateway.http.openapi import json_body
 from services.gateway.http.search_request import SearchBody, read_search
 from services.gateway.http.search_response import SearchResponse, found
+from services.gateway.http.sse import while_there
 from services.runtime.calls import CallScope
 from services.runtime.errors import NotFound, OutOfOrder
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
 
 
-@router.post("")
-async def search(body: SearchBody, request: Request, front: FrontDep) -> SearchResponse:
+@router.post("", openapi_extra=json_body(SearchBody))
+async def search(request: Request, front: FrontDep) -> SearchResponse:
     """Find files across modalities, each with the places where it matched."""
     async with front.enter(request, "Search") as scope:
-        with named(body.names()):
-            wanted = await read_search(body, front.remote)
-            results = (await front.calls.search(scope, wanted)).results
-        urls = await _urls(front, scope, [result.asset.asset_id for result in results])
+        body = await read_json(request, SearchBody)
+        async with while_there(request):
+            with named(body.names()):
+                wanted = await read_search(body, front.remote)
+                results = (await front.calls.search(scope, wanted)).results
+            urls = await _urls(front, scope, [result.asset.asset_id for result in results])
         return SearchResponse(results=map(found, results, urls))
 
 

@@ -185,6 +185,45 @@ async def test_a_rendition_is_a_name(
 
 # --- characters --------------------------------------------------------------------------------
 
+HALF_A_CHARACTER = r'"\ud800"'
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", '{"model": "", "messages": [{"role": "user", "content": %s}]}'),
+        ("/v1/conversations", '{"name": %s}'),
+        ("/v1/embeddings", '{"input": %s}'),
+        ("/v1/moderations", '{"input": [%s]}'),
+        ("/v1/search", '{"query": {"type": "text", "content": "x"}, "filters": {"tags": [%s]}}'),
+        ("/v1/video/analyze", '{"prompt": %s, "video_url": "data:,"}'),
+    ],
+)
+async def test_half_a_character_is_no_json(
+    acme: httpx2.AsyncClient, guarded: Guarded, path: str, body: str
+) -> None:
+    sent = body % HALF_A_CHARACTER
+    answer = await acme.post(path, content=sent)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "JSON_INVALID")
+    # Of somebody unknown it is not even read.
+    async with httpx2.AsyncClient(base_url=guarded.http_url) as nobody:
+        assert (await nobody.post(path, content=sent)).status_code == 401
+
+
+@pytest.mark.parametrize("id_length", [65, 20_000])
+async def test_an_id_that_is_too_long_is_told_as_the_field_that_holds_it(
+    acme: httpx2.AsyncClient, id_length: int
+) -> None:
+    long_id = "x" * id_length
+    fields = {
+        "/v1/chat/completions": (chat_about, "messages[0].content[1].file.file_id"),
+        "/v1/search": (search_in, "filters.file_ids[0]"),
+    }
+    for path, (body, param) in fields.items():
+        answer = await acme.post(path, json=body(long_id))
+        told = answer.json()["error"]
+        assert (answer.status_code, told["code"], told["param"]) == (400, "FIELD_INVALID", param)
+
 
 @pytest.mark.parametrize("text", ["a\r\nsensorium-tenant: acme", "a\0b", "\x1b[2J", "é", "\u202e"])
 async def test_what_is_said_of_a_file_is_kept_as_it_is_or_refused(
