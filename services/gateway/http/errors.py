@@ -8,6 +8,7 @@ import math
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -92,7 +93,7 @@ def install(app: FastAPI) -> None:
         cut_off = InvalidInput("REQUEST_CUT_OFF", "The request ended before its body did.")
         return error_response(to_client(cut_off))
 
-    async def framework(_: Request, error: Exception) -> JSONResponse:
+    async def framework(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         if isinstance(error.__cause__, SensoriumError):
             # The framework's word for whatever ends the reading of a body.
@@ -105,15 +106,26 @@ def install(app: FastAPI) -> None:
                 error.status_code, "REQUEST_INVALID"
             ),
         )
-        return JSONResponse(
-            ErrorBody(error=detail).model_dump(), error.status_code, dict(error.headers or {})
-        )
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods(app, request)))
+        return JSONResponse(ErrorBody(error=detail).model_dump(), error.status_code, headers)
 
     app.add_exception_handler(SensoriumError, ours)
     app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(Exception, ours)
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """What can be done with a path. The framework tells those of the first route alone."""
+    return {
+        method
+        for route in iter_route_contexts(app.routes)
+        if route.methods and route.path_regex.match(request.scope["path"])
+        for method in route.methods
+    }
 
 
 def _malformed(error: RequestValidationError) -> InvalidInput:

@@ -68,3 +68,18 @@ async def test_the_platform_says_that_it_lives_and_is_ready(door: Door) -> None:
 async def test_a_response_to_head_has_no_body(door: Door) -> None:
     answer = await door.send(b"HEAD /v1/models HTTP/1.1\r\n" + HOST + CLOSE + b"\r\n")
     assert answer.body == b""
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/chat/completions", "POST"),
+        ("/v1/files", "GET, POST"),
+        ("/v1/conversations/some", "DELETE, GET, PATCH, POST"),
+        ("/v1/endless", "GET"),
+    ],
+)
+async def test_what_can_be_done_with_a_path_is_told(door: Door, path: str, allowed: str) -> None:
+    answer = await door.send(b"PUT %s HTTP/1.1\r\n" % path.encode() + HOST + CLOSE + b"\r\n")
+    assert answer.refusal == (405, "METHOD_NOT_ALLOWED")
+    assert answer.headers["allow"].upper() == allowed
