@@ -34,7 +34,7 @@ def check_question(question: str, characters_max: int) -> str:
     if not question:
         raise InvalidInput(
             "QUESTION_MISSING",
-            "The turn has no question: send text before end_turn.",
+            "The turn has no question: send some text.",
             subject="text",
         )
     check_length(question, characters_max)
