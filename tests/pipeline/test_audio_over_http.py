@@ -198,7 +198,11 @@ async def test_a_bad_field_is_named_and_nothing_is_stored(
     assert parts_of_uploads(platform) == []
 
 
-async def test_what_has_no_sound_is_refused(openai: AsyncOpenAI, samples: Samples) -> None:
+async def test_what_has_no_sound_is_refused_and_not_kept(
+    openai: AsyncOpenAI, web: httpx2.AsyncClient, samples: Samples
+) -> None:
+    before = (await web.get("/v1/files")).json()
     with pytest.raises(openai_errors.BadRequestError) as caught:
         await openai.audio.transcriptions.create(file=samples.photo, model=MODEL)
     assert (caught.value.code, caught.value.param) == ("NO_SOUND", "file")
+    assert (await web.get("/v1/files")).json() == before

@@ -100,11 +100,17 @@ async def test_a_bad_form_is_told_and_nothing_is_stored(
     assert parts_of_uploads(platform) == []
 
 
-async def test_what_is_no_video_is_refused(web: httpx2.AsyncClient) -> None:
+async def test_what_is_no_video_is_refused_and_not_kept(web: httpx2.AsyncClient) -> None:
+    before = (await web.get("/v1/files")).json()
     files = {"file": ("red.png", picture("red"))}
     response = await web.post("/v1/video/analyze", data=ASKED, files=files)
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["param"]) == (400, "NO_VIDEO", "file")
+    url = f"data:video/mp4;base64,{base64.b64encode(picture('red')).decode()}"
+    body = {"prompt": "What is seen?", "video_url": url}
+    error = (await web.post("/v1/video/analyze", json=body)).json()["error"]
+    assert (error["code"], error["param"]) == ("NO_VIDEO", "video_url")
+    assert (await web.get("/v1/files")).json() == before
 
 
 @pytest.mark.parametrize(

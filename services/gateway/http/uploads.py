@@ -16,7 +16,7 @@ from services.gateway.http.forms import FormFields
 from services.gateway.http.multipart import FormFile, FormPart
 from services.gateway.upload import UploadEvent, UploadMessage
 from services.runtime.calls import CallScope
-from services.runtime.errors import InvalidInput
+from services.runtime.errors import InvalidInput, NotFound
 from services.runtime.status import from_item_error
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -92,6 +92,13 @@ class FormUpload(Generic[ModelT]):
                 metadata=found.metadata,
             )
         )
+
+
+async def discard(calls: GatewayCalls, scope: CallScope, asset_id: str) -> None:
+    """Keep nothing of a file that turned out to be of no use to its request, whether or not it is
+    stored by now."""
+    with contextlib.suppress(NotFound):
+        await calls.delete_asset(scope, gateway_pb2.DeleteAssetRequest(asset_id=asset_id))
 
 
 async def store(

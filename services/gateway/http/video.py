@@ -26,7 +26,7 @@ from services.gateway.http.front import Front
 from services.gateway.http.json_body import read_json
 from services.gateway.http.multipart import is_multipart, read_form
 from services.gateway.http.schema import Schema
-from services.gateway.http.uploads import FormUpload, Labels
+from services.gateway.http.uploads import FormUpload, Labels, discard
 from services.gateway.pipeline import TurnMessage
 from services.gateway.question import check_question
 from services.runtime.calls import CallScope
@@ -95,6 +95,9 @@ class VideoAnalysis:
         self._front = front
         self._request = request
         self._subject = "file"
+        self._asset_id = new_asset_id()
+        self._all_sent = False
+        """Whether the video is being stored, and no longer taken in."""
 
     async def run(self, emit: Emit[bytes]) -> None:
         """See ``sse.Work``."""
@@ -130,24 +133,31 @@ class VideoAnalysis:
             if self.streamed
             else WholeAnswer(answer, emit)
         )
+        unseen = False
         with named(FIELDS):
             events = self._front.calls.converse(scope, _config(options), messages)
             async with aclosing(messages), aclosing(events):
                 async for event in events:
-                    if event.WhichOneof("event") == "asset_info" and not event.asset_info.has_video:
-                        raise InvalidInput(
-                            "NO_VIDEO", "The file is no video.", subject=self._subject
-                        )
+                    kind = event.WhichOneof("event")
+                    if kind == "asset_info":
+                        unseen = not event.asset_info.has_video
+                    # What is being stored already is waited for, to be taken out again.
+                    if unseen and (kind == "asset" or not self._all_sent):
+                        break
                     answer.note(event)
                     await tell.event(event)
-                    if event.WhichOneof("event") == "turn_complete":
+                    if kind == "turn_complete":
                         return
+        if unseen:
+            await discard(self._front.calls, scope, self._asset_id)
+            raise InvalidInput("NO_VIDEO", "The file is no video.", subject=self._subject)
 
     async def _url(self, body: VideoRequest) -> AsyncGenerator[TurnMessage, None]:
         yield question(body.prompt)
         opening = from_url(body.video_url, "video", "video_url", self._front.remote)
-        async with aclosing(send_media(Media("video_url", opening), new_asset_id())) as messages:
+        async with aclosing(send_media(Media("video_url", opening), self._asset_id)) as messages:
             async for message in messages:
+                self._all_sent = message.HasField("asset_finish")
                 yield message
         yield end_turn(())
 
@@ -162,11 +172,13 @@ class VideoAnalysis:
                 )
             return Labels()
 
+        self._asset_id = upload.asset_id
         if early.prompt:
             yield question(early.prompt)
         async with aclosing(upload.messages(check)) as messages:
             async for message in messages:
                 kind = message.WhichOneof("message")
+                self._all_sent = kind == "asset_finish"
                 yield TurnMessage(turn_id=TURN_ID, **{kind: getattr(message, kind)})  # type: ignore[arg-type]
         if not early.prompt:
             yield question(upload.request.prompt)

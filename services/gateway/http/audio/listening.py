@@ -16,7 +16,7 @@ from services.gateway.http.evidence import Citation, to_citation
 from services.gateway.http.file_objects import duration_s
 from services.gateway.http.front import Front
 from services.gateway.http.multipart import read_form
-from services.gateway.http.uploads import FormUpload, Labels, store
+from services.gateway.http.uploads import FormUpload, Labels, discard, store
 from services.gateway.question import check_question
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput
@@ -78,17 +78,25 @@ class Listening:
         )
         config = gateway_pb2.UploadConfig(perception=perception)
         events = store(self._front.calls, scope, config, upload.messages(self._labels))
+        silent = False
         async with aclosing(events):
             async for event in events:
-                match event.WhichOneof("event"):
+                kind = event.WhichOneof("event")
+                match kind:
                     case "ready":
                         self._transcript.trace_id = event.ready.trace_id
-                    case "asset_info" if not event.asset_info.has_audio:
-                        raise InvalidInput("NO_SOUND", "The file has no sound.", subject="file")
+                    case "asset_info":
+                        silent = not event.asset_info.has_audio
                     case "transcript":
                         await self._add(emit, read_heard(event.transcript))
                     case "asset":
                         self._transcript.duration_s = duration_s(event.asset.info) or 0.0
+                # What is being stored already is waited for, to be taken out again.
+                if silent and (kind == "asset" or not upload.body_read.is_set()):
+                    break
+        if silent:
+            await discard(self._front.calls, scope, upload.asset_id)
+            raise InvalidInput("NO_SOUND", "The file has no sound.", subject="file")
         form = upload.request
         if (form.language, form.word_times) != (early.language, early.word_times):
             await self._hear_again(emit, scope, form)
