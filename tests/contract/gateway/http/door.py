@@ -103,10 +103,12 @@ def parse(received: bytes) -> Answer:
 
 
 @contextlib.asynccontextmanager
-async def open_door(settings: Settings) -> AsyncIterator[Door]:
-    """Serve the gateway's application, with some routes that only read or write."""
+async def open_door(settings: Settings, calls: object = None) -> AsyncIterator[Door]:
+    """Serve the gateway's application, with some routes that only read or write. ``calls`` stand
+    for those of ``GatewayCalls`` that are made."""
     entrance = Entrance(metering_of(settings, Database(settings)))
-    front = Front(cast(GatewayCalls, None), entrance, settings, lambda: True, RemoteFiles(settings))
+    made = cast(GatewayCalls, calls)
+    front = Front(made, entrance, settings, lambda: True, RemoteFiles(settings))
     app = build_app(front)
     server = HttpServer(settings)
     door = Door(server, telemetry.remember_spans(settings))
