@@ -108,7 +108,7 @@ class Conversation:
         """Hand one message to its turn. Waits for ingest's spool only, so that a
         cancel behind media is seen at once."""
         kind = message.WhichOneof("message")
-        current = self._open or self._begin(message, group)
+        current = self._open or await self._begin(message, group)
         if current is None:
             return
         if message.turn_id != current.turn_id:
@@ -134,7 +134,7 @@ class Conversation:
             current.turn.clock.last_byte()
         await current.turn.messages.put(message)
 
-    def _begin(self, message: TurnMessage, group: asyncio.TaskGroup) -> _OpenTurn | None:
+    async def _begin(self, message: TurnMessage, group: asyncio.TaskGroup) -> _OpenTurn | None:
         turn_id = message.turn_id
         if message.WhichOneof("message") == "cancel_turn":
             return None  # It crossed turn_complete on the way.
@@ -152,6 +152,8 @@ class Conversation:
         current.task = group.create_task(self._answer(current, events, group))
         self._open = current
         self._last_turn_id = turn_id
+        # A task that is cancelled before its first step ends without a word.
+        await asyncio.sleep(0)
         return current
 
     async def _answer(
@@ -166,11 +168,11 @@ class Conversation:
                     await remembered.keep(result, _committed(turn))
         except (asyncio.CancelledError, BaseExceptionGroup):
             # What fails while a turn is being cancelled fails because of that.
-            if not current.cancelled:
-                raise
             task = asyncio.current_task()
             assert task is not None
-            task.uncancel()
+            # Not where the whole stream is cancelled as well: nobody would take what is told.
+            if not current.cancelled or task.uncancel():
+                raise
             complete = gateway_pb2.TurnComplete(
                 finish_reason=gateway_pb2.TURN_FINISH_REASON_CANCELLED
             )
