@@ -116,7 +116,9 @@ async def _finish(
         current.set_attribute("token_count", fused.token_count)
     yield Response(fused_context=convert.write_fused(fused, space))
     with contextlib.suppress(TimeoutError, StopAsyncIteration):
-        await asyncio.wait_for(anext(messages), HALF_CLOSE_WAIT_S)
+        # wait_for of Python 3.11 may lose a cancel.
+        async with asyncio.timeout(HALF_CLOSE_WAIT_S):
+            await anext(messages)
         raise OutOfOrder("MESSAGE_AFTER_FINISH", "finish must be the last message of the stream.")
     yield Response(
         summary=fuse_pb2.FuseSummary(

@@ -65,7 +65,9 @@ class Intake:
         if not self._messages:
             self._filled.clear()
             try:
-                await asyncio.wait_for(self._filled.wait(), timeout_s)
+                # wait_for of Python 3.11 may lose a cancel.
+                async with asyncio.timeout(timeout_s):
+                    await self._filled.wait()
             except TimeoutError:
                 return []
         messages, self._messages, self._held_bytes = self._messages, [], 0

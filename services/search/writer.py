@@ -182,7 +182,9 @@ class IndexWriter:
         job, self._next = self._next, None
         while job is None and any(work.commit_count for work in self._works.values()):
             try:
-                return await asyncio.wait_for(self._queue.get(), self.options.idle_s)
+                # wait_for of Python 3.11 may lose a cancel.
+                async with asyncio.timeout(self.options.idle_s):
+                    return await self._queue.get()
             except TimeoutError:
                 for space, work in self._works.items():
                     if work.commit_count and not self._builder.building(space):
