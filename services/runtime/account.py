@@ -1,5 +1,6 @@
 """What one request takes, told as the work goes on, and held to what its tenant may take."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,12 +40,23 @@ class Charger(Protocol):
         comes and nothing is left."""
 
 
-class Account:
-    """Told by the walk what its request takes. Without a ``charger`` nothing is limited."""
+async def _welcome() -> None:
+    """Whoever came in may stay."""
 
-    def __init__(self, charger: Charger | None = None) -> None:
+
+class Account:
+    """Told by the walk what its request takes. Without a ``charger`` nothing is limited.
+
+    ``readmit`` raises Unauthenticated, PermissionDenied or Unavailable where who makes the request
+    would not be let in any more: a stream may outlast its credential.
+    """
+
+    def __init__(
+        self, charger: Charger | None = None, readmit: Callable[[], Awaitable[None]] = _welcome
+    ) -> None:
         self.used = Usage()
         self._charger = charger
+        self._readmit = readmit
         self._begun = False
         self._charged_bytes = 0
 
@@ -56,11 +68,14 @@ class Account:
     async def begin(self) -> None:
         """A question or a search of a stream begins; the first counts with the call itself.
 
-        Raises Overloaded RATE_LIMITED or QUOTA_EXCEEDED where nothing is left for it.
+        Raises Overloaded RATE_LIMITED or QUOTA_EXCEEDED where nothing is left for it, and as
+        ``readmit`` does.
         """
-        if self._charger and self._begun:
-            await self.settle()
-            await self._charger.begin()
+        if self._begun:
+            await self._readmit()
+            if self._charger:
+                await self.settle()
+                await self._charger.begin()
         self._begun = True
 
     async def received(self, byte_count: int) -> None:

@@ -58,7 +58,11 @@ class Entrance:
         current_call().of_tenant(principal.tenant_id)
         check_scope(principal.scopes, arrival.method)
         priority = _priority(principal, arrival)
-        async with self._metering.request(principal, arrival.method) as account:
+
+        async def readmit() -> None:
+            check_scope((await self._identify(arrival)).scopes, arrival.method)
+
+        async with self._metering.request(principal, arrival.method, readmit) as account:
             yield CallScope(
                 tenant_id=principal.tenant_id,
                 user_id=principal.user_id,

@@ -182,7 +182,8 @@ def _from_row(row: Row[Any]) -> KeyRecord:
 def _database_errors() -> Iterator[None]:
     try:
         yield
-    except SQLAlchemyError as error:
+    # psycopg's own OSErrors come bare where a host cannot be resolved.
+    except (SQLAlchemyError, OSError) as error:
         raise Unavailable(
             "KEYS_UNAVAILABLE",
             "The keys cannot be looked up now; try again in a moment.",

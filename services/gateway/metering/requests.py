@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from services.gateway.access.principal import Principal
@@ -42,8 +42,11 @@ class Metering:
             await self._limiter.close()
 
     @asynccontextmanager
-    async def request(self, principal: Principal, method: str) -> AsyncIterator[Account]:
+    async def request(
+        self, principal: Principal, method: str, readmit: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[Account]:
         """The account of a request while it is served. What is refused here leaves no record.
+        For ``readmit`` see Account.
 
         Raises Overloaded RATE_LIMITED or QUOTA_EXCEEDED, before the block runs.
         """
@@ -51,7 +54,7 @@ class Metering:
         if self._limiter:
             await self._limiter.admit(principal.tenant_id, method)
             charger = TenantCharger(self._limiter, principal.tenant_id, method)
-        account = Account(charger)
+        account = Account(charger, readmit)
         start_time_s, started_s = time.time(), time.monotonic()
         outcome = "OK"
         try:

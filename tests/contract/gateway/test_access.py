@@ -37,6 +37,7 @@ from tests.contract.gateway.guarded import (
     empty_request,
     serve_guarded,
 )
+from tests.contract.gateway.whole import refusal_of
 from tests.pipeline.platform import until
 
 SIGNER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -263,6 +264,30 @@ async def test_a_key_works_at_once_and_is_refused_soon_after_it_is_revoked(
                 await client.find_assets(["0" * 64])
                 await asyncio.sleep(0.1)
         assert (refused.value.code, refused.value.reason) == ("UNAUTHENTICATED", "KEY_REVOKED")
+
+
+async def test_an_open_stream_answers_no_more_once_its_key_is_revoked(
+    guarded: Guarded, stub: gateway_pb2_grpc.GatewayServiceStub
+) -> None:
+    record, key = await guarded.keys.create(KeyGrant("acme"))
+    request = pb.StreamingConverseRequest
+    call = stub.StreamingConverse(metadata=bearer(key))
+    await call.write(request(config=pb.ConverseConfig()))
+
+    async def ask(turn_id: str) -> None:
+        await call.write(request(turn_id=turn_id, text=pb.TextChunk(text="What is it?")))
+        await call.write(request(turn_id=turn_id, end_turn=pb.EndTurn()))
+        async for event in call:
+            if event.WhichOneof("event") == "turn_complete":
+                return
+
+    await ask("1")
+    await ask("2")
+    await guarded.keys.revoke(record.key_id)
+    await asyncio.sleep(LOOKUP_TTL_S)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await ask("3")
+    assert refusal_of(refused.value).reason == "KEY_REVOKED"
 
 
 def none_signed() -> str:
