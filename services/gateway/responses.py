@@ -1,6 +1,7 @@
 """Answers that were given before, by exactly what the model read to give them."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,12 @@ class Responses:
         remote = RedisTier(settings.redis_url) if self._on and settings.redis_url else None
         self._cache = ResultCache(settings.response_cache_bytes, remote)
         self._ttl_s = settings.response_cache_ttl_s
+        self._forgotten: Counter[str] = Counter()
+
+    def forgotten(self, scope: CallScope) -> int:
+        """How many assets of a tenant were deleted: what was begun before the last of them may
+        rest on it."""
+        return self._forgotten[scope.tenant_id]
 
     def keeps(self, sampling: generate_pb2.SamplingOptions) -> bool:
         """Whether answers so sampled are kept."""
@@ -81,6 +88,7 @@ class Responses:
 
     async def forget_asset(self, scope: CallScope, asset_id: str) -> None:
         """Drop the answers that rest on an asset."""
+        self._forgotten[scope.tenant_id] += 1
         for owner in _owners(scope, [asset_id]):
             await self._cache.forget(owner)
 

@@ -16,6 +16,7 @@ from services.gateway.responses import Prompt, Response, Responses
 from services.runtime.calls import CallScope
 from tests.contract.gateway.conversing import OPTIONS, Served, ask, serving
 from tests.harness import make_settings
+from tests.pipeline.platform import until
 from tests.ports import free_port
 
 STORY = "The lighthouse was built in 1871. It is forty metres tall."
@@ -43,6 +44,10 @@ def story(tmp_path: Path) -> str:
     path = tmp_path / "story.txt"
     path.write_text(STORY)
     return str(path)
+
+
+async def some_are_stored(served: Served) -> bool:
+    return [each async for each in served.client.list_assets()] != []
 
 
 async def tokens(served: Served, question: str, *files: str) -> list[str]:
@@ -100,6 +105,18 @@ async def test_an_answer_goes_with_what_it_rests_on(tmp_path: Path, redis: Any, 
             await served.client.delete(asset_id)
         anew = await ask(served.client, QUESTION, "", story)
         assert not anew.complete.response_cached
+
+
+async def test_an_answer_is_not_kept_whose_asset_is_deleted_while_it_is_given(
+    tmp_path: Path, story: str
+) -> None:
+    async with serving(make_settings(tmp_path, response_cache_bytes=ON)) as served:
+        async with served.model.answering(ask(served.client, QUESTION, "", story)) as asked:
+            await until(lambda: some_are_stored(served), 10, "the file is stored")
+            (asset,) = [each async for each in served.client.list_assets()]
+            await served.client.delete(asset.asset_id)
+        await asked
+        assert not (await ask(served.client, QUESTION, "", story)).complete.response_cached
 
 
 async def test_an_answer_is_judged_by_the_policy_of_the_day(tmp_path: Path, redis: Any) -> None:
