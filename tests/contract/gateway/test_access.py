@@ -271,7 +271,7 @@ async def test_an_open_stream_answers_no_more_once_its_key_is_revoked(
 ) -> None:
     record, key = await guarded.keys.create(KeyGrant("acme"))
     request = pb.StreamingConverseRequest
-    call = stub.StreamingConverse(metadata=bearer(key))
+    call: Any = stub.StreamingConverse(metadata=bearer(key))
     await call.write(request(config=pb.ConverseConfig()))
 
     async def ask(turn_id: str) -> None:
