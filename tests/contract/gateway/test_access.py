@@ -271,7 +271,8 @@ async def test_an_open_stream_answers_no_more_once_its_key_is_revoked(
 ) -> None:
     record, key = await guarded.keys.create(KeyGrant("acme"))
     request = pb.StreamingConverseRequest
-    call: Any = stub.StreamingConverse(metadata=bearer(key))
+    open_call: Any = stub.StreamingConverse
+    call = open_call(metadata=bearer(key))
     await call.write(request(config=pb.ConverseConfig()))
 
     async def ask(turn_id: str) -> None:
