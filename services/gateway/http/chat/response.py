@@ -60,6 +60,8 @@ class Extension(Schema):
     """What this server tells besides OpenAI's API."""
 
     trace_id: str
+    conversation_id: str
+    """The conversation that was continued and remembers this turn; empty: none."""
     assets: list[AssetSummary]
     citations: list[Citation]
     evidence: list[Evidence]
@@ -149,6 +151,7 @@ class Answer:
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
     trace_id: str = ""
+    conversation_id: str = ""
     text: list[str] = field(default_factory=list)
     assets: list[AssetSummary] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
@@ -165,6 +168,7 @@ class Answer:
             self.evidence = [to_evidence(piece) for piece in event.evidence.evidence]
         elif kind == "ready":
             self.trace_id = event.ready.trace_id
+            self.conversation_id = event.ready.effective_config.conversation_id
         elif kind == "asset":
             self.assets.append(
                 AssetSummary(
@@ -229,6 +233,7 @@ class Answer:
     def _extension(self, complete: gateway_pb2.TurnComplete) -> Extension:
         return Extension(
             trace_id=self.trace_id,
+            conversation_id=self.conversation_id,
             assets=self.assets,
             citations=self.citations,
             evidence=self.evidence,
