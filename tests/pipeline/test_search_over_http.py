@@ -91,7 +91,7 @@ async def test_filters_narrow_a_search(web: httpx2.AsyncClient, openai: AsyncOpe
     assert await ids(**tagged, date_range={"to": "2020-01-01"}) == []
     assert await ids(**tagged, user_id="somebody") == []
     assert await ids(tags=["over-http"], metadata={"project": "other"}) == []
-    assert await ids(file_ids=[stored]) == [stored]
+    assert await ids(file_ids=[stored], user_id=None, date_range=None) == [stored]
     await openai.files.delete(stored)
 
 

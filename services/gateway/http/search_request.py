@@ -40,12 +40,15 @@ class QueryPart(Schema):
 class Filters(Schema):
     """What is searched; all must hold."""
 
-    user_id: str = Field("", max_length=64)
+    user_id: str | None = Field(None, max_length=64)
     """Only what this user stored."""
-    date_range: Annotated[
-        Annotated[str, Tag("words")] | Annotated[Between, Tag("dates")],
-        Discriminator(lambda sent: "words" if isinstance(sent, str) else "dates"),
-    ] = Field("", examples=["last_30_days", "today", {"from": "2024-05-01", "to": "2024-05-31"}])
+    date_range: (
+        Annotated[
+            Annotated[str, Tag("words")] | Annotated[Between, Tag("dates")],
+            Discriminator(lambda sent: "words" if isinstance(sent, str) else "dates"),
+        ]
+        | None
+    ) = Field(None, examples=["last_30_days", "today", {"from": "2024-05-01", "to": "2024-05-31"}])
     """When it was stored: last_<number>_hours, _days, _weeks, _months or _years; today;
     yesterday; or two dates or times, of which one may be left out."""
     tags: list[str] = Field(default_factory=list)
