@@ -267,7 +267,7 @@ async def test_a_key_works_at_once_and_is_refused_soon_after_it_is_revoked(
 
 
 async def test_an_open_stream_answers_no_more_once_its_key_is_revoked(
-    guarded: Guarded, stub: gateway_pb2_grpc.GatewayServiceStub
+    guarded: Guarded, stub: "gateway_pb2_grpc.GatewayServiceAsyncStub"
 ) -> None:
     record, key = await guarded.keys.create(KeyGrant("acme"))
     request = pb.StreamingConverseRequest

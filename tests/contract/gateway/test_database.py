@@ -1,17 +1,26 @@
 """The database of the gateway's own records: opened by many at once, and found missing in words."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sensorium.gateway.v1 import usage_pb2
 from sqlalchemy import Connection, text
 
 import services.gateway.stage  # noqa: F401 - all areas define their tables
+from services.gateway.access.keys import KeyGrant, KeyStore
+from services.gateway.access.scopes import Scope
 from services.gateway.database.engine import Database, metadata
+from services.gateway.metering.records import UsageLog, UsageRecord
+from services.gateway.metering.report import UsageReport
+from services.runtime.account import Usage
+from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput, Unavailable
+from services.runtime.priority import Priority
 from tests.databases import Postgres, postgres
 from tests.harness import make_settings
 
@@ -51,6 +60,34 @@ async def test_the_migrations_make_the_tables_that_the_code_defines(
 
     async with database.engine.connect() as connection:
         assert await connection.run_sync(difference) == []
+    await database.close()
+
+
+async def test_keys_and_usage_are_kept_in_either_database(url: str, tmp_path: Path) -> None:
+    database = Database(make_settings(tmp_path, database_url=url))
+    await database.open()
+    keys, usage = KeyStore(database), UsageLog(database, days=1.0)
+    everything = KeyGrant("acme", "u" * 128, frozenset(Scope), Priority.BULK, "n" * 128, 2e9)
+    made, _ = await keys.create(everything)
+    assert await keys.find(made.key_id) == made
+    await keys.revoke(made.key_id)
+    (revoked,) = await keys.list("acme")
+    assert revoked.revoke_time_s
+    report = UsageReport(database, usage, "EUR")
+    for tenant_id, outcome in (("acme", "OK"), ("acme", "TOO_MANY_TURNS"), ("other", "OK")):
+        used = Usage(2, 1, 3, 0.5, 1 << 40)
+        usage.note(
+            UsageRecord(tenant_id, "", made.key_id, "Ask", time.time(), 0.1, outcome, used, 7)
+        )
+    for grouping in (
+        usage_pb2.USAGE_GROUPING_DAY,
+        usage_pb2.USAGE_GROUPING_TENANT,
+        usage_pb2.USAGE_GROUPING_CREDENTIAL,
+    ):
+        request = usage_pb2.GetUsageRequest(grouping=grouping)
+        (total,) = (await report.get(CallScope("acme"), request)).totals
+        assert (total.request_count, total.failed_count, total.cost_micros) == (2, 1, 14)
+        assert total.media_bytes == 2 << 40
     await database.close()
 
 
