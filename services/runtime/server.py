@@ -7,7 +7,6 @@ import ipaddress
 import logging
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from services.runtime.channel import server_options
 from services.runtime.errors import InvalidInput, SensoriumError, Unavailable
 from services.runtime.interceptors import LiveStreams, StageInterceptor
 from services.runtime.memory import limit_arenas
+from services.runtime.private_folder import private_folder
 from services.runtime.settings import Settings
 from services.runtime.tls import ServerTls, server_tls
 
@@ -201,13 +201,6 @@ def _check_access(settings: Settings) -> None:
     )
 
 
-@contextlib.contextmanager
-def _private_address() -> Iterator[str]:
-    """Where only processes of this user reach a server: a socket in a folder of mode 0700."""
-    with tempfile.TemporaryDirectory(prefix="sensorium-") as folder:
-        yield f"unix:{folder}/stages"
-
-
 @contextlib.asynccontextmanager
 async def hosting(
     builders: dict[str, BuildStage], settings: Settings
@@ -230,7 +223,8 @@ async def hosting(
         inner, inner_address = public, join_address(settings.host, public.port)
         servers = [public]
         if apart:
-            inner_address = private.enter_context(_private_address())
+            # Where only processes of this user reach it.
+            inner_address = f"unix:{private.enter_context(private_folder())}/stages"
             inner = StageServer(inner_address, settings)
             servers.append(inner)
         addresses = {f"{name}_address": inner_address for name in inner_names}

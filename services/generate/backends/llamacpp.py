@@ -6,8 +6,7 @@ it listens on a Unix socket in a folder that only this user can open, and on no
 TCP port.
 """
 
-import shutil
-import tempfile
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from services.generate.backends.unix_http import UnixHttpClient
 from services.generate.sampling import Sampling
 from services.runtime.errors import InternalFailure, InvalidInput, SensoriumError
 from services.runtime.models import resolve
+from services.runtime.private_folder import private_folder
 from services.runtime.settings import Settings
 
 BATCH_TOKENS = 64
@@ -54,8 +54,8 @@ class LlamaCpp:
         self.reference = reference
         self.slot_count = slot_count
         self.window_tokens = window_tokens
-        self._folder = Path(tempfile.mkdtemp(prefix="sensorium-llm-"))
-        socket_path = self._folder / "server.sock"
+        self._private = contextlib.ExitStack()
+        socket_path = self._private.enter_context(private_folder()) / "server.sock"
 
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
@@ -73,7 +73,7 @@ class LlamaCpp:
         try:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._private.close()
             raise InternalFailure(
                 "MODEL_LOAD_FAILED", "The language model could not be loaded."
             ) from error
@@ -119,7 +119,7 @@ class LlamaCpp:
     def close(self) -> None:
         """See LanguageModel."""
         del self._server
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._private.close()
 
     def _complete(
         self, slot: int, tokens: Sequence[int], fields: dict[str, Any], reader: "_PayloadReader"
