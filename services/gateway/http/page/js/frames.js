@@ -1,6 +1,7 @@
 // Frames of a film as small pictures: taken here while its bytes are still being sent, or by the server.
 
 import { mediaUrl, thumbnailPath } from "./api.js";
+import { happens } from "./media-events.js";
 
 const WIDTH_PX = 160;
 const FRAME_COUNT_MAX = 8;
@@ -35,11 +36,4 @@ export async function* localFrames(filmUrl) {
     yield { time_s, url: URL.createObjectURL(picture) };
   }
   film.removeAttribute("src");
-}
-
-function happens(film, event) {
-  return new Promise((resolve) => {
-    film.addEventListener(event, () => resolve(true), { once: true });
-    film.addEventListener("error", () => resolve(false), { once: true });
-  });
 }

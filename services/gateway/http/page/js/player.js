@@ -1,6 +1,7 @@
 // Shows an asset and goes to a place in it: plays from a second, draws a region, marks characters.
 
 import { el, svg } from "./dom.js";
+import { happens } from "./media-events.js";
 
 /** A player of one asset. `kind` is image, video, audio or text; `url` gives its bytes. */
 export function makePlayer(kind, url, name) {
@@ -39,6 +40,7 @@ class Picture {
 
 class Sound {
   isBroken = false;
+  #isSeekable;
   #overlay = overlay();
 
   constructor(kind, url, name) {
@@ -49,8 +51,11 @@ class Sound {
       playsinline: kind === "video",
       "aria-label": name,
     });
-    this.media.addEventListener("loadedmetadata", () => findLength(this.media));
-    this.media.addEventListener("play", () => draw(this.#overlay, null));
+    this.#isSeekable = happens(this.media, "loadedmetadata").then(() => findLength(this.media));
+    this.media.addEventListener("play", () => {
+      draw(this.#overlay, null);
+      silenceOthers(this.media);
+    });
     this.media.addEventListener("error", () => this.#cannotPlay());
     this.node = el(
       "div",
@@ -73,12 +78,8 @@ class Sound {
   async seek(time_s) {
     if (this.isBroken) return;
     const { media } = this;
-    if (media.readyState < HTMLMediaElement.HAVE_METADATA) {
-      media.preload = "auto";
-      await new Promise((resolve) =>
-        media.addEventListener("loadedmetadata", resolve, { once: true }),
-      );
-    }
+    if (media.readyState < HTMLMediaElement.HAVE_METADATA) media.preload = "auto";
+    await this.#isSeekable;
     media.currentTime = time_s;
     // A browser may want a gesture first: then it stands at the second, ready to play.
     await media.play().catch(() => {});
@@ -103,14 +104,15 @@ class Text {
       .then((text) => {
         this.characters = Array.from(text);
         this.#body.textContent = text;
-      });
+      })
+      .catch(() => this.node.append(el("p", { class: "note" }, "This text cannot be shown now.")));
   }
 
   setSize() {}
 
   async show({ chars }) {
     await this.ready;
-    if (!chars) return;
+    if (!chars || !this.characters) return;
     // Ranges count code points, JavaScript's strings UTF-16.
     const part = (start, end) => this.characters.slice(start, end).join("");
     const mark = el("mark", {}, part(chars.start, chars.end));
@@ -139,8 +141,13 @@ function draw(layer, region) {
 }
 
 // What a recorder writes states no length until it was read to its end once.
-function findLength(media) {
+async function findLength(media) {
   if (media.duration !== Infinity) return;
-  media.addEventListener("durationchange", () => (media.currentTime = 0), { once: true });
   media.currentTime = Number.MAX_SAFE_INTEGER;
+  await happens(media, "durationchange", "seeked");
+  media.currentTime = 0;
+}
+
+function silenceOthers(media) {
+  for (const other of document.querySelectorAll("audio, video")) if (other !== media) other.pause();
 }
