@@ -4,11 +4,13 @@ import { announce } from "./announcer.js";
 import { deleteConversation, listConversations, renameConversation } from "./conversation-api.js";
 import { el, icon, iconButton } from "./dom.js";
 import { moment } from "./format.js";
+import { notice } from "./notice.js";
 
 export class ConversationList {
   #node;
   #menu;
   #list = el("ul");
+  #problem = el("div");
   #current = "";
 
   /** Fills a node, which `menu` opens on narrow screens; hidden where the server keeps none. */
@@ -33,6 +35,7 @@ export class ConversationList {
           icon("plus"),
         ),
       ),
+      this.#problem,
       this.#list,
     );
   }
@@ -42,16 +45,37 @@ export class ConversationList {
     this.#current = id;
     this.#open(false);
     for (const link of this.#list.querySelectorAll("a")) {
-      link.toggleAttribute("aria-current", link.dataset.id === id);
+      if (link.dataset.id === id) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
     }
   }
 
   /** Reads the list again. */
   async refresh() {
-    const conversations = await listConversations().catch(() => null);
+    let conversations = null;
+    try {
+      conversations = await listConversations();
+    } catch ({ retry_s }) {
+      // The server is still loading its models, or busy.
+      if (retry_s) setTimeout(() => this.refresh(), retry_s * 1000);
+    }
     this.#node.hidden = this.#menu.hidden = !conversations;
     this.#list.replaceChildren(...(conversations ?? []).map((one) => this.#row(one)));
     this.current = this.#current;
+  }
+
+  /** Changes one on the server, and tells if that failed; whether it went well. */
+  async #change(changed) {
+    try {
+      await changed;
+      this.#problem.replaceChildren();
+      return true;
+    } catch (failure) {
+      this.#problem.replaceChildren(notice(failure));
+      return false;
+    } finally {
+      await this.refresh();
+    }
   }
 
   #open(isOpen) {
@@ -78,18 +102,22 @@ export class ConversationList {
   #rename(row, id, name) {
     const input = el("input", { type: "text", "aria-label": "New name", maxlength: "200" });
     input.value = name;
+    let isOver = false;
     const finish = async (isKept) => {
-      input.replaceWith(el("span"));
+      if (isOver) return;
+      isOver = true;
+      const hadFocus = input === document.activeElement;
       const wanted = input.value.trim();
-      if (isKept && wanted && wanted !== name)
-        await renameConversation(id, wanted).catch(({ message }) => announce(message));
-      await this.refresh();
-      this.#list.querySelector(`[data-id="${id}"]`)?.focus();
+      input.replaceWith(el("span", { class: "name" }, isKept && wanted ? wanted : name));
+      if (isKept && wanted && wanted !== name) await this.#change(renameConversation(id, wanted));
+      else await this.refresh();
+      if (hadFocus) this.#linkOf(id)?.focus();
     };
     input.addEventListener("keydown", ({ key }) => {
       if (key === "Enter") finish(true);
       if (key === "Escape") finish(false);
     });
+    input.addEventListener("blur", () => finish(true));
     row.replaceChildren(input);
     input.select();
     input.focus();
@@ -102,10 +130,10 @@ export class ConversationList {
         type: "button",
         class: "danger",
         onclick: async () => {
-          await deleteConversation(id).catch(({ message }) => announce(message));
+          if (!(await this.#change(deleteConversation(id)))) return;
           announce(`${name} was deleted.`);
-          await this.refresh();
           if (id === this.#current) location.hash = "#ask";
+          else this.#node.querySelector("a").focus();
         },
       },
       "Delete",
@@ -113,8 +141,20 @@ export class ConversationList {
     row.replaceChildren(
       el("span", { class: "name" }, name),
       sure,
-      el("button", { type: "button", class: "quiet", onclick: () => this.refresh() }, "Keep"),
+      el(
+        "button",
+        {
+          type: "button",
+          class: "quiet",
+          onclick: () => this.refresh().then(() => this.#linkOf(id)?.focus()),
+        },
+        "Keep",
+      ),
     );
     sure.focus();
+  }
+
+  #linkOf(id) {
+    return this.#list.querySelector(`[data-id="${id}"]`);
   }
 }

@@ -1,5 +1,7 @@
 // What went wrong, and what to do about it, for people.
 
+import { wait } from "./format.js";
+
 /** An error with the stable reason of the contract. */
 export class Failure extends Error {
   constructor({ reason, message, subject = "", retry_s = null }) {
@@ -21,17 +23,20 @@ export function fromStreamError(error) {
   });
 }
 
-// [what happened, what to do]. Reasons that are not here tell both in their message.
+// [what happened, what to do]; without the second, to wait. Reasons that are not here tell both in
+// their message.
 const KNOWN = {
   CONNECTION_LOST: [
     "The connection to the server was lost.",
     "Check that the server runs, then try again.",
   ],
-  SERVER_STOPPING: ["The server is being restarted.", "Try again in a moment."],
-  NOT_READY: ["The server is still loading its models.", "Try again in a few seconds."],
-  SHUTTING_DOWN: ["The server is being restarted.", "Try again in a moment."],
-  TOO_MANY_TURNS: ["The server is busy with other questions.", "Try again in a moment."],
-  GENERATE_QUEUE_FULL: ["The server is busy with other questions.", "Try again in a moment."],
+  SERVER_STOPPING: ["The server is being restarted."],
+  NOT_READY: ["The server is still loading its models."],
+  SHUTTING_DOWN: ["The server is being restarted."],
+  TOO_MANY_TURNS: ["The server is busy with other questions."],
+  GENERATE_QUEUE_FULL: ["The server is busy with other questions."],
+  RATE_LIMITED: ["More was asked for in a short time than this server allows you."],
+  QUOTA_EXCEEDED: ["What this server allows you is used up."],
   CREDENTIAL_MISSING: ["This server asks for a key.", "Enter yours to go on."],
   MICROPHONE_REFUSED: [
     "The microphone may not be used.",
@@ -84,10 +89,13 @@ const KNOWN = {
 
 /** Two sentences: what happened, and what to do ("" where the first says it). */
 export function explain(failure) {
-  const known = KNOWN[failure.reason];
-  if (known) return { what: known[0], todo: known[1] };
-  const wait = failure.retry_s ? `Try again in ${Math.ceil(failure.retry_s)} s.` : "";
-  return { what: failure.message || "Something went wrong.", todo: wait };
+  const { reason, message, retry_s } = failure;
+  const again = `Try again in ${retry_s ? wait(retry_s) : "a moment"}.`;
+  const [what, todo = again] = KNOWN[reason] ?? [
+    message || "Something went wrong.",
+    retry_s ? again : "",
+  ];
+  return { what, todo };
 }
 
 /** Whether a key would help. */

@@ -22,6 +22,12 @@ export function lapse(time_s) {
   return time_s < 1 ? `${Math.round(time_s * 1000)} ms` : `${time_s.toFixed(1)} s`;
 }
 
+/** How long to wait: 3.2 → "4 s", 200 → "4 min", 86000 → "24 h". */
+export function wait(time_s) {
+  if (time_s <= 120) return `${Math.ceil(time_s)} s`;
+  return time_s <= 7200 ? `${Math.ceil(time_s / 60)} min` : `${Math.ceil(time_s / 3600)} h`;
+}
+
 /** 38702 → "38 kB". */
 export function bytes(count) {
   const units = ["B", "kB", "MB", "GB"];

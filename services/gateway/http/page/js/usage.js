@@ -3,7 +3,10 @@
 import { getJson } from "./api.js";
 import { el, setVariable } from "./dom.js";
 import { bytes, clock, count, lapse, seconds } from "./format.js";
+import { notice } from "./notice.js";
 import { turns } from "./usage-log.js";
+
+const TELLS_NOT = new Set(["PATH_UNKNOWN", "DATABASE_UNAVAILABLE"]);
 
 export class UsageView {
   #counted = el("section", { "aria-label": "Last 30 days" });
@@ -21,16 +24,22 @@ export class UsageView {
   );
 
   constructor() {
-    // Where the server does not count, or does not tell, there is this tab's own.
-    getJson("/v1/usage").then(
-      (usage) => this.#show(usage),
-      () => {},
-    );
+    this.#read();
   }
 
   focus() {}
 
   close() {}
+
+  async #read() {
+    try {
+      this.#show(await getJson("/v1/usage"));
+    } catch (failure) {
+      // Where the server does not count, or does not tell, there is this tab's own.
+      if (!TELLS_NOT.has(failure.reason))
+        this.#counted.replaceChildren(notice(failure, () => this.#read()));
+    }
+  }
 
   #show({ data: days, currency }) {
     if (days.length)
