@@ -3,17 +3,18 @@
 import { Failure, wantsKey } from "./errors.js";
 import { askForKey, currentKey } from "./key.js";
 
-/** Fetches, and asks for a key where one is wanted. Throws Failure. */
+/** Fetches; where a key is wanted, asks for one until it is accepted or none is given. Throws Failure. */
 export async function request(path, options = {}) {
-  const response = await attempt(path, options);
-  if (response.ok) return response;
-  const failure = await failureOf(response);
-  if (wantsKey(failure) && (await askForKey("This server asks for a key."))) {
-    const again = await attempt(path, options);
-    if (again.ok) return again;
-    throw await failureOf(again);
+  for (;;) {
+    const key = currentKey();
+    const response = await attempt(path, options);
+    if (response.ok) return response;
+    const failure = await failureOf(response);
+    if (!wantsKey(failure)) throw failure;
+    const why = key ? "This server does not accept the key." : "This server asks for a key.";
+    // Another request may have asked for it meanwhile.
+    if (key === currentKey() && !(await askForKey(why))) throw failure;
   }
-  throw failure;
 }
 
 /** The JSON of a path. */
