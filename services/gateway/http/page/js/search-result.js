@@ -90,6 +90,10 @@ function cover({ assetId, kind }, place) {
   if (kind !== "image" && kind !== "video") return icon(iconOf(kind));
   const picture = el("img", { alt: "" });
   const offset_s = kind === "video" ? (place.span?.start_s ?? null) : null;
-  mediaUrl(thumbnailPath(assetId, offset_s)).then((url) => (picture.src = url));
+  mediaUrl(thumbnailPath(assetId, offset_s)).then(
+    (url) => (picture.src = url),
+    // What shows no picture keeps the colour of its kind.
+    () => {},
+  );
   return picture;
 }

@@ -52,7 +52,10 @@ export class SearchView {
   #latest = 0;
 
   constructor() {
-    this.#picker.addEventListener("change", () => this.#take(this.#picker.files));
+    this.#picker.addEventListener("change", () => {
+      this.#take(this.#picker.files);
+      this.#picker.value = "";
+    });
     this.#words.addEventListener("input", () => this.#weigh());
     for (const choice of [this.#share, ...this.#kinds.map(([, box]) => box)]) {
       choice.addEventListener("change", () => this.#search());
@@ -186,7 +189,7 @@ export class SearchView {
       if (number === this.#latest)
         this.#results.replaceChildren(notice(failure, () => this.#search()));
     } finally {
-      this.#results.removeAttribute("aria-busy");
+      if (number === this.#latest) this.#results.removeAttribute("aria-busy");
     }
     return undefined;
   }
