@@ -68,10 +68,10 @@ export class Answer {
     this.#announcer.end();
     this.#tell(ENDS[finishReason.replace("TURN_FINISH_REASON_", "").toLowerCase()]);
     this.#facts.textContent = [
+      responseCached && "from the cache",
       timings?.timeToFirstToken && `first word after ${lapse(seconds(timings.timeToFirstToken))}`,
       usage.completionTokenCount && count(usage.completionTokenCount, "token"),
       Number(usage.mediaBytes) > 0 && `${bytes(usage.mediaBytes)} of media`,
-      responseCached && "given before to the same question",
     ]
       .filter(Boolean)
       .join(" · ");

@@ -56,7 +56,7 @@ export class CitationList {
     this.#byKey.set(key, piece);
     const [iconName, word] = originOf(piece);
     const where = [piece.assetName, placeText(place)].filter(Boolean).join(" · ");
-    const hint = basis === "weight" ? " · weighs most" : "";
+    const hint = basis === "weight" ? " · strongest of its file" : "";
     this.#list.append(
       el(
         "li",

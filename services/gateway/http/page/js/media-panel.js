@@ -150,7 +150,7 @@ export class MediaPanel {
     if (this.#attachment.isLive) return;
     const done = complete && encodedSegmentCount >= segmentCount;
     this.#say(
-      done ? this.#facts || "Ready" : `${encodedSegmentCount} of ${segmentCount} parts understood`,
+      done ? this.#facts || "Ready" : `${encodedSegmentCount} of ${segmentCount} understood`,
     );
     this.node.classList.toggle("understood", done);
   }

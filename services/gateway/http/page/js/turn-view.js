@@ -88,13 +88,13 @@ export class TurnView {
     this.#question.textContent = turn.question;
     this.#question.hidden = false;
     this.answer.restore(turn);
-    for (const assetId of turn.assetIds) {
-      // What is not stored any more is left out.
-      storedAsset(assetId).then(
-        (asset) => this.addMedia(asset),
-        () => {},
-      );
-    }
+    this.#restoreMedia(turn.assetIds);
+  }
+
+  async #restoreMedia(assetIds) {
+    const found = await Promise.allSettled(assetIds.map(storedAsset));
+    // What is not stored any more is left out.
+    for (const { value: asset } of found) if (asset) this.addMedia(asset);
   }
 
   /** Takes an event of the conversation that belongs to this turn. */
