@@ -1,9 +1,10 @@
 """The page in a browser, on real models: what a user does, sees and hears told."""
 
+import contextlib
 import re
 import shutil
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -14,9 +15,11 @@ from playwright.async_api import (
     ConsoleMessage,
     Locator,
     Page,
+    Route,
     async_playwright,
     expect,
 )
+from sensorium_client import Client
 from sensorium_client.samples import Samples
 
 from services.gateway.access.keys import KeyGrant, KeyStore
@@ -79,6 +82,13 @@ class Visit:
         """The last turn."""
         return self.page.locator(".turn").last
 
+    async def begin(self) -> None:
+        """Leave for a new conversation, as a user does: the page is loaded once for all tests."""
+        self.problems.clear()
+        for view in ("usage", "ask"):
+            await self.page.locator(f"[data-view={view}]").click()
+        await expect(self.page.locator(".examples")).to_be_visible()
+
     async def attach(self, *files: Path) -> None:
         """Choose files."""
         await self.page.set_input_files("input[type=file]", [str(file) for file in files])
@@ -103,14 +113,28 @@ class Visit:
         await self.page.screenshot(path=PICTURES / f"{name}.png")
 
 
-@pytest.fixture
-async def visit(browser: Browser, platform: Platform) -> AsyncIterator[Visit]:
+@contextlib.asynccontextmanager
+async def new_visit(browser: Browser) -> AsyncIterator[Visit]:
+    """An empty tab."""
     page = await browser.new_page(viewport={"width": WIDTHS["wide"], "height": 860})
     visit = Visit(page)
-    await page.goto(platform.http_url)
     yield visit
     await page.context.close()
     assert visit.problems == []
+
+
+@pytest.fixture(scope="module")
+async def opened(browser: Browser, platform: Platform) -> AsyncIterator[Visit]:
+    async with new_visit(browser) as visit:
+        await visit.page.goto(platform.http_url)
+        yield visit
+
+
+@pytest.fixture
+async def visit(opened: Visit) -> AsyncIterator[Visit]:
+    await opened.begin()
+    yield opened
+    assert opened.problems == []
 
 
 async def seconds(media: Locator) -> float:
@@ -151,10 +175,13 @@ async def test_words_are_shown_before_the_question_and_a_citation_plays_them(
     await visit.picture("recording")
 
 
-async def test_a_film_shows_its_frames_and_plays_from_a_citation(
-    visit: Visit, samples: Samples
+async def test_a_film_shows_its_frames_and_a_text_its_words_and_evidence_goes_to_them(
+    visit: Visit, samples: Samples, tmp_path: Path
 ) -> None:
-    await visit.attach(samples.film)
+    note = tmp_path / "note.txt"
+    note.write_text("A berth costs 40 euros a night.")
+    await visit.attach(samples.film, note)
+    await expect(visit.turn.locator("pre")).to_have_text(note.read_text())
     await expect(visit.turn.locator(".filmstrip button")).to_have_count(3)
     await visit.ask("What happens in this film?")
     await visit.turn.locator(".filmstrip button").last.click()
@@ -170,6 +197,8 @@ async def test_a_film_shows_its_frames_and_plays_from_a_citation(
         "meters => meters.map((meter) => Number(meter.style.getPropertyValue('--share')))"
     )
     assert sum(shares) == pytest.approx(1.0, abs=0.01)
+    await visit.turn.locator(".weights a").filter(has_text="40 euros").click()
+    await expect(visit.turn.locator("mark")).to_have_text(note.read_text())
     await visit.picture("film")
 
 
@@ -251,24 +280,25 @@ async def test_all_is_done_with_the_keyboard(visit: Visit) -> None:
 
 
 async def test_media_that_waited_too_long_for_its_question_is_asked_about_all_the_same(
-    visit: Visit, platform: Platform, samples: Samples
+    browser: Browser, platform: Platform, samples: Samples
 ) -> None:
-    page = visit.page
-    await page.clock.install()
-    await page.reload()
-    await visit.attach(samples.photo)
-    await expect(visit.turn.locator(".understood")).to_be_visible(timeout=ANSWER_MS)
-    assert platform.admission.active == 1
-    await page.clock.run_for(31_000)
-    await platform.at_rest(20.0)
-    assert "cat" in await visit.ask("What animal is this?")
+    async with new_visit(browser) as visit:
+        page = visit.page
+        await page.clock.install()
+        await page.goto(platform.http_url)
+        await visit.attach(samples.photo)
+        await expect(visit.turn.locator(".understood")).to_be_visible(timeout=ANSWER_MS)
+        assert platform.admission.active == 1
+        await page.clock.run_for(31_000)
+        await platform.at_rest(20.0)
+        assert "cat" in await visit.ask("What animal is this?")
 
 
 async def test_a_lost_connection_is_told_and_the_question_asked_again(
-    visit: Visit, platform: Platform
+    browser: Browser, platform: Platform
 ) -> None:
-    page = visit.page
-    async with wired(platform.http_url) as wire:
+    async with wired(platform.http_url) as wire, new_visit(browser) as visit:
+        page = visit.page
         await page.goto(f"http://{wire.address}")
         await page.fill("#question", "Write a very long story about the sea, and do not stop.")
         await page.keyboard.press("Enter")
@@ -283,7 +313,6 @@ async def test_a_lost_connection_is_told_and_the_question_asked_again(
         await page.get_by_role("button", name="Stop", exact=True).click()
         await visit.complete()
         await expect(problem).to_have_count(0)
-        await page.close()
 
 
 NAMELESS = """
@@ -315,10 +344,14 @@ async def test_each_view_fits_and_names_what_can_be_used(visit: Visit, samples: 
             assert await page.evaluate(NAMELESS) == []
             assert await page.evaluate(OVERFLOW) <= 0, (view, width)
             await visit.picture(f"{view}-{width}-{scheme}")
+    await page.set_viewport_size({"width": WIDTHS["wide"], "height": 860})
 
 
-async def test_a_search_finds_a_moment_and_plays_it(visit: Visit, samples: Samples) -> None:
-    await visit.ask("What is said?", samples.recording, samples.photo)
+async def test_a_search_finds_a_moment_and_plays_it(
+    visit: Visit, client: Client, samples: Samples
+) -> None:
+    async for _ in client.upload([samples.recording, samples.photo, samples.film]):
+        pass
     page = visit.page
     await page.get_by_role("link", name="Search").click()
     await page.keyboard.type("strawberry ice cream")
@@ -330,6 +363,11 @@ async def test_a_search_finds_a_moment_and_plays_it(visit: Visit, samples: Sampl
     sound = found.locator("audio")
     await expect(sound).to_have_js_property("paused", False)
     assert await seconds(sound) >= 4.0
+    # One plays at a time.
+    other = page.locator(".result").filter(has_text=samples.film.name)
+    await other.locator(".time-strip button").first.click()
+    await expect(other.locator("video")).to_have_js_property("paused", False)
+    await expect(sound).to_have_js_property("paused", True)
     # A picture and words together.
     await page.set_input_files(".search input[type=file]", str(samples.photo))
     await page.fill("#words", "an animal")
@@ -341,6 +379,32 @@ async def test_a_search_finds_a_moment_and_plays_it(visit: Visit, samples: Sampl
     pictured = page.locator(".result").filter(has_text=samples.photo.name)
     await expect(pictured.locator(".cover img")).to_have_js_property("naturalHeight", 170)
     await visit.picture("found")
+
+
+def refusing(status: int, reason: str, retry_after: str) -> Callable[[Route], Awaitable[None]]:
+    """Answers requests of the page with an error."""
+    error = {"code": reason, "message": "It cannot be done now."}
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(
+            status=status, headers={"Retry-After": retry_after}, json={"error": error}
+        )
+
+    return refuse
+
+
+async def test_who_asked_for_too_much_is_told_when_to_try_again(visit: Visit) -> None:
+    page = visit.page
+    waits = {"RATE_LIMITED": ("52", "52 s"), "QUOTA_EXCEEDED": ("50000", "14 h")}
+    await page.get_by_role("link", name="Search").click()
+    for reason, (retry_after, told) in waits.items():
+        await page.route("**/v1/search", refusing(429, reason, retry_after))
+        await page.fill("#words", reason)
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("alert")).to_contain_text(f"Try again in {told}.")
+    await page.unroute_all()
+    # The browser tells of refused requests itself.
+    visit.problems.clear()
 
 
 async def test_a_conversation_is_left_opened_again_and_gone_on_with(
@@ -364,9 +428,16 @@ async def test_a_conversation_is_left_opened_again_and_gone_on_with(
     await page.keyboard.type("My cat")
     await page.keyboard.press("Enter")
     await expect(row.locator("a")).to_have_text("My cat")
-    await row.hover()
-    await row.get_by_role("button", name="Delete").click()
-    await row.get_by_role("button", name="Delete", exact=True).click()
+    await page.route("**/v1/conversations/*", refusing(503, "DATABASE_UNAVAILABLE", "1"))
+    for is_refused in (True, False):
+        await row.hover()
+        await row.get_by_role("button", name="Delete").click()
+        await row.get_by_role("button", name="Delete", exact=True).click()
+        problem = page.locator(".conversations").get_by_role("alert")
+        await expect(problem).to_have_count(int(is_refused))
+        await page.unroute_all()
+    assert [said for said in visit.problems if "503" not in said] == []
+    visit.problems.clear()
     await expect(page.locator(".conversations").get_by_text("My cat")).to_have_count(0)
     await expect(page.locator(".turn")).to_have_count(0)
 
@@ -381,11 +452,11 @@ async def test_a_server_that_asks_for_a_key_gets_it(browser: Browser, tmp_path: 
         entry = page.get_by_role("dialog").get_by_label("Your key")
         await entry.fill("not-a-key")
         await page.keyboard.press("Enter")
-        await expect(entry).to_have_count(0)
-        # It is asked for again when something is wanted of the server.
-        await page.fill("#question", "What is it?")
-        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("dialog")).to_contain_text("does not accept the key")
         await entry.fill(key)
+        await page.keyboard.press("Enter")
+        await expect(entry).to_have_count(0)
+        await page.fill("#question", "What is it?")
         await page.keyboard.press("Enter")
         await expect(page.locator(".answer > .words")).to_have_text("A cat.")
         await expect(page.locator(".conversations li")).to_have_count(1)
