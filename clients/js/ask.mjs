@@ -103,20 +103,32 @@ async function ask(client, question, paths) {
   }
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    server: { type: "string", default: "127.0.0.1:50051" },
-    tls: { type: "boolean", default: false },
-  },
-});
-const [question, ...paths] = positionals;
-if (question === undefined) {
+/** What was asked for on the command line. */
+function asked() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      server: { type: "string", default: "127.0.0.1:50051" },
+      tls: { type: "boolean", default: false },
+    },
+  });
+  const [question, ...paths] = positionals;
+  if (question === undefined) {
+    throw new TypeError("A question is needed.");
+  }
+  return { ...values, question, paths };
+}
+
+let wanted;
+try {
+  wanted = asked();
+} catch (error) {
+  console.error(error.message);
   console.error("usage: node ask.mjs [--server HOST:PORT] [--tls] QUESTION [FILE ...]");
   process.exit(2);
 }
 try {
-  await ask(connect(values.server, values.tls), question, paths);
+  await ask(connect(wanted.server, wanted.tls), wanted.question, wanted.paths);
 } catch (error) {
   console.error(explain(error));
   process.exitCode = 1;

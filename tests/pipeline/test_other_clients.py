@@ -143,6 +143,16 @@ async def test_a_server_that_is_not_there(program: Program) -> None:
     assert refused.told == "Unavailable: The server cannot be reached.\n"
 
 
+@pytest.mark.parametrize("arguments", [(), ("-unknown", "What is this?")])
+async def test_what_is_not_understood_is_told_with_the_usage(
+    program: Program, arguments: tuple[str, ...]
+) -> None:
+    refused = await program.run("127.0.0.1:1", *arguments)
+    assert (refused.status, refused.out) == (2, "")
+    assert "usage: " in refused.told
+    assert "    at " not in refused.told
+
+
 class Door:
     """Refuses everybody before a stream begins, and remembers who they said they were."""
 
