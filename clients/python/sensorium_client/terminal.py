@@ -124,4 +124,6 @@ def _hint(error: SensoriumClientError) -> str:
         return "Is the server running? `sensorium serve` starts it, `sensorium doctor` looks."
     if error.code == "INTERNAL":
         return "This is the server's fault; its log says more."
+    if error.reason == "CONVERSATION_NOT_FOUND":
+        return "`sensorium conversations list` shows those there are."
     return f"About: {error.subject}" if error.subject else ""

@@ -227,6 +227,10 @@ async def test_the_command_begins_goes_on_and_tidies_up(served: Served, story: s
     assert code == 0, error
     code, out, error = await run(address, "conversations", "show", listed["conversation_id"])
     assert (code, "There is no such conversation" in error) == (1, True), error
+    assert "sensorium conversations list" in error
+    await served.client.create_conversation()
+    code, out, error = await run(address, "conversations", "show", "last")
+    assert (code, "(nothing asked yet)" in out) == (0, True), error
 
 
 # --- over HTTP --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from sensorium_client import events
 from sensorium_client.client import Client
 from sensorium_client.connection import connected
 from sensorium_client.lasting import StoredConversation
-from sensorium_client.render.places import conversation_table
+from sensorium_client.render.places import conversation_table, conversation_title
 from sensorium_client.terminal import (
     CommandError,
     JsonOption,
@@ -75,7 +75,8 @@ def show(
             if as_json:
                 _print_json(shown)
             else:
-                output().print(f"[bold]{escape(shown.name)}[/]  [dim]{shown.conversation_id}[/]")
+                title = escape(conversation_title(shown))
+                output().print(f"[bold]{title}[/]  [dim]{shown.conversation_id}[/]")
             async for turn in client.conversation_turns(shown.conversation_id):
                 if as_json:
                     print_json({"type": "turn", **events.to_json(turn)})

@@ -99,7 +99,7 @@ class AnswerView:
         elif complete.finish_reason == "content_filter":
             self._note("stopped by the server's content filter")
         if complete.response_cached:
-            self._note("the same was asked before: this is the answer given then")
+            self._note("from the cache: the same was asked before")
         if self.citations:
             self._out.print()
             self._out.print(citation_table(self.citations))

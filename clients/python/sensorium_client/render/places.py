@@ -128,6 +128,11 @@ def duplicate_table(found: Iterable[NearDuplicate]) -> Table:
     return table
 
 
+def conversation_title(conversation: StoredConversation) -> str:
+    """What a conversation is called."""
+    return conversation.name or "(nothing asked yet)"
+
+
 def conversation_table(conversations: Iterable[StoredConversation]) -> Table:
     """What was talked about, and when last."""
     table = _table("conversations")
@@ -138,7 +143,7 @@ def conversation_table(conversations: Iterable[StoredConversation]) -> Table:
     for each in conversations:
         used = datetime.fromtimestamp(each.update_time_s).astimezone()
         table.add_row(
-            Text(each.name or "(nothing asked yet)"),
+            Text(conversation_title(each)),
             str(each.turn_count),
             f"{used:%Y-%m-%d %H:%M}",
             each.conversation_id,

@@ -28,7 +28,7 @@ def print_timings(console: Console, complete: TurnComplete) -> None:
     facts = [f"first token [bold]{timings.time_to_first_token_s:.2f} s[/] after the last byte"]
     if usage.segment_count:
         facts.append(f"{timings.overlap:.0%} of {usage.segment_count} segments read before it")
-    if decode_s > 0:
+    if decode_s > 0 and not complete.response_cached:
         facts.append(f"{usage.completion_token_count / decode_s:.0f} tokens/s")
     if usage.cache_hit_count:
         facts.append(f"{usage.cache_hit_count} from the cache")

@@ -15,7 +15,9 @@ def usage_table(title: str, report: UsageReport) -> Table:
     table.add_column(title, "all", no_wrap=True)
     for number, name in enumerate(("requests", "failed", "tokens in", "cached", "tokens out")):
         count = sum(row[number] for row in rows)
-        table.add_column(name, f"{count:,}", justify="right")
+        # Where it is narrow, headings are broken between words, not within.
+        widest = max(map(len, name.split()))
+        table.add_column(name, f"{count:,}", justify="right", min_width=widest)
     seconds = sum(total.media_s for total in report.totals)
     size_bytes = sum(total.media_bytes for total in report.totals)
     table.add_column("media", _length(seconds), justify="right", no_wrap=True)
