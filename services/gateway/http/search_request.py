@@ -127,7 +127,7 @@ async def read_search(body: SearchBody, remote: RemoteFiles) -> gateway_pb2.Sear
         top_k=body.top_k,
         offset=body.offset,
         asset_ids=filters.file_ids,
-        user_id=filters.user_id,
+        user_id=filters.user_id or "",
         tags=filters.tags,
         metadata=filters.metadata,
         relevance_min=body.relevance_min,
