@@ -16,6 +16,8 @@ FuseRequest = fuse_pb2.StreamingFuseRequest
 GenerateRequest = generate_pb2.StreamingGenerateRequest
 
 RESET = GenerateRequest(context_reset=generate_pb2.ContextReset())
+REPEATED_CHARACTERS_MAX = 240
+"""Of a line that is read twice: about 80 tokens."""
 NOTHING_TELLS = "The notes do not tell. Answer: I cannot tell from what I was given."
 
 
@@ -91,6 +93,21 @@ class Context:
         await self._send([NOTHING_TELLS])
         for piece in fused.evidence:
             piece.in_context = False
+
+    async def repeat(
+        self, fused: fuse_pb2.FusedContext, earlier: Iterable[fuse_pb2.ContextPart]
+    ) -> None:
+        """Have the model read once more, right before the question, the line of earlier turns
+        that tells most: a small model overlooks what is behind other questions and answers."""
+        in_context = [piece for piece in fused.evidence if piece.in_context]
+        if self.read_afresh or not in_context:
+            return
+        best = max(in_context, key=lambda piece: piece.weight)
+        for part in earlier:
+            if part.citation_key == best.citation_key:
+                if len(part.text) <= REPEATED_CHARACTERS_MAX:
+                    await self._append([part])
+                return
 
     async def relay(self) -> fuse_pb2.FusedContext:
         """Pass stable parts on to the model as they come; the fused context at the end."""

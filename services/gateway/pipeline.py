@@ -307,6 +307,7 @@ class Turn:
         fused = await relayed
         if not tells(self._question, statements(fused)):
             await context.nothing_tells(fused)
+        await context.repeat(fused, self._memory.parts())
         await self._events.weights(fused)
         return fused
 

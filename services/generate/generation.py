@@ -85,7 +85,7 @@ class Generation:
 
     async def append(self, lines: Sequence[str]) -> None:
         """Add lines of context. Raises LimitExceeded CONTEXT_TOO_LONG."""
-        first = not self._has_context
+        first = not (self._has_context or self._told_before)
         if lines:
             more = await self._in_thread(lambda: self._writer.context(lines, first=first))
             self._extend(more, "context_append.lines")

@@ -41,7 +41,7 @@ class PromptWriter:
         after_context = False
         for message, piece in zip(history, pieces[1:], strict=False):
             if message.context:
-                tokens += self.context(message.context, first=True)
+                tokens += self.context(message.context, first=not after_context)
                 after_context = True
             # As ``closing`` wrote it when it was asked.
             header = QUESTION_HEADER if after_context and message.role == "user" else ""
@@ -50,7 +50,7 @@ class PromptWriter:
         return tokens
 
     def context(self, lines: Sequence[str], *, first: bool) -> list[int]:
-        """The next lines of context; ``first`` where none came before."""
+        """The next lines of context; ``first`` where none came before, in earlier messages too."""
         header = [CONTEXT_HEADER] if first else []
         return self._model.tokenize([*header, *(f"{line}\n" for line in lines)], special=False)
 

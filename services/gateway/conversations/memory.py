@@ -66,9 +66,13 @@ class Memory:
             yield from others
 
     def parts(self) -> Iterator[fuse_pb2.ContextPart]:
-        """The lines of context that the model has read."""
+        """The lines of context that the model has read, each once."""
+        known: set[str] = set()
         for exchange in self.exchanges:
-            yield from exchange.parts
+            for part in exchange.parts:
+                if part.citation_key not in known:
+                    known.add(part.citation_key)
+                    yield part
 
 
 @dataclass(slots=True)

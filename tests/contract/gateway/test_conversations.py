@@ -20,6 +20,7 @@ from sensorium_client.lasting import StoredTurn
 from services.gateway.conversations.records import TurnRecord
 from services.gateway.conversations.store import ConversationStore
 from services.gateway.database.engine import Database
+from services.generate.prompt import CONTEXT_HEADER
 from services.runtime.errors import NotFound, OutOfOrder
 from services.runtime.settings import Settings
 from tests.contract.gateway.conversing import Served, ask, serving
@@ -83,7 +84,7 @@ def reason(error: pytest.ExceptionInfo[SensoriumClientError]) -> tuple[str, str]
 # --- what is remembered -----------------------------------------------------------------------
 
 
-async def test_a_later_stream_knows_the_media_and_reads_only_the_question(
+async def test_a_later_stream_knows_the_media_and_reads_a_line_and_the_question(
     served: Served, story: str
 ) -> None:
     made = await served.client.create_conversation()
@@ -93,7 +94,8 @@ async def test_a_later_stream_knows_the_media_and_reads_only_the_question(
     assert second.cited == first.cited
     before, after = served.model.prompts[-2:]
     assert after.startswith(f"{before}{first.text}")
-    assert STORY not in after[len(before) :]
+    # Once more right before the question, where a small model does not overlook it.
+    assert after[len(before) :].count(STORY) == 1
     usage = second.complete.usage
     assert usage.cached_token_count >= len(before)
 
@@ -111,16 +113,30 @@ async def test_a_later_stream_knows_the_media_and_reads_only_the_question(
     assert (named.name, named.turn_count) == ("How tall is the lighthouse?", 2)
 
 
-async def test_turns_of_one_stream_read_only_the_question_too(served: Served, story: str) -> None:
+async def test_turns_of_one_stream_read_no_more_either(served: Served, story: str) -> None:
     async with served.client.converse() as conversation:
         for question, files in (
             ("How tall is the lighthouse?", [story]),
             ("When was it built?", []),
+            ("Who lives in it?", []),
         ):
             async for _ in conversation.ask(question, files):
                 pass
+    first, *later = served.model.prompts[-3:]
+    assert [prompt.count(STORY) for prompt in (first, *later)] == [1, 2, 3]
+    assert [prompt.count(CONTEXT_HEADER) for prompt in (first, *later)] == [1, 1, 1]
+    assert later[0].startswith(first)
+    assert later[1].startswith(later[0])
+
+
+async def test_a_long_line_is_not_read_twice(served: Served, tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text(" ".join(["The lighthouse is very, very tall indeed"] * 9) + ".")
+    made = await served.client.create_conversation()
+    await ask(served.client, "How tall is the lighthouse?", made.conversation_id, str(path))
+    await ask(served.client, "When was the lighthouse built?", made.conversation_id)
     before, after = served.model.prompts[-2:]
-    assert after.startswith(before)
+    assert after.count("[1]") == 1 + before.count("[1]")  # in the answer
 
 
 async def test_deleted_media_is_no_evidence_any_more_and_what_was_said_stays(
