@@ -1,10 +1,16 @@
 """The rules of the house, checked on the code itself."""
 
 import ast
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("ingest", "encode", "fuse", "generate", "search", "gateway")
@@ -28,6 +34,9 @@ JUDGEMENT = {
     "temporal.py",
     "timings.py",
 }
+JUDGEMENT |= {"counters.py", "limiter.py", "limits.py", "prices.py"}
+# Packages of the gateway that are free of them as a whole.
+JUDGEMENT_PACKAGES = {"access", "database"}
 HOSTS = {"services/host.py", "services/__main__.py"}
 
 
@@ -63,7 +72,8 @@ def test_the_runtime_imports_no_stage() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_domain_modules_know_no_grpc_and_no_protobuf(stage: str) -> None:
     for path in modules(f"services/{stage}"):
-        judged = path.name in JUDGEMENT if stage == "gateway" else True
+        judged = path.name in JUDGEMENT or path.parent.name in JUDGEMENT_PACKAGES
+        judged |= stage != "gateway"
         if path.name in CONTRACT_MODULES or not judged:
             continue
         wrong = {
@@ -119,3 +129,38 @@ def test_modules_are_small() -> None:
         for path in modules(folder):
             count = len(path.read_text().splitlines())
             assert count <= LINES_MAX, f"{path.relative_to(ROOT)} has {count} lines"
+
+
+def third_party(folder: str) -> Iterator[tuple[Path, str]]:
+    """Each module and what it imports by itself that is neither Python's nor ours."""
+    ours = {"services", "sensorium", "sensorium_client", "sensorium_formats"}
+    for path in modules(folder):
+        for name in {name.split(".")[0] for name in imports(path)}:
+            if name not in ours and name not in sys.stdlib_module_names:
+                yield path, name
+
+
+def test_what_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["offline"], *extras["moderation"]]
+    wanted += extras["samples"]
+    declared = {canonicalize_name(Requirement(each).name) for each in wanted}
+    distributions = packages_distributions()
+    for folder in ("services", "clients/python", "sensorium_formats"):
+        for path, name in third_party(folder):
+            of = {canonicalize_name(each) for each in distributions.get(name, ())}
+            assert of & declared, f"{path.relative_to(ROOT)}: {name} is not in pyproject.toml"
+
+
+def test_the_lock_pins_what_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked = {
+        canonicalize_name(each.name): str(each.specifier)
+        for each in map(Requirement, (ROOT / "deploy/requirements.lock").read_text().split())
+    }
+    extras = project["optional-dependencies"]
+    # The bulk job has a closure of its own.
+    of_the_house = [each for name, each in extras.items() if name != "ray"]
+    for each in map(Requirement, chain(project["dependencies"], *of_the_house)):
+        assert locked.get(canonicalize_name(each.name)) == str(each.specifier), each.name
