@@ -55,7 +55,8 @@ class LlamaCpp:
         self.slot_count = slot_count
         self.window_tokens = window_tokens
         self._private = contextlib.ExitStack()
-        socket_path = self._private.enter_context(private_folder()) / "server.sock"
+        self._folder = self._private.enter_context(private_folder())
+        socket_path = self._folder / "server.sock"
 
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
