@@ -1,7 +1,6 @@
 """``/v1/audio`` with OpenAI's own client, in every format, while it is sent and after."""
 
 import asyncio
-import json
 import re
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from openai import AsyncOpenAI
 from sensorium_client.samples import Samples
 
+from tests.pipeline.http_bodies import END, FORM, events_of, part
 from tests.pipeline.platform import Platform
 from tests.pipeline.test_files_over_http import parts_of_uploads
 
@@ -21,24 +21,10 @@ def words_of(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower())
 
 
-def events_of(body: str) -> list[dict[str, Any]]:
-    """The events of a stream, which ends with its mark."""
-    *events, done = [line.removeprefix("data: ") for line in body.split("\n\n") if line]
-    assert done == "[DONE]"
-    return [json.loads(event) for event in events]
-
-
 def form_of(content: bytes, **fields: str) -> bytes:
     """A form of fields and a file."""
-    heads = [(f'name="{name}"', value.encode()) for name, value in fields.items()]
-    parts = [*heads, ('name="file"; filename="a.ogg"', content)]
-    return (
-        b"".join(
-            f"--b\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + value + b"\r\n"
-            for head, value in parts
-        )
-        + b"--b--\r\n"
-    )
+    parts = [part(name, value.encode()) for name, value in fields.items()]
+    return b"".join([*parts, part("file", content, "a.ogg"), END])
 
 
 async def posting(
@@ -49,7 +35,7 @@ async def posting(
     reader, writer = await asyncio.open_connection(url.host, url.port)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {url.host}\r\nConnection: close\r\n"
-        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n"
+        f"Content-Type: {FORM['Content-Type']}\r\nContent-Length: {length}\r\n\r\n"
     )
     writer.write(head.encode())
     return reader, writer

@@ -12,20 +12,13 @@ import pytest
 from sensorium_client.samples import Samples
 
 from tests import media
+from tests.pipeline.http_bodies import END, FORM, events_of, part
 from tests.pipeline.platform import REMOTE_HOST, Platform, until
 
 PATH = "/v1/chat/completions"
-BOUNDARY = "----form"
-FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 STORY = "Write a very long story about the sea, and do not stop."
 FREE_WITHIN_S = 10.0
 BUSY_WITHIN_S = 60.0
-
-
-@pytest.fixture
-async def http(platform: Platform) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=platform.http_url, timeout=120) as client:
-        yield client
 
 
 @pytest.fixture
@@ -39,28 +32,15 @@ def request(model: str, *content: str | dict[str, Any], **options: Any) -> dict[
     return {"model": model, "messages": [message], "max_tokens": 8, **options}
 
 
-def part(name: str, content: bytes, filename: str = "") -> bytes:
-    """A part of a form."""
-    file = f'; filename="{filename}"' if filename else ""
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
-    return head.encode() + content + b"\r\n"
-
-
-END = f"--{BOUNDARY}--\r\n".encode()
-
-
 async def test_events_are_as_the_specification_has_them(
-    http: httpx2.AsyncClient, model: str
+    web: httpx2.AsyncClient, model: str
 ) -> None:
     body = request(model, "What is the capital of France?", stream=True)
-    async with http.stream("POST", PATH, json=body) as response:
+    async with web.stream("POST", PATH, json=body) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         assert response.headers["cache-control"] == "no-cache"
-        events = (await response.aread()).decode().split("\n\n")
+        chunks = events_of((await response.aread()).decode())
         trace_id = response.headers["x-request-id"]
-    assert events.pop() == ""
-    assert events.pop() == "data: [DONE]"
-    chunks = [json.loads(event.removeprefix("data: ")) for event in events]
     assert chunks[-1]["sensorium"]["trace_id"] == trace_id
     assert trace_id.strip("0")
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks[:-1]] == [None] * (
@@ -69,19 +49,19 @@ async def test_events_are_as_the_specification_has_them(
 
 
 async def test_an_answer_is_remembered_by_the_conversation_that_it_tells(
-    http: httpx2.AsyncClient, model: str
+    web: httpx2.AsyncClient, model: str
 ) -> None:
     async def ask(question: str, conversation_id: str = "") -> dict[str, Any]:
         continued = {"sensorium": {"conversation_id": conversation_id}}
-        answer = await http.post(PATH, json=request(model, question, **continued))
+        answer = await web.post(PATH, json=request(model, question, **continued))
         told: dict[str, Any] = answer.json()["sensorium"]
         return told
 
-    conversation_id = (await http.post("/v1/conversations")).json()["id"]
+    conversation_id = (await web.post("/v1/conversations")).json()["id"]
     told = await ask("My boat is called Marigold.", conversation_id)
     assert told["conversation_id"] == conversation_id
     await ask("What is my boat called?", conversation_id)
-    kept = (await http.get(f"/v1/conversations/{conversation_id}")).json()
+    kept = (await web.get(f"/v1/conversations/{conversation_id}")).json()
     assert [turn["question"] for turn in kept["turns"]] == [
         "My boat is called Marigold.",
         "What is my boat called?",
@@ -91,7 +71,7 @@ async def test_an_answer_is_remembered_by_the_conversation_that_it_tells(
 
 
 async def test_a_form_streams_into_ingest_while_it_is_sent(
-    platform: Platform, http: httpx2.AsyncClient, model: str
+    platform: Platform, web: httpx2.AsyncClient, model: str
 ) -> None:
     film = media.fragmented_mp4(6.0)
     decoding = asyncio.Event()
@@ -105,7 +85,7 @@ async def test_a_form_streams_into_ingest_while_it_is_sent(
         decoding.set()
         yield opened[len(opened) // 2 :] + b"\r\n" + END
 
-    response = await http.post(PATH, content=form(), headers=FORM)
+    response = await web.post(PATH, content=form(), headers=FORM)
     assert response.status_code == 200, response.text
     assert decoding.is_set()
     (asset,) = response.json()["sensorium"]["assets"]
@@ -114,7 +94,7 @@ async def test_a_form_streams_into_ingest_while_it_is_sent(
 
 
 async def test_bad_forms_are_refused(
-    platform: Platform, http: httpx2.AsyncClient, model: str
+    platform: Platform, web: httpx2.AsyncClient, model: str
 ) -> None:
     asked = part("request", json.dumps(request(model, "What is it?")).encode())
     picture = part("photo", media.jpeg(320, 240), "a.jpg")
@@ -127,7 +107,7 @@ async def test_bad_forms_are_refused(
         (asked + part("photo", b"no picture", "a.jpg") * 2 + END, None, "photo"),
         (asked + picture * 33 + END, "TOO_MANY_MEDIA", "photo"),
     ):
-        response = await http.post(PATH, content=form, headers=FORM)
+        response = await web.post(PATH, content=form, headers=FORM)
         error = response.json()["error"]
         assert response.status_code in (400, 413)
         assert error["code"] == code or code is None
@@ -136,16 +116,16 @@ async def test_bad_forms_are_refused(
 
 
 async def test_bodies_past_the_cap_are_refused(
-    platform: Platform, http: httpx2.AsyncClient, model: str
+    platform: Platform, web: httpx2.AsyncClient, model: str
 ) -> None:
     size = platform.settings.http_json_bytes_max
-    response = await http.post(PATH, json=request(model, "a" * size))
+    response = await web.post(PATH, json=request(model, "a" * size))
     assert response.status_code == 413
     assert response.json()["error"]["code"] == "BODY_TOO_LARGE"
 
 
 async def test_fields_are_named_as_the_request_spells_them(
-    http: httpx2.AsyncClient, model: str
+    web: httpx2.AsyncClient, model: str
 ) -> None:
     image: dict[str, Any] = {"type": "image_url", "image_url": {"url": "", "detail": "best"}}
     last = [{"role": "assistant", "content": "Hello."}]
@@ -161,13 +141,13 @@ async def test_fields_are_named_as_the_request_spells_them(
         (request(model, "a", max_tokens=100_000), "messages"),
         (request(model, "a", max_tokens=0), "max_tokens"),
     ):
-        response = await http.post(PATH, json=body)
+        response = await web.post(PATH, json=body)
         assert response.status_code in (400, 413), response.text
         assert response.json()["error"]["param"] == param, response.text
 
 
 async def test_a_picture_is_fetched_from_where_that_is_allowed(
-    http: httpx2.AsyncClient, model: str, samples: Samples
+    web: httpx2.AsyncClient, model: str, samples: Samples
 ) -> None:
     photo = samples.photo.read_bytes()
 
@@ -186,7 +166,7 @@ async def test_a_picture_is_fetched_from_where_that_is_allowed(
     port = listener.sockets[0].getsockname()[1]
     async with listener:
         answers = [
-            await http.post(
+            await web.post(
                 PATH,
                 json=request(
                     model,
@@ -217,12 +197,12 @@ LEAVING: dict[str, tuple[bool, Reached]] = {
 
 @pytest.mark.parametrize("case", LEAVING)
 async def test_a_client_that_leaves_frees_the_model(
-    platform: Platform, http: httpx2.AsyncClient, model: str, case: str
+    platform: Platform, web: httpx2.AsyncClient, model: str, case: str
 ) -> None:
     streamed, reached = LEAVING[case]
     await platform.at_rest(BUSY_WITHIN_S)
     body = request(model, STORY, max_tokens=1500, stream=streamed)
-    asking = asyncio.create_task(_read(http, body))
+    asking = asyncio.create_task(_read(web, body))
     await until(lambda: reached(platform), BUSY_WITHIN_S, "answering")
     await asyncio.sleep(0.2)
     assert await platform.busy()
@@ -231,13 +211,13 @@ async def test_a_client_that_leaves_frees_the_model(
     await platform.at_rest(FREE_WITHIN_S)
 
 
-async def _read(http: httpx2.AsyncClient, body: dict[str, Any]) -> None:
-    async with http.stream("POST", PATH, json=body) as response:
+async def _read(web: httpx2.AsyncClient, body: dict[str, Any]) -> None:
+    async with web.stream("POST", PATH, json=body) as response:
         await response.aread()
 
 
 async def test_a_client_that_leaves_in_its_form_frees_the_decoder(
-    platform: Platform, http: httpx2.AsyncClient, model: str
+    platform: Platform, web: httpx2.AsyncClient, model: str
 ) -> None:
     film = media.fragmented_mp4(8.0)
 
@@ -247,7 +227,7 @@ async def test_a_client_that_leaves_in_its_form_frees_the_decoder(
         await asyncio.Event().wait()
 
     await platform.at_rest(BUSY_WITHIN_S)
-    sending = asyncio.create_task(http.post(PATH, content=half_a_form(), headers=FORM))
+    sending = asyncio.create_task(web.post(PATH, content=half_a_form(), headers=FORM))
     await until(lambda: platform.ingest.active_decoders == 1, BUSY_WITHIN_S, "decoding")
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
@@ -255,7 +235,7 @@ async def test_a_client_that_leaves_in_its_form_frees_the_decoder(
 
 
 async def test_a_server_that_drips_does_not_hold_a_turn(
-    platform: Platform, http: httpx2.AsyncClient, model: str, tmp_path: Path
+    platform: Platform, web: httpx2.AsyncClient, model: str, tmp_path: Path
 ) -> None:
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -266,6 +246,6 @@ async def test_a_server_that_drips_does_not_hold_a_turn(
     async with await asyncio.start_server(drip, REMOTE_HOST, 0) as listener:
         port = listener.sockets[0].getsockname()[1]
         url = {"type": "video_url", "video_url": {"url": f"http://{REMOTE_HOST}:{port}/a"}}
-        response = await http.post(PATH, json=request(model, "What is it?", url))
+        response = await web.post(PATH, json=request(model, "What is it?", url))
         assert response.json()["error"]["code"] == "URL_TIMED_OUT"
         await platform.at_rest(FREE_WITHIN_S)

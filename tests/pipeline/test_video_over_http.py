@@ -2,13 +2,13 @@
 
 import asyncio
 import base64
-import json
 from typing import Any
 
 import httpx2
 import pytest
 from sensorium_client.samples import Samples
 
+from tests.pipeline.http_bodies import END, FORM, events_of, part
 from tests.pipeline.platform import Platform
 from tests.pipeline.test_files_over_http import parts_of_uploads, picture
 
@@ -40,9 +40,7 @@ async def test_a_film_by_url_is_asked_about_in_a_stream(
     url = f"data:video/mp4;base64,{base64.b64encode(content).decode()}"
     body = {"video_url": url, "prompt": "What is seen?", "max_tokens": 16, "stream": True}
     response = await web.post("/v1/video/analyze", json=body)
-    *chunks, done = [line.removeprefix("data: ") for line in response.text.split("\n\n") if line]
-    assert done == "[DONE]"
-    events = [json.loads(chunk) for chunk in chunks]
+    events = events_of(response.text)
     assert {event["object"] for event in events} == {"chat.completion.chunk"}
     words = [c["delta"].get("content", "") for event in events for c in event["choices"]]
     assert "".join(words).strip()
@@ -51,17 +49,15 @@ async def test_a_film_by_url_is_asked_about_in_a_stream(
 
 
 def form_of(*parts: tuple[str, str] | bytes) -> bytes:
-    body = b""
-    for part in parts:
-        if isinstance(part, bytes):
-            head, value = 'name="file"; filename="film.mp4"', part
-        else:
-            head, value = f'name="{part[0]}"', part[1].encode()
-        body += f"--b\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + value + b"\r\n"
-    return body + b"--b--\r\n"
+    """A form of fields and of films, in this order."""
+    return b"".join(map(_written, parts)) + END
 
 
-FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+def _written(each: tuple[str, str] | bytes) -> bytes:
+    if isinstance(each, bytes):
+        return part("file", each, "film.mp4")
+    name, value = each
+    return part(name, value.encode())
 
 
 async def test_the_prompt_may_follow_the_film(web: httpx2.AsyncClient, samples: Samples) -> None:
@@ -91,7 +87,7 @@ async def test_a_bad_form_is_told_and_nothing_is_stored(
 ) -> None:
     film = await asyncio.to_thread(samples.film.read_bytes)
     before = (await web.get("/v1/files")).json()
-    body = form_of(*(film if part == b"FILM" else part for part in parts))
+    body = form_of(*(film if each == b"FILM" else each for each in parts))
     response = await web.post("/v1/video/analyze", content=body, headers=FORM)
     error = response.json()["error"]
     assert (response.status_code, error["code"], error["param"]) == (400, code, param)
