@@ -37,7 +37,6 @@ JUDGEMENT = {
 JUDGEMENT |= {"counters.py", "limiter.py", "limits.py", "prices.py"}
 # Packages of the gateway that are free of them as a whole.
 JUDGEMENT_PACKAGES = {"access", "database"}
-HOSTS = {"services/host.py", "services/__main__.py"}
 
 
 def modules(folder: str) -> Iterator[Path]:
