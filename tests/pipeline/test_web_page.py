@@ -87,6 +87,8 @@ class Visit:
         self.problems.clear()
         for view in ("usage", "ask"):
             await self.page.locator(f"[data-view={view}]").click()
+            # What is done before the view has changed is done in the one before.
+            await expect(self.page.locator(f".{view}")).to_be_visible()
         await expect(self.page.locator(".examples")).to_be_visible()
 
     async def attach(self, *files: Path) -> None:
