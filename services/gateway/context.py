@@ -5,7 +5,7 @@ from typing import Any
 
 from sensorium.fuse.v1 import fuse_pb2
 from sensorium.generate.v1 import generate_pb2
-from sensorium.media.v1 import media_pb2
+from sensorium.media.v1 import evidence_pb2, media_pb2
 
 from services.gateway.grounding import Statement
 from services.gateway.timings import TurnClock
@@ -98,11 +98,14 @@ class Context:
         self, fused: fuse_pb2.FusedContext, earlier: Iterable[fuse_pb2.ContextPart]
     ) -> None:
         """Have the model read once more, right before the question, the line of earlier turns
-        that tells most: a small model overlooks what is behind other questions and answers."""
+        that tells most: a small model overlooks what is behind other questions and answers. What
+        was seen is named in a word or two, which it does not need to read twice."""
         in_context = [piece for piece in fused.evidence if piece.in_context]
         if self.read_afresh or not in_context:
             return
         best = max(in_context, key=lambda piece: piece.weight)
+        if best.evidence.origin == evidence_pb2.EVIDENCE_ORIGIN_LABEL:
+            return
         for part in earlier:
             if part.citation_key == best.citation_key:
                 if len(part.text) <= REPEATED_CHARACTERS_MAX:

@@ -356,6 +356,8 @@ async def test_a_search_finds_a_moment_and_plays_it(
         pass
     page = visit.page
     await page.get_by_role("link", name="Search").click()
+    # The view takes the focus once it is there.
+    await expect(page.get_by_role("searchbox")).to_be_focused()
     await page.keyboard.type("strawberry ice cream")
     await page.keyboard.press("Enter")
     # Other tests stored films with the same words.
