@@ -25,7 +25,7 @@ from services.gateway.http.routes import (
     usage,
     video,
 )
-from services.gateway.http.search_request import SearchBody
+from services.gateway.http.search.request import SearchBody
 from services.gateway.http.video import VideoRequest
 
 ROUTERS = (

@@ -12,7 +12,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from services.gateway.http.json_body import field_invalid
+from services.gateway.http.body.json_body import field_invalid
 from services.gateway.http.schema import Schema
 from services.runtime import errors
 from services.runtime.errors import InvalidInput, SensoriumError

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import httpx2
 
-from services.gateway.http.multipart import safe_filename
+from services.gateway.http.body.multipart import safe_filename
 from services.runtime.errors import InvalidInput, LimitExceeded, SensoriumError
 from services.runtime.settings import Settings
 

@@ -13,8 +13,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from services.gateway.http.frames import FRAME_BYTES_MAX
-from services.gateway.http.guard import Guarded
-from services.gateway.http.protocol import ConnectionLimits, GuardedProtocol, GuardedWebSocket
+from services.gateway.http.guard.guarded import Guarded
+from services.gateway.http.guard.protocol import ConnectionLimits, GuardedProtocol, GuardedWebSocket
 from services.runtime.errors import Unavailable
 from services.runtime.server import join_address
 from services.runtime.settings import Settings

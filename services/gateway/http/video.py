@@ -11,6 +11,8 @@ from starlette.requests import Request
 
 from services.gateway.fields import named
 from services.gateway.http import models, sse
+from services.gateway.http.body.json_body import read_json
+from services.gateway.http.body.multipart import is_multipart, read_form
 from services.gateway.http.chat.media import (
     TURN_ID,
     Media,
@@ -22,11 +24,9 @@ from services.gateway.http.chat.media import (
 )
 from services.gateway.http.chat.response import Answer
 from services.gateway.http.chat.telling import StreamedAnswer, WholeAnswer
+from services.gateway.http.files.uploads import FormUpload, Labels, discard
 from services.gateway.http.front import Front
-from services.gateway.http.json_body import read_json
-from services.gateway.http.multipart import is_multipart, read_form
 from services.gateway.http.schema import Schema
-from services.gateway.http.uploads import FormUpload, Labels, discard
 from services.gateway.pipeline import TurnMessage
 from services.gateway.question import check_question
 from services.runtime.calls import CallScope

@@ -12,11 +12,11 @@ from services.gateway.http import sse
 from services.gateway.http.audio.events import AnswerDelta, AnswerDone, TextDelta, TextDone
 from services.gateway.http.audio.heard import Heard, Stored, Transcript, read_heard
 from services.gateway.http.audio.request import IN_JSON, TranscribeForm, TranscriptionForm
+from services.gateway.http.body.multipart import read_form
 from services.gateway.http.evidence import Citation, to_citation
-from services.gateway.http.file_objects import duration_s
+from services.gateway.http.files.objects import duration_s
+from services.gateway.http.files.uploads import FormUpload, Labels, discard, store
 from services.gateway.http.front import Front
-from services.gateway.http.multipart import read_form
-from services.gateway.http.uploads import FormUpload, Labels, discard, store
 from services.gateway.question import check_question
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput

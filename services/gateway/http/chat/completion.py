@@ -8,6 +8,14 @@ from starlette.requests import Request
 
 from services.gateway.fields import named
 from services.gateway.http import models, sse
+from services.gateway.http.body.json_body import parse_json
+from services.gateway.http.body.multipart import (
+    FormField,
+    FormFile,
+    FormPart,
+    is_multipart,
+    read_form,
+)
 from services.gateway.http.chat.media import (
     Media,
     OpenMedia,
@@ -21,14 +29,6 @@ from services.gateway.http.chat.request import ChatRequest, check_supported
 from services.gateway.http.chat.response import Answer
 from services.gateway.http.chat.telling import StreamedAnswer, WholeAnswer
 from services.gateway.http.front import Front
-from services.gateway.http.json_body import parse_json
-from services.gateway.http.multipart import (
-    FormField,
-    FormFile,
-    FormPart,
-    is_multipart,
-    read_form,
-)
 from services.gateway.pipeline import TurnMessage
 from services.gateway.question import check_question
 from services.runtime.calls import CallScope

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import upload_pb2
 
+from services.gateway.http.body.multipart import safe_filename
 from services.gateway.http.chat.media import Media, from_base64, from_url
 from services.gateway.http.chat.request import (
     AssetPart,
@@ -23,7 +24,6 @@ from services.gateway.http.chat.request import (
     UserMessage,
     VideoPart,
 )
-from services.gateway.http.multipart import safe_filename
 from services.gateway.http.remote import RemoteFiles
 from services.runtime.errors import InvalidInput, LimitExceeded
 

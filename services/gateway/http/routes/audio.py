@@ -13,7 +13,7 @@ from services.gateway.http.audio.heard import (
 )
 from services.gateway.http.audio.listening import MEDIA_TYPES, Listening
 from services.gateway.http.audio.request import TranscribeForm, TranscriptionForm
-from services.gateway.http.forms import form_body
+from services.gateway.http.body.forms import form_body
 from services.gateway.http.front import FrontDep
 from services.gateway.http.openapi import event_stream
 from services.gateway.http.sse import respond

@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.calls import GatewayCalls
+from services.gateway.http.body.json_body import read_json
 from services.gateway.http.evidence import Citation, to_citation
 from services.gateway.http.front import FrontDep
-from services.gateway.http.json_body import read_json
 from services.gateway.http.openapi import json_body
 from services.gateway.http.schema import Schema
 from services.runtime.calls import CallScope

@@ -12,9 +12,9 @@ from sensorium.media.v1 import media_pb2
 
 from services.gateway.embedding import LIMITS
 from services.gateway.fields import named
-from services.gateway.http.contents import Input, read_content
+from services.gateway.http.body.contents import Input, read_content
+from services.gateway.http.body.json_body import read_json
 from services.gateway.http.front import FrontDep
-from services.gateway.http.json_body import read_json
 from services.gateway.http.openapi import json_body
 from services.gateway.http.schema import Schema
 from services.gateway.http.sse import while_there

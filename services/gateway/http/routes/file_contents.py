@@ -11,9 +11,9 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import download_pb2
 
 from services.gateway.http.errors import error_response
-from services.gateway.http.file_objects import FileObject, file_object
+from services.gateway.http.files.objects import FileObject, file_object
+from services.gateway.http.files.ranges import ByteRange, NotSatisfiable, parse_range
 from services.gateway.http.front import Front, FrontDep
-from services.gateway.http.ranges import ByteRange, NotSatisfiable, parse_range
 from services.gateway.http.schema import Schema
 from services.gateway.http.streamed import HeldResponse
 from services.runtime.calls import CallScope

@@ -9,13 +9,13 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2
 
 from services.gateway.calls import GatewayCalls
-from services.gateway.http.file_objects import PURPOSE, PURPOSE_DEFAULT, FileObject, file_object
-from services.gateway.http.forms import form_body
+from services.gateway.http.body.forms import form_body
+from services.gateway.http.body.multipart import read_form
+from services.gateway.http.files.objects import PURPOSE, PURPOSE_DEFAULT, FileObject, file_object
+from services.gateway.http.files.uploads import FormUpload, Labels, store
 from services.gateway.http.front import FrontDep
-from services.gateway.http.multipart import read_form
 from services.gateway.http.schema import FileId, Schema
 from services.gateway.http.sse import while_there
-from services.gateway.http.uploads import FormUpload, Labels, store
 from services.runtime.calls import CallScope
 
 router = APIRouter(prefix="/v1/files", tags=["files"])

@@ -8,10 +8,10 @@ from pydantic import Discriminator, Field, Tag
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.fields import named
+from services.gateway.http.body.contents import read_content
+from services.gateway.http.body.json_body import read_json
 from services.gateway.http.chat.request import ImagePart, TextPart
-from services.gateway.http.contents import read_content
 from services.gateway.http.front import FrontDep
-from services.gateway.http.json_body import read_json
 from services.gateway.http.models import MODERATION_MODEL
 from services.gateway.http.openapi import json_body
 from services.gateway.http.schema import Schema

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Request
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.fields import named
-from services.gateway.http.file_objects import content_url
+from services.gateway.http.body.json_body import read_json
+from services.gateway.http.files.objects import content_url
 from services.gateway.http.front import Front, FrontDep
-from services.gateway.http.json_body import read_json
 from services.gateway.http.openapi import json_body
-from services.gateway.http.search_request import SearchBody, read_search
-from services.gateway.http.search_response import SearchResponse, found
+from services.gateway.http.search.request import SearchBody, read_search
+from services.gateway.http.search.response import SearchResponse, found
 from services.gateway.http.sse import while_there
 from services.runtime.calls import CallScope
 from services.runtime.errors import NotFound, OutOfOrder

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from services.gateway.http.body.forms import form_body
 from services.gateway.http.chat.response import ChatChunk, ChatCompletion, LastChunk, UsageChunk
-from services.gateway.http.forms import form_body
 from services.gateway.http.front import FrontDep
 from services.gateway.http.openapi import event_stream, reference
 from services.gateway.http.sse import respond

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import upload_pb2
 
+from services.gateway.http.body.json_body import parse_json
 from services.gateway.http.chat.media import Media, from_base64, from_url, send_media
 from services.gateway.http.chat.prompt import Prompt, read_prompt
 from services.gateway.http.chat.request import ChatRequest, check_supported
-from services.gateway.http.json_body import parse_json
 from services.gateway.http.remote import RemoteFiles
 from services.runtime.errors import InvalidInput
 from tests.harness import make_settings

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.gateway.http.date_range import Between, Period, read_date_range
+from services.gateway.http.search.date_range import Between, Period, read_date_range
 from services.runtime.errors import InvalidInput
 
 NOW = datetime(2024, 5, 17, 15, 30, tzinfo=UTC)

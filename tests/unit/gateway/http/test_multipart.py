@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Message
 
-from services.gateway.http.multipart import (
+from services.gateway.http.body.multipart import (
     CHUNK_BYTES_MAX,
     FILENAME_CHARACTERS_MAX,
     UNNAMED,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.http.ranges import ByteRange, NotSatisfiable, parse_range
+from services.gateway.http.files.ranges import ByteRange, NotSatisfiable, parse_range
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import Discriminator, Field, Tag
 from sensorium.gateway.v1 import gateway_pb2
 
-from services.gateway.http.contents import read_media
-from services.gateway.http.date_range import Between, read_date_range
-from services.gateway.http.file_objects import MODALITIES, Modality
+from services.gateway.http.body.contents import read_media
+from services.gateway.http.files.objects import MODALITIES, Modality
 from services.gateway.http.remote import RemoteFiles
 from services.gateway.http.schema import FILE_ID_CHARACTERS_MAX, FileId, Schema
+from services.gateway.http.search.date_range import Between, read_date_range
 from services.gateway.search import MATCH_COUNT_DEFAULT, MATCH_COUNT_MAX, OFFSET_MAX, TOP_K_MAX
 from services.gateway.search_query import PART_COUNT_MAX
 from services.runtime.errors import InvalidInput

@@ -15,7 +15,7 @@ from services.gateway.http.evidence import (
     region_of,
     span_of,
 )
-from services.gateway.http.file_objects import (
+from services.gateway.http.files.objects import (
     MODALITIES,
     PURPOSE,
     Modality,

@@ -6,12 +6,12 @@ Tracing -> response headers -> CORS -> who may ask -> draining -> bodies -> the 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.gateway.http.bodies import Bodies, BodyLimits
-from services.gateway.http.draining import Draining
 from services.gateway.http.errors import error_response, to_client
-from services.gateway.http.response_headers import ResponseHeaders
-from services.gateway.http.sites import SAFE_METHODS, Sites, check_headers
-from services.gateway.http.tracing import REQUEST_ID, Tracing
+from services.gateway.http.guard.bodies import Bodies, BodyLimits
+from services.gateway.http.guard.draining import Draining
+from services.gateway.http.guard.response_headers import ResponseHeaders
+from services.gateway.http.guard.sites import SAFE_METHODS, Sites, check_headers
+from services.gateway.http.guard.tracing import REQUEST_ID, Tracing
 from services.runtime.errors import SensoriumError
 from services.runtime.server import is_loopback
 from services.runtime.settings import Settings

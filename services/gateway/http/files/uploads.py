@@ -11,9 +11,9 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import upload_pb2
 
 from services.gateway.calls import GatewayCalls
+from services.gateway.http.body.forms import FormFields
+from services.gateway.http.body.multipart import FormFile, FormPart
 from services.gateway.http.chat.media import new_asset_id
-from services.gateway.http.forms import FormFields
-from services.gateway.http.multipart import FormFile, FormPart
 from services.gateway.upload import UploadEvent, UploadMessage
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput, NotFound

@@ -4,8 +4,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from services.gateway.http.json_body import field_invalid, spelled
-from services.gateway.http.multipart import FormField
+from services.gateway.http.body.json_body import field_invalid, spelled
+from services.gateway.http.body.multipart import FormField
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

@@ -1,0 +1,1 @@
+"""Stored assets as OpenAI's files, and files on their way into the store."""

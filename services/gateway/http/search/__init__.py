@@ -1,0 +1,1 @@
+"""Searches as JSON, and what they found."""
