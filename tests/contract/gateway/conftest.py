@@ -1,6 +1,6 @@
 """Real stages and a real index behind the gateway's searches; only the models are fakes."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from services.gateway.search import search
 from services.gateway.stages import Stages, connect
 from services.host import builders
 from services.runtime.calls import CallScope, exchange
+from tests.databases import Postgres, postgres
 from tests.fakes import DIMENSION, SPACE, FakeEncoder, fake_vector
 from tests.harness import make_settings, serve_all
 
@@ -113,3 +114,19 @@ def document(
     message.evidence.locator.span.start.FromSeconds(number if second is None else second)
     message.evidence.locator.span.end.FromSeconds(number if second is None else second)
     return message
+
+
+@pytest.fixture(scope="module")
+def postgres_server() -> Iterator[Postgres]:
+    """A real PostgreSQL."""
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Of an empty database; empty means SQLite in the data folder."""
+    if request.param == "sqlite":
+        return ""
+    running: Postgres = request.getfixturevalue("postgres_server")
+    return running.new_database()

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +24,13 @@ from services.generate.prompt import CONTEXT_HEADER
 from services.runtime.errors import NotFound, OutOfOrder
 from services.runtime.settings import Settings
 from tests.contract.gateway.conversing import Served, ask, serving
-from tests.databases import Postgres, postgres
+from tests.databases import Postgres
 from tests.harness import make_settings
 from tests.ports import free_port
 from tests.unit.client.test_commands import run
 
 STORY = "The lighthouse was built in 1871. It is forty metres tall."
 START_WITHIN_S = 60
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest) -> str:
-    """Of an empty database; empty means SQLite in the data folder."""
-    if request.param == "sqlite":
-        return ""
-    running: Postgres = request.getfixturevalue("server")
-    return running.new_database()
 
 
 @pytest.fixture(scope="module")
@@ -389,13 +374,13 @@ async def test_an_acknowledged_turn_survives_kill_9(url: str, tmp_path: Path, st
 
 
 async def test_a_database_that_goes_away_costs_conversations_only(
-    tmp_path: Path, server: Postgres
+    tmp_path: Path, postgres_server: Postgres
 ) -> None:
-    settings = make_settings(tmp_path, database_url=server.new_database())
+    settings = make_settings(tmp_path, database_url=postgres_server.new_database())
     async with serving(settings) as served:
         made = await served.client.create_conversation()
         await ask(served.client, "One?", made.conversation_id)
-        server.stop()
+        postgres_server.stop()
         try:
             for call in (
                 served.client.create_conversation(),
@@ -407,6 +392,6 @@ async def test_a_database_that_goes_away_costs_conversations_only(
                 assert "s3cret" not in str(lost.value)
             assert (await ask(served.client, "Plain?")).text
         finally:
-            await asyncio.to_thread(server.start)
+            await asyncio.to_thread(postgres_server.start)
         await ask(served.client, "Two?", made.conversation_id)
         assert len(await turns(served.client, made.conversation_id)) == 2

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,22 +20,7 @@ from services.runtime.account import Usage
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput, Unavailable
 from services.runtime.priority import Priority
-from tests.databases import Postgres, postgres
 from tests.harness import make_settings
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with postgres() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest) -> str:
-    if request.param == "sqlite":
-        return ""
-    running: Postgres = request.getfixturevalue("server")
-    return running.new_database()
 
 
 async def test_many_gateways_open_a_new_database_at_once(url: str, tmp_path: Path) -> None:

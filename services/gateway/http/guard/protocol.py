@@ -61,7 +61,30 @@ class _Watch:
             self._timer = None
 
 
-class GuardedProtocol(HttpToolsProtocol):
+class _MustRead(asyncio.Protocol):
+    """Hangs up on a client that does not read; beside a protocol of uvicorn."""
+
+    transport: asyncio.Transport
+    _limits: ConnectionLimits
+    _unread: _Watch
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """No timer outlives it."""
+        self._unread.clear()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not read: it may for so long."""
+        super().pause_writing()
+        self._unread.set(self._limits.stall_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client has read on."""
+        self._unread.clear()
+        super().resume_writing()
+
+
+class GuardedProtocol(_MustRead, HttpToolsProtocol):
     """One connection. What is wrong with a head is answered with a typed error and the end of the
     connection; a client that does not read is hung up on."""
 
@@ -97,18 +120,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """No timer outlives it."""
         self._watch.clear()
-        self._unread.clear()
         super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The client does not read: it may for so long."""
-        super().pause_writing()
-        self._unread.set(self._limits.stall_s, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """The client has read on."""
-        self._unread.clear()
-        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and see that what is not of a body stays small."""
@@ -234,28 +246,13 @@ class GuardedProtocol(HttpToolsProtocol):
             self._close()
 
 
-class GuardedWebSocket(WebSocketsSansIOProtocol):
+class GuardedWebSocket(_MustRead, WebSocketsSansIOProtocol):
     """A WebSocket whose client must read too, and that a shutdown leaves to ``Draining``."""
 
     def __init__(self, limits: ConnectionLimits, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._limits = limits
         self._unread = _Watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """No timer outlives it."""
-        self._unread.clear()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The client does not read: it may for so long."""
-        super().pause_writing()
-        self._unread.set(self._limits.stall_s, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """The client has read on."""
-        self._unread.clear()
-        super().resume_writing()
 
     def shutdown(self) -> None:
         """Nothing yet: what is being answered may end within the grace."""
