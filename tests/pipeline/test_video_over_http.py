@@ -96,6 +96,18 @@ async def test_a_bad_form_is_told_and_nothing_is_stored(
     assert parts_of_uploads(platform) == []
 
 
+@pytest.mark.parametrize(
+    "content, reason", [(b"", "EMPTY_FILE"), (b"\0\1" * 5000, "UNSUPPORTED_MEDIA")]
+)
+async def test_what_is_no_media_at_all_is_refused_by_the_name_of_its_field(
+    web: httpx2.AsyncClient, content: bytes, reason: str
+) -> None:
+    files = {"file": ("film.mp4", content)}
+    response = await web.post("/v1/video/analyze", data=ASKED, files=files)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (400, reason, "file")
+
+
 async def test_what_is_no_video_is_refused_and_not_kept(web: httpx2.AsyncClient) -> None:
     before = (await web.get("/v1/files")).json()
     files = {"file": ("red.png", picture("red"))}

@@ -106,6 +106,7 @@ class VideoAnalysis:
                 async with aclosing(read_form(self._request)) as parts:
                     upload = FormUpload(parts, VideoForm)
                     await upload.open()
+                    self._asset_id = upload.asset_id
                     if upload.request.prompt:
                         # Before the video is taken in.
                         self._check_prompt(upload.request.prompt)
@@ -134,7 +135,8 @@ class VideoAnalysis:
             else WholeAnswer(answer, emit)
         )
         unseen = False
-        with named(FIELDS):
+        # The client knows its file by the field that it came in.
+        with named({**FIELDS, self._asset_id: self._subject}):
             events = self._front.calls.converse(scope, _config(options), messages)
             async with aclosing(messages), aclosing(events):
                 async for event in events:
@@ -172,7 +174,6 @@ class VideoAnalysis:
                 )
             return Labels()
 
-        self._asset_id = upload.asset_id
         if early.prompt:
             yield question(early.prompt)
         async with aclosing(upload.messages(check)) as messages:
