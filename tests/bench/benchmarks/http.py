@@ -1,8 +1,9 @@
 """What HTTP adds to the time to first token, beside gRPC, in turns on one warm server.
 
-Counted from the call on: all that is sent counts, and so does its encoding. The HTTP client is one
+Counted from the last byte that the client sends, as everywhere here; what it takes from the call
+on, so with the sending and the encoding of all of it, is told of in a note. The HTTP client is one
 that does next to nothing, on a connection that stays open as the channel does; OpenAI's own client
-is told of in a note.
+is told of in a note too.
 """
 
 import asyncio
@@ -13,18 +14,18 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
 from openai import AsyncOpenAI
 from sensorium_client import Client
-from sensorium_client.events import Token
 from sensorium_client.media import Media, MediaFile
 from sensorium_client.options import AskOptions
 
 from tests.bench import materials
-from tests.bench.asking import NoAnswer
+from tests.bench.asking import NoAnswer, ask_timed
 from tests.bench.breakdown import seconds
 from tests.bench.estimates import Estimate, estimate
 from tests.bench.results import Plan, Row
@@ -33,7 +34,7 @@ from tests.bench.servers import serving
 TARGET_S = 0.005
 TEXT_ROUNDS = 12
 """For each repeat of the plan: a millisecond is little beside what the model takes."""
-PHOTO_ROUNDS = 6
+PHOTO_ROUNDS = 16
 TEXT_QUESTION = "Which planet is the largest?"
 PHOTO_QUESTIONS = [
     f"What is the {part} of this picture about?"
@@ -44,8 +45,21 @@ PHOTO_QUESTIONS = [
 OPTIONS = AskOptions(max_tokens=4, temperature=0.01, reuse_stored=False)
 BOUNDARY = "----form"
 
-Ask = Callable[[str], Awaitable[float]]
-"""Asks a question once; the time to first token, in seconds."""
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Times to one first token, in seconds."""
+
+    last_byte_s: float
+    """From the last byte sent."""
+    call_s: float
+    """From the call."""
+
+
+Ask = Callable[[str], Awaitable[Wait]]
+"""Asks a question once."""
+Waits = dict[str, list[Wait]]
+"""By way of asking, one a round."""
 
 
 async def run(plan: Plan) -> list[Row]:
@@ -94,45 +108,42 @@ async def run(plan: Plan) -> list[Row]:
 
 async def _take_turns(
     plan: Plan, rounds: int, questions: Sequence[str], ways: Mapping[str, Ask]
-) -> dict[str, list[float]]:
+) -> Waits:
     """Ask in each way once a round, in an order that chance makes."""
-    waits_s: dict[str, list[float]] = {name: [] for name in ways}
+    waits: Waits = {name: [] for name in ways}
     names = list(ways)
     chance = random.Random(0)
     following = itertools.cycle(questions)
     for index in range(rounds + 1):
         chance.shuffle(names)
         for name in names:
-            wait_s = await ways[name](next(following))
+            wait = await ways[name](next(following))
             if index:  # the first round warms up
-                waits_s[name].append(wait_s)
-    told = ", ".join(f"{name} {median(waits) * 1e3:.1f} ms" for name, waits in waits_s.items())
+                waits[name].append(wait)
+    told = ", ".join(
+        f"{name} {median(_last_byte(its)) * 1e3:.1f} ms" for name, its in waits.items()
+    )
     plan.say(f"{rounds} rounds: {told}")
-    return waits_s
+    return waits
 
 
-async def _ask_grpc(client: Client, question: str, media: Sequence[Media] = ()) -> float:
+async def _ask_grpc(client: Client, question: str, media: Sequence[Media] = ()) -> Wait:
+    turn = await ask_timed(client, question, media, options=OPTIONS)
+    return Wait(turn.wait_s, turn.first_token_s)
+
+
+async def _ask_openai(openai: AsyncOpenAI, body: bytes) -> Wait:
+    """When its last byte was sent is not to be known: all counts from the call."""
+    request = json.loads(body)
     started = time.perf_counter()
     first_s: float | None = None
-    async with contextlib.aclosing(client.ask(question, media, options=OPTIONS)) as events:
-        async for event in events:
-            if isinstance(event, Token) and first_s is None:
-                first_s = time.perf_counter() - started
-    if first_s is None:
-        raise NoAnswer
-    return first_s
-
-
-async def _ask_openai(openai: AsyncOpenAI, body: bytes) -> float:
-    started = time.perf_counter()
-    first_s: float | None = None
-    stream = await openai.chat.completions.create(**json.loads(body))
+    stream = await openai.chat.completions.create(**request)
     async for chunk in stream:
         if chunk.choices and chunk.choices[0].delta.content and first_s is None:
             first_s = time.perf_counter() - started
     if first_s is None:
         raise NoAnswer
-    return first_s
+    return Wait(first_s, first_s)
 
 
 class _Connection:
@@ -142,7 +153,7 @@ class _Connection:
         self._reader = reader
         self._writer = writer
 
-    async def ask(self, content_type: str, make_body: Callable[[], bytes]) -> float:
+    async def ask(self, content_type: str, make_body: Callable[[], bytes]) -> Wait:
         """Ask once. Raises NoAnswer."""
         started = time.perf_counter()
         body = make_body()
@@ -150,15 +161,18 @@ class _Connection:
             "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
             f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        self._writer.write(head.encode() + body)
+        self._writer.write(head.encode() + body[:-1])
+        await self._writer.drain()
+        last_byte = time.perf_counter()
+        self._writer.write(body[-1:])
         # The first event opens the message; the first token comes with it.
         events = await self._reader.readuntil(b"\n\n")
-        first_s = time.perf_counter() - started
+        first = time.perf_counter()
         if b"200 OK" not in events or b'"role":"assistant"' not in events:
             raise NoAnswer
         await self._reader.readuntil(b"data: [DONE]\n\n")
         await self._reader.readuntil(b"0\r\n\r\n")
-        return first_s
+        return Wait(first - last_byte, first - started)
 
 
 @contextlib.asynccontextmanager
@@ -201,34 +215,51 @@ def _form(request: bytes, photo: bytes) -> bytes:
     )
 
 
-def _text_row(waits_s: Mapping[str, Sequence[float]]) -> Row:
-    added = _added(waits_s["HTTP"], waits_s["gRPC"])
-    openai = _added(waits_s["OpenAI's client"], waits_s["gRPC"])
+def _text_row(waits: Waits) -> Row:
+    added = _added(_last_byte(waits["HTTP"]), _last_byte(waits["gRPC"]))
+    openai = _added(_call(waits["OpenAI's client"]), _call(waits["gRPC"]))
     return Row(
         name="HTTP over gRPC: time to first token of a question",
         measured=_told(added),
-        against=f"gRPC: {seconds(median(waits_s['gRPC']))}",
+        against=f"gRPC: {seconds(median(_last_byte(waits['gRPC'])))}",
         target=f"≤ {TARGET_S * 1e3:g} ms",
         met=added.median <= TARGET_S,
         notes=[f"through OpenAI's Python client {_told(openai)}, most of it its own work"],
-        samples={f"{name} s": waits for name, waits in waits_s.items()},
+        samples=_samples(waits),
     )
 
 
-def _photo_row(waits_s: Mapping[str, Sequence[float]]) -> Row:
-    added = _added(waits_s["base64"], waits_s["gRPC"])
-    form = _added(waits_s["form"], waits_s["gRPC"])
-    itself = _added(waits_s["base64"], waits_s["form"])
+def _photo_row(waits: Waits) -> Row:
+    grpc, form, encoded = (_last_byte(waits[name]) for name in ("gRPC", "form", "base64"))
+    added = _added(form, grpc)
+    called = _call(waits["gRPC"])
     return Row(
-        name="HTTP over gRPC: time to first token about a 12-megapixel photo in base64",
+        name="HTTP over gRPC: time to first token about a 12-megapixel photo, a file of a form",
         measured=_told(added),
-        against=f"gRPC: {seconds(median(waits_s['gRPC']))}",
+        against=f"gRPC: {seconds(median(grpc))}",
+        target=f"≤ {TARGET_S * 1e3:g} ms",
+        met=added.median <= TARGET_S,
         notes=[
-            f"as a file of a form {_told(form)}",
-            f"base64 in JSON by itself, beside the form: {_told(itself)}",
+            f"in base64, of which nothing is known before all is: {_told(_added(encoded, grpc))}",
+            f"from the call on: the form {_told(_added(_call(waits['form']), called))}, base64 "
+            f"{_told(_added(_call(waits['base64']), called))}",
         ],
-        samples={f"{name} s": waits for name, waits in waits_s.items()},
+        samples=_samples(waits),
     )
+
+
+def _last_byte(waits: Sequence[Wait]) -> list[float]:
+    return [wait.last_byte_s for wait in waits]
+
+
+def _call(waits: Sequence[Wait]) -> list[float]:
+    return [wait.call_s for wait in waits]
+
+
+def _samples(waits: Waits) -> Mapping[str, Sequence[float]]:
+    return {f"{name} s": _last_byte(its) for name, its in waits.items()} | {
+        f"{name} from the call s": _call(its) for name, its in waits.items()
+    }
 
 
 def _added(ours: Sequence[float], reference: Sequence[float]) -> Estimate:

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
+import pybase64
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import upload_pb2
 
@@ -14,8 +15,8 @@ from services.gateway.pipeline import TurnMessage
 from services.runtime.errors import InvalidInput
 
 TURN_ID = "1"
-CHUNK_CHARACTERS = 87_380
-"""Of base64 at once: 65,535 bytes."""
+CHUNK_CHARACTERS = 1_398_100
+"""Of base64 at once: 1,048,575 bytes, decoded in 0.1 ms."""
 _DATA_URL_HEAD_MAX = 256
 
 
@@ -105,7 +106,7 @@ def _has_blanks(data: str) -> bool:
 async def _decoded(data: str, param: str) -> AsyncGenerator[bytes, None]:
     for start in range(0, len(data), CHUNK_CHARACTERS):
         try:
-            yield binascii.a2b_base64(data[start : start + CHUNK_CHARACTERS], strict_mode=True)
+            yield pybase64.b64decode(data[start : start + CHUNK_CHARACTERS], validate=True)
         except (binascii.Error, ValueError):
             raise InvalidInput(
                 "BASE64_INVALID", "The bytes are not well-formed base64.", subject=param
