@@ -2,18 +2,17 @@
 
 Counted from the last byte that the client sends, as everywhere here; what it takes from the call
 on, so with the sending and the encoding of all of it, is told of in a note. The HTTP client is one
-that does next to nothing, on a connection that stays open as the channel does; OpenAI's own client
-is told of in a note too.
+that does next to nothing, on a connection that is open by then as the channel is; OpenAI's own
+client is told of in a note too.
 """
 
 import asyncio
 import base64
-import contextlib
 import itertools
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -72,7 +71,6 @@ async def run(plan: Plan) -> list[Row]:
         serving(plan.folder, renditions="none") as server,
         Client(server.address) as client,
         AsyncOpenAI(base_url=f"{server.http_url}/v1", api_key="none") as openai,
-        _connected(server.http_url) as http,
     ):
         model = (await openai.models.list()).data[0].id
         text = await _take_turns(
@@ -81,8 +79,8 @@ async def run(plan: Plan) -> list[Row]:
             [TEXT_QUESTION],
             {
                 "gRPC": lambda question: _ask_grpc(client, question),
-                "HTTP": lambda question: http.ask(
-                    "application/json", lambda: _body(model, question)
+                "HTTP": lambda question: _ask_http(
+                    server.http_url, "application/json", lambda: _body(model, question)
                 ),
                 "OpenAI's client": lambda question: _ask_openai(openai, _body(model, question)),
             },
@@ -93,10 +91,13 @@ async def run(plan: Plan) -> list[Row]:
             PHOTO_QUESTIONS,
             {
                 "gRPC": lambda question: _ask_grpc(client, question, [MediaFile(photo)]),
-                "base64": lambda question: http.ask(
-                    "application/json", lambda: _body(model, question, photo.read_bytes())
+                "base64": lambda question: _ask_http(
+                    server.http_url,
+                    "application/json",
+                    lambda: _body(model, question, photo.read_bytes()),
                 ),
-                "form": lambda question: http.ask(
+                "form": lambda question: _ask_http(
+                    server.http_url,
                     f"multipart/form-data; boundary={BOUNDARY}",
                     lambda: _form(_body(model, question), photo.read_bytes()),
                 ),
@@ -146,44 +147,31 @@ async def _ask_openai(openai: AsyncOpenAI, body: bytes) -> Wait:
     return Wait(first_s, first_s)
 
 
-class _Connection:
-    """Posts to chat completions, one after another."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def ask(self, content_type: str, make_body: Callable[[], bytes]) -> Wait:
-        """Ask once. Raises NoAnswer."""
+async def _ask_http(url: str, content_type: str, make_body: Callable[[], bytes]) -> Wait:
+    """Post to chat completions. Raises NoAnswer."""
+    address = urlsplit(url)
+    # Events of the end, with all evidence, are longer than the usual limit.
+    reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=1 << 24)
+    try:
         started = time.perf_counter()
         body = make_body()
         head = (
             "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
             f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        self._writer.write(head.encode() + body[:-1])
-        await self._writer.drain()
+        writer.write(head.encode() + body[:-1])
+        await writer.drain()
         last_byte = time.perf_counter()
-        self._writer.write(body[-1:])
+        writer.write(body[-1:])
         # The first event opens the message; the first token comes with it.
-        events = await self._reader.readuntil(b"\n\n")
+        events = await reader.readuntil(b"\n\n")
         first = time.perf_counter()
         if b"200 OK" not in events or b'"role":"assistant"' not in events:
             raise NoAnswer
-        await self._reader.readuntil(b"data: [DONE]\n\n")
-        await self._reader.readuntil(b"0\r\n\r\n")
-        return Wait(first - last_byte, first - started)
-
-
-@contextlib.asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[_Connection]:
-    address = urlsplit(url)
-    # Events of the end, with all evidence, are longer than the usual limit.
-    reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=1 << 24)
-    try:
-        yield _Connection(reader, writer)
+        await reader.readuntil(b"data: [DONE]\n\n")
     finally:
         writer.close()
+    return Wait(first - last_byte, first - started)
 
 
 def _body(model: str, question: str, photo: bytes = b"") -> bytes:
