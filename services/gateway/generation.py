@@ -64,22 +64,31 @@ class Generation:
     async def read(self) -> generate_pb2.Complete:
         """Relay the tokens to the end, and tell how it ended."""
         complete: generate_pb2.Complete | None = None
+        read = generate_pb2.PromptRead()
         used, told = self._scope.account.used, 0
-        async for event in self.stream:
-            kind = event.WhichOneof("event")
-            if kind == "ready":
-                self._effective.set_result(event.ready.effective_config)
-            elif kind == "token":
-                # As they come: whoever cancels has taken them.
-                used.completion_token_count += event.token.token_count
-                told += event.token.token_count
-                self._tokens.append(event.token)
-                await self._relay(event.token)
-            elif kind == "complete":
-                complete = event.complete
-                used.prompt_token_count += complete.usage.prompt_token_count
-                used.cached_token_count += complete.usage.cached_token_count
-                used.completion_token_count += complete.usage.completion_token_count - told
+        try:
+            async for event in self.stream:
+                kind = event.WhichOneof("event")
+                if kind == "ready":
+                    self._effective.set_result(event.ready.effective_config)
+                elif kind == "prompt_read":
+                    read = event.prompt_read
+                elif kind == "token":
+                    # As they come: whoever cancels has taken them.
+                    used.completion_token_count += event.token.token_count
+                    told += event.token.token_count
+                    self._tokens.append(event.token)
+                    await self._relay(event.token)
+                elif kind == "complete":
+                    complete = event.complete
+                    used.prompt_token_count += complete.usage.prompt_token_count
+                    used.cached_token_count += complete.usage.cached_token_count
+                    used.completion_token_count += complete.usage.completion_token_count - told
+        finally:
+            if complete is None:
+                # Whoever cancels, or is cut off, has had so much read.
+                used.prompt_token_count += read.token_count
+                used.cached_token_count += read.cached_token_count
         if complete is None:
             raise InternalFailure(
                 "STAGE_ENDED", "generate ended without an answer.", subject="generate"

@@ -69,7 +69,8 @@ class Engine:
             await self._pool.acquire(tokens, urgent=True) for _ in range(self.model.slot_count)
         ]
         for lease in leases:
-            await self._prefiller.read(lease, tokens)
+            async for _ in self._prefiller.read(lease, tokens):
+                pass
             lease.release()
 
     async def open(

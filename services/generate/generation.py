@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from services.generate.backends.base import ChatMessage, GeneratedText
@@ -45,6 +45,30 @@ class Timings:
         return 0.0 if self.first_token_s is None else self.total_s - self.first_token_s
 
 
+@dataclass(slots=True)
+class Reading:
+    """How much of the prompt the model has read, in tokens."""
+
+    token_count: int = 0
+    evaluated_count: int = 0
+    """Read for this generation; the others were in the model's cache."""
+    grown: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when more is read."""
+
+    @property
+    def cached_token_count(self) -> int:
+        """Tokens that need not be read for this generation."""
+        # What another stream pushed out was read twice.
+        return max(self.token_count - self.evaluated_count, 0)
+
+    def reached(self, token_count: int, *, begun_at: int) -> None:
+        """A chunk is read."""
+        self.token_count = token_count
+        # Less than where it began: another slot had more of it.
+        self.evaluated_count += max(token_count - begun_at, 0)
+        self.grown.set()
+
+
 class Generation:
     """The life of one answer: begin, append and reset, answer, close."""
 
@@ -59,6 +83,7 @@ class Generation:
         priority: Priority = Priority.NORMAL,
     ) -> None:
         self.usage = Usage()
+        self.reading = Reading()
         self.timings = Timings()
         self.reached_limit = False
         self._writer = writer
@@ -126,10 +151,16 @@ class Generation:
             cached = common_prefix_length(lease.slot.cached, tokens)
             self.usage.cached_token_count = min(cached, len(tokens) - 1)
             # What is left for the last request is between 1 and CHUNK_TOKENS.
-            await self._prefiller.read(lease, tokens[: aligned(len(tokens) - 1)], self._priority)
+            whole_chunks = tokens[: aligned(len(tokens) - 1)]
+            read = cached
+            async for position in self._prefiller.read(lease, whole_chunks, self._priority):
+                self.reading.reached(position, begun_at=read)
+                read = position
             async for piece in self._decode(lease):
                 now_s = time.monotonic() - started_s
                 if piece.token_count:
+                    if not self.usage.completion_token_count:
+                        self.reading.reached(len(tokens), begun_at=read)
                     self.usage.completion_token_count += piece.token_count
                     self.timings.total_s = now_s
                     if self.timings.first_token_s is None:
@@ -209,6 +240,7 @@ class Generation:
             if read >= len(tokens) or read < self._read_length:
                 return
             self._read_length = await self._prefiller.read_next_chunk(tokens, claimant=self)
+            self.reading.reached(self._read_length, begun_at=read)
 
     async def _stop_reading_ahead(self) -> None:
         reader, self._reader = self._reader, None

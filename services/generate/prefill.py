@@ -6,7 +6,7 @@ so the greedy tokens, are the same.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from weakref import WeakKeyDictionary
 
 from services.generate.backends.base import LanguageModel
@@ -34,13 +34,15 @@ class Prefiller:
 
     async def read(
         self, lease: Lease, tokens: Sequence[int], priority: Priority = Priority.NORMAL
-    ) -> None:
-        """Read ``tokens`` into the lease's slot, a chunk a turn of the gate."""
+    ) -> AsyncIterator[int]:
+        """Read ``tokens`` into the lease's slot, a chunk a turn of the gate; after each, how many
+        of them are read."""
         position = common_prefix_length(lease.slot.cached, tokens)
         while position < len(tokens):
             position = min(aligned(position) + CHUNK_TOKENS, len(tokens))
             await self.gate.acquire(urgent=True, priority=priority)
             await self._read_chunk(lease, tokens[:position])
+            yield position
 
     async def read_next_chunk(self, tokens: Sequence[int], claimant: object) -> int:
         """Read one more whole chunk of ``tokens`` in the background, on the claimant's slot.

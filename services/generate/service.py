@@ -10,7 +10,7 @@ from sensorium.generate.v1 import generate_pb2_grpc
 
 from services.generate.backends.base import ChatMessage, GeneratedText, ScoredToken
 from services.generate.engine import Engine
-from services.generate.generation import Generation
+from services.generate.generation import Generation, Reading
 from services.generate.sampling import Sampling
 from services.runtime.calls import priority_of
 from services.runtime.durations import to_duration
@@ -60,10 +60,13 @@ class GenerateService(generate_pb2_grpc.GenerateServiceServicer):
         try:
             effective = _effective_config(self.engine.model.reference, sampling)
             await emit(Response(ready=pb.StreamReady(effective_config=effective)))
-            question = await _take_context(requests, generation)
-            finished = False
-            if question is not None:
-                finished = await _answer_or_cancel(question, requests, generation, emit)
+            async with asyncio.TaskGroup() as group:
+                telling = group.create_task(_tell_reading(generation.reading, emit))
+                question = await _take_context(requests, generation)
+                finished = False
+                if question is not None:
+                    finished = await _answer_or_cancel(question, requests, generation, emit)
+                telling.cancel()
             await emit(Response(complete=_complete(generation, finished)))
             await emit(Response(summary=_summary(generation)))
         finally:
@@ -96,6 +99,20 @@ async def _take_context(requests: Requests, generation: Generation) -> str | Non
     raise OutOfOrder(
         "START_EXPECTED", "The stream ended before start; send start, then half-close."
     )
+
+
+async def _tell_reading(reading: Reading, emit: Emit[Response]) -> None:
+    """Tell how far the prompt is read, until cancelled."""
+    while await reading.grown.wait():
+        reading.grown.clear()
+        await emit(
+            Response(
+                prompt_read=pb.PromptRead(
+                    token_count=reading.token_count,
+                    cached_token_count=reading.cached_token_count,
+                )
+            )
+        )
 
 
 async def _answer_or_cancel(

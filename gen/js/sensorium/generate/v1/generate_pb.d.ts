@@ -315,6 +315,33 @@ export declare type TokenLogprob = Message$1<"sensorium.generate.v1.TokenLogprob
 export declare const TokenLogprobSchema: GenMessage<TokenLogprob>;
 
 /**
+ * More of the prompt is read. Whoever gives up now has had this much read.
+ *
+ * @generated from message sensorium.generate.v1.PromptRead
+ */
+export declare type PromptRead = Message$1<"sensorium.generate.v1.PromptRead"> & {
+  /**
+   * Tokens of the prompt that the model has read so far.
+   *
+   * @generated from field: uint32 token_count = 1;
+   */
+  tokenCount: number;
+
+  /**
+   * Of these, tokens that it did not have to read for this generation.
+   *
+   * @generated from field: uint32 cached_token_count = 2;
+   */
+  cachedTokenCount: number;
+};
+
+/**
+ * Describes the message sensorium.generate.v1.PromptRead.
+ * Use `create(PromptReadSchema)` to create a new message.
+ */
+export declare const PromptReadSchema: GenMessage<PromptRead>;
+
+/**
  * Newly generated text.
  *
  * @generated from message sensorium.generate.v1.TokenChunk
@@ -453,8 +480,8 @@ export declare const GenerateSummarySchema: GenMessage<GenerateSummary>;
 /**
  * One event of a generation. A worked sequence:
  *   1. ready
- *   2. (context_append from the client is read in the background)
- *   3. after start: token, token ...
+ *   2. prompt_read, prompt_read ..., while context_append is read in the background
+ *   3. after start: prompt_read for what was left, token, token ...
  *   4. complete
  *   5. summary
  *
@@ -514,6 +541,14 @@ export declare type StreamingGenerateResponse = Message$1<"sensorium.generate.v1
      */
     value: GenerateSummary;
     case: "summary";
+  } | {
+    /**
+     * The model reads.
+     *
+     * @generated from field: sensorium.generate.v1.PromptRead prompt_read = 7;
+     */
+    value: PromptRead;
+    case: "promptRead";
   } | { case: undefined; value?: undefined };
 };
 

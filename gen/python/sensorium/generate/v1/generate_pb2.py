@@ -26,17 +26,17 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from sensorium.media.v1 import stream_pb2 as sensorium_dot_media_dot_v1_dot_stream__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sensorium/generate/v1/generate.proto\x12\x15sensorium.generate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fsensorium/media/v1/stream.proto\"\\\n\x07Message\x12)\n\x04role\x18\x01 \x01(\x0e\x32\x1b.sensorium.generate.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x15\n\rcontext_lines\x18\x03 \x03(\t\"\x85\x01\n\x0fSamplingOptions\x12\x12\n\nmax_tokens\x18\x01 \x01(\r\x12\x13\n\x0btemperature\x18\x02 \x01(\x02\x12\r\n\x05top_p\x18\x03 \x01(\x02\x12\x11\n\x04seed\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04stop\x18\x05 \x03(\t\x12\x10\n\x08logprobs\x18\x06 \x01(\rB\x07\n\x05_seed\"\x8b\x01\n\x0eGenerateConfig\x12\r\n\x05model\x18\x01 \x01(\t\x12\x30\n\x08messages\x18\x02 \x03(\x0b\x32\x1e.sensorium.generate.v1.Message\x12\x38\n\x08sampling\x18\x03 \x01(\x0b\x32&.sensorium.generate.v1.SamplingOptions\"\x1e\n\rContextAppend\x12\r\n\x05lines\x18\x01 \x03(\t\"\x0e\n\x0c\x43ontextReset\"!\n\rGenerateStart\x12\x10\n\x08question\x18\x01 \x01(\t\"\x08\n\x06\x43\x61ncel\"\xc4\x02\n\x18StreamingGenerateRequest\x12\x37\n\x06\x63onfig\x18\x01 \x01(\x0b\x32%.sensorium.generate.v1.GenerateConfigH\x00\x12>\n\x0e\x63ontext_append\x18\x02 \x01(\x0b\x32$.sensorium.generate.v1.ContextAppendH\x00\x12<\n\rcontext_reset\x18\x03 \x01(\x0b\x32#.sensorium.generate.v1.ContextResetH\x00\x12\x35\n\x05start\x18\x04 \x01(\x0b\x32$.sensorium.generate.v1.GenerateStartH\x00\x12/\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x1d.sensorium.generate.v1.CancelH\x00\x42\t\n\x07message\"N\n\x0bStreamReady\x12?\n\x10\x65\x66\x66\x65\x63tive_config\x18\x01 \x01(\x0b\x32%.sensorium.generate.v1.GenerateConfig\"-\n\x0cTokenLogprob\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\"\xa1\x01\n\nTokenChunk\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12\x35\n\x08logprobs\x18\x03 \x03(\x0b\x32#.sensorium.generate.v1.TokenLogprob\x12\x39\n\x0c\x61lternatives\x18\x04 \x03(\x0b\x32#.sensorium.generate.v1.TokenLogprob\"_\n\x05Usage\x12\x1a\n\x12prompt_token_count\x18\x01 \x01(\r\x12\x1a\n\x12\x63\x61\x63hed_token_count\x18\x02 \x01(\r\x12\x1e\n\x16\x63ompletion_token_count\x18\x03 \x01(\r\"s\n\x08\x43omplete\x12:\n\rfinish_reason\x18\x01 \x01(\x0e\x32#.sensorium.generate.v1.FinishReason\x12+\n\x05usage\x18\x02 \x01(\x0b\x32\x1c.sensorium.generate.v1.Usage\"\xb0\x01\n\x0fGenerateSummary\x12\x35\n\x12prefill_ahead_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13time_to_first_token\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x64\x65\x63ode_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xde\x02\n\x19StreamingGenerateResponse\x12\x33\n\x05ready\x18\x01 \x01(\x0b\x32\".sensorium.generate.v1.StreamReadyH\x00\x12\x32\n\x05token\x18\x02 \x01(\x0b\x32!.sensorium.generate.v1.TokenChunkH\x00\x12\x33\n\x08\x63omplete\x18\x03 \x01(\x0b\x32\x1f.sensorium.generate.v1.CompleteH\x00\x12\x30\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1f.sensorium.media.v1.StreamErrorH\x00\x12-\n\x07go_away\x18\x05 \x01(\x0b\x32\x1a.sensorium.media.v1.GoAwayH\x00\x12\x39\n\x07summary\x18\x06 \x01(\x0b\x32&.sensorium.generate.v1.GenerateSummaryH\x00\x42\x07\n\x05\x65vent*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03*|\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x32\x8d\x01\n\x0fGenerateService\x12z\n\x11StreamingGenerate\x12/.sensorium.generate.v1.StreamingGenerateRequest\x1a\x30.sensorium.generate.v1.StreamingGenerateResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$sensorium/generate/v1/generate.proto\x12\x15sensorium.generate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fsensorium/media/v1/stream.proto\"\\\n\x07Message\x12)\n\x04role\x18\x01 \x01(\x0e\x32\x1b.sensorium.generate.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x15\n\rcontext_lines\x18\x03 \x03(\t\"\x85\x01\n\x0fSamplingOptions\x12\x12\n\nmax_tokens\x18\x01 \x01(\r\x12\x13\n\x0btemperature\x18\x02 \x01(\x02\x12\r\n\x05top_p\x18\x03 \x01(\x02\x12\x11\n\x04seed\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04stop\x18\x05 \x03(\t\x12\x10\n\x08logprobs\x18\x06 \x01(\rB\x07\n\x05_seed\"\x8b\x01\n\x0eGenerateConfig\x12\r\n\x05model\x18\x01 \x01(\t\x12\x30\n\x08messages\x18\x02 \x03(\x0b\x32\x1e.sensorium.generate.v1.Message\x12\x38\n\x08sampling\x18\x03 \x01(\x0b\x32&.sensorium.generate.v1.SamplingOptions\"\x1e\n\rContextAppend\x12\r\n\x05lines\x18\x01 \x03(\t\"\x0e\n\x0c\x43ontextReset\"!\n\rGenerateStart\x12\x10\n\x08question\x18\x01 \x01(\t\"\x08\n\x06\x43\x61ncel\"\xc4\x02\n\x18StreamingGenerateRequest\x12\x37\n\x06\x63onfig\x18\x01 \x01(\x0b\x32%.sensorium.generate.v1.GenerateConfigH\x00\x12>\n\x0e\x63ontext_append\x18\x02 \x01(\x0b\x32$.sensorium.generate.v1.ContextAppendH\x00\x12<\n\rcontext_reset\x18\x03 \x01(\x0b\x32#.sensorium.generate.v1.ContextResetH\x00\x12\x35\n\x05start\x18\x04 \x01(\x0b\x32$.sensorium.generate.v1.GenerateStartH\x00\x12/\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32\x1d.sensorium.generate.v1.CancelH\x00\x42\t\n\x07message\"N\n\x0bStreamReady\x12?\n\x10\x65\x66\x66\x65\x63tive_config\x18\x01 \x01(\x0b\x32%.sensorium.generate.v1.GenerateConfig\"-\n\x0cTokenLogprob\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\"=\n\nPromptRead\x12\x13\n\x0btoken_count\x18\x01 \x01(\r\x12\x1a\n\x12\x63\x61\x63hed_token_count\x18\x02 \x01(\r\"\xa1\x01\n\nTokenChunk\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12\x35\n\x08logprobs\x18\x03 \x03(\x0b\x32#.sensorium.generate.v1.TokenLogprob\x12\x39\n\x0c\x61lternatives\x18\x04 \x03(\x0b\x32#.sensorium.generate.v1.TokenLogprob\"_\n\x05Usage\x12\x1a\n\x12prompt_token_count\x18\x01 \x01(\r\x12\x1a\n\x12\x63\x61\x63hed_token_count\x18\x02 \x01(\r\x12\x1e\n\x16\x63ompletion_token_count\x18\x03 \x01(\r\"s\n\x08\x43omplete\x12:\n\rfinish_reason\x18\x01 \x01(\x0e\x32#.sensorium.generate.v1.FinishReason\x12+\n\x05usage\x18\x02 \x01(\x0b\x32\x1c.sensorium.generate.v1.Usage\"\xb0\x01\n\x0fGenerateSummary\x12\x35\n\x12prefill_ahead_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x13time_to_first_token\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x64\x65\x63ode_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x98\x03\n\x19StreamingGenerateResponse\x12\x33\n\x05ready\x18\x01 \x01(\x0b\x32\".sensorium.generate.v1.StreamReadyH\x00\x12\x32\n\x05token\x18\x02 \x01(\x0b\x32!.sensorium.generate.v1.TokenChunkH\x00\x12\x33\n\x08\x63omplete\x18\x03 \x01(\x0b\x32\x1f.sensorium.generate.v1.CompleteH\x00\x12\x30\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1f.sensorium.media.v1.StreamErrorH\x00\x12-\n\x07go_away\x18\x05 \x01(\x0b\x32\x1a.sensorium.media.v1.GoAwayH\x00\x12\x39\n\x07summary\x18\x06 \x01(\x0b\x32&.sensorium.generate.v1.GenerateSummaryH\x00\x12\x38\n\x0bprompt_read\x18\x07 \x01(\x0b\x32!.sensorium.generate.v1.PromptReadH\x00\x42\x07\n\x05\x65vent*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03*|\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x32\x8d\x01\n\x0fGenerateService\x12z\n\x11StreamingGenerate\x12/.sensorium.generate.v1.StreamingGenerateRequest\x1a\x30.sensorium.generate.v1.StreamingGenerateResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sensorium.generate.v1.generate_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1957
-  _globals['_ROLE']._serialized_end=2037
-  _globals['_FINISHREASON']._serialized_start=2039
-  _globals['_FINISHREASON']._serialized_end=2163
+  _globals['_ROLE']._serialized_start=2078
+  _globals['_ROLE']._serialized_end=2158
+  _globals['_FINISHREASON']._serialized_start=2160
+  _globals['_FINISHREASON']._serialized_end=2284
   _globals['_MESSAGE']._serialized_start=128
   _globals['_MESSAGE']._serialized_end=220
   _globals['_SAMPLINGOPTIONS']._serialized_start=223
@@ -57,16 +57,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMREADY']._serialized_end=998
   _globals['_TOKENLOGPROB']._serialized_start=1000
   _globals['_TOKENLOGPROB']._serialized_end=1045
-  _globals['_TOKENCHUNK']._serialized_start=1048
-  _globals['_TOKENCHUNK']._serialized_end=1209
-  _globals['_USAGE']._serialized_start=1211
-  _globals['_USAGE']._serialized_end=1306
-  _globals['_COMPLETE']._serialized_start=1308
-  _globals['_COMPLETE']._serialized_end=1423
-  _globals['_GENERATESUMMARY']._serialized_start=1426
-  _globals['_GENERATESUMMARY']._serialized_end=1602
-  _globals['_STREAMINGGENERATERESPONSE']._serialized_start=1605
-  _globals['_STREAMINGGENERATERESPONSE']._serialized_end=1955
-  _globals['_GENERATESERVICE']._serialized_start=2166
-  _globals['_GENERATESERVICE']._serialized_end=2307
+  _globals['_PROMPTREAD']._serialized_start=1047
+  _globals['_PROMPTREAD']._serialized_end=1108
+  _globals['_TOKENCHUNK']._serialized_start=1111
+  _globals['_TOKENCHUNK']._serialized_end=1272
+  _globals['_USAGE']._serialized_start=1274
+  _globals['_USAGE']._serialized_end=1369
+  _globals['_COMPLETE']._serialized_start=1371
+  _globals['_COMPLETE']._serialized_end=1486
+  _globals['_GENERATESUMMARY']._serialized_start=1489
+  _globals['_GENERATESUMMARY']._serialized_end=1665
+  _globals['_STREAMINGGENERATERESPONSE']._serialized_start=1668
+  _globals['_STREAMINGGENERATERESPONSE']._serialized_end=2076
+  _globals['_GENERATESERVICE']._serialized_start=2287
+  _globals['_GENERATESERVICE']._serialized_end=2428
 # @@protoc_insertion_point(module_scope)

@@ -373,6 +373,32 @@ class TokenLogprob(_message.Message):
 Global___TokenLogprob: _TypeAlias = TokenLogprob  # noqa: Y015
 
 @_typing.final
+class PromptRead(_message.Message):
+    """More of the prompt is read. Whoever gives up now has had this much read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    CACHED_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    token_count: _builtins.int
+    """Tokens of the prompt that the model has read so far."""
+    cached_token_count: _builtins.int
+    """Of these, tokens that it did not have to read for this generation."""
+    def __init__(
+        self,
+        *,
+        token_count: _builtins.int = ...,
+        cached_token_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_token_count", b"cached_token_count", "token_count", b"token_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromptRead: _TypeAlias = PromptRead  # noqa: Y015
+
+@_typing.final
 class TokenChunk(_message.Message):
     """Newly generated text."""
 
@@ -508,8 +534,8 @@ Global___GenerateSummary: _TypeAlias = GenerateSummary  # noqa: Y015
 class StreamingGenerateResponse(_message.Message):
     """One event of a generation. A worked sequence:
       1. ready
-      2. (context_append from the client is read in the background)
-      3. after start: token, token ...
+      2. prompt_read, prompt_read ..., while context_append is read in the background
+      3. after start: prompt_read for what was left, token, token ...
       4. complete
       5. summary
     """
@@ -522,6 +548,7 @@ class StreamingGenerateResponse(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     GO_AWAY_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    PROMPT_READ_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ready(self) -> Global___StreamReady:
         """The configuration is accepted."""
@@ -546,6 +573,10 @@ class StreamingGenerateResponse(_message.Message):
     def summary(self) -> Global___GenerateSummary:
         """Last event."""
 
+    @_builtins.property
+    def prompt_read(self) -> Global___PromptRead:
+        """The model reads."""
+
     def __init__(
         self,
         *,
@@ -555,12 +586,13 @@ class StreamingGenerateResponse(_message.Message):
         error: _stream_pb2.StreamError | None = ...,
         go_away: _stream_pb2.GoAway | None = ...,
         summary: Global___GenerateSummary | None = ...,
+        prompt_read: Global___PromptRead | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "error", b"error", "event", b"event", "go_away", b"go_away", "ready", b"ready", "summary", b"summary", "token", b"token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "error", b"error", "event", b"event", "go_away", b"go_away", "prompt_read", b"prompt_read", "ready", b"ready", "summary", b"summary", "token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "error", b"error", "event", b"event", "go_away", b"go_away", "ready", b"ready", "summary", b"summary", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "error", b"error", "event", b"event", "go_away", b"go_away", "prompt_read", b"prompt_read", "ready", b"ready", "summary", b"summary", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "token", "complete", "error", "go_away", "summary"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["ready", "token", "complete", "error", "go_away", "summary", "prompt_read"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
