@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from services.gateway.access.jwks import JwkSet
+from services.gateway.access.jwks import BYTES_MAX, JwkSet
 from services.gateway.access.principal import Principal
 from services.gateway.access.scopes import Scope
 from services.gateway.access.tokens import TokenCheck, TokenRules, rules_of
@@ -188,11 +188,86 @@ async def test_a_shared_secret_in_the_set_signs_nothing(tmp_path: Path) -> None:
     await check.authenticate(jwt.encode(claims(), RSA, "RS256"))
 
 
+def without(entry: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != name}
+
+
+NO_KEYS: dict[str, object] = {
+    "no entry": 5,
+    "empty": {},
+    "no kty": without(jwk("rsa"), "kty"),
+    "unknown kty": jwk("rsa") | {"kty": "LWE"},
+    "kty of another type": jwk("rsa") | {"kty": ["RSA"]},
+    "no n": without(jwk("rsa"), "n"),
+    "no e": without(jwk("rsa"), "e"),
+    "n of another type": jwk("rsa") | {"n": 5},
+    "bad base64": jwk("rsa") | {"n": "=é!"},
+    "a modulus of nothing": jwk("rsa") | {"n": "AA"},
+    "no alg that is known": jwk("rsa") | {"alg": "RS1"},
+    "alg of another type": jwk("rsa") | {"alg": ["RS256"]},
+    "unsupported curve": without(jwk("ec"), "alg") | {"crv": "brainpoolP256r1", "kid": "rsa"},
+    "no point of its curve": jwk("ec") | {"y": jwk("ec")["x"], "kid": "rsa"},
+    "no x": without(jwk("ed"), "x") | {"kid": "rsa"},
+}
+"""Entries of sets that are of no use to check a token of the key "rsa" with."""
+
+
+@pytest.mark.parametrize("entry", NO_KEYS.values(), ids=NO_KEYS)
+async def test_what_is_no_key_is_passed_over(tmp_path: Path, entry: object) -> None:
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": [entry]}))
+    alone = TokenCheck(JwkSet(str(path)), RULES)
+    with pytest.raises(Unauthenticated) as refused:
+        await alone.authenticate(sign(claims()))
+    assert refused.value.reason in ("TOKEN_KEY_UNKNOWN", "TOKEN_INVALID")
+    path.write_text(json.dumps({"keys": [entry, jwk("ec")]}))
+    await TokenCheck(JwkSet(str(path)), RULES).authenticate(sign(claims(), "ec"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html>",
+        b"\xff\xfe",
+        b"",
+        b"[]",
+        b"{}",
+        b'{"keys": {"rsa": {}}}',
+        b'{"keys": ' + b"[" * 100_000,
+        b'{"keys": []' + b" " * BYTES_MAX + b"}",
+    ],
+    ids=["html", "no text", "nothing", "list", "no keys", "keys by name", "deep", "huge"],
+)
+@pytest.mark.parametrize("web", [False, True])
+async def test_what_is_no_set_is_as_if_it_could_not_be_reached(
+    tmp_path: Path, served: "tuple[KeyServer, str]", content: bytes, web: bool
+) -> None:
+    keys, url = served
+    path = tmp_path / "jwks.json"
+    path.write_bytes(content)
+    keys.content = content
+    check = TokenCheck(JwkSet(url if web else str(path)), RULES)
+    with pytest.raises(Unavailable) as refused:
+        await check.authenticate(sign(claims()))
+    assert refused.value.reason == "JWKS_UNAVAILABLE"
+    assert refused.value.retry_after_s
+
+
+async def test_a_set_without_keys_accepts_nobody(served: "tuple[KeyServer, str]") -> None:
+    keys, url = served
+    check = TokenCheck(JwkSet(url, refetch_s=0.0), RULES)
+    await check.authenticate(sign(claims()))
+    keys.key_ids.clear()
+    assert await reason(check, of_another_key(kid="new")) == "TOKEN_KEY_UNKNOWN"
+    assert await reason(check, sign(claims())) == "TOKEN_KEY_UNKNOWN", "it was withdrawn"
+
+
 class KeyServer:
-    """A web server of one JWK set, which counts how often it is asked."""
+    """A web server of one JWK set, or of any ``content``, which counts how often it is asked."""
 
     def __init__(self) -> None:
         self.key_ids = ["rsa"]
+        self.content: bytes | None = None
         self.fails = False
         self.count = 0
 
@@ -200,7 +275,9 @@ class KeyServer:
         await reader.readuntil(b"\r\n\r\n")
         self.count += 1
         status = b"503 No" if self.fails else b"200 OK"
-        body = json.dumps({"keys": [jwk(key_id) for key_id in self.key_ids]}).encode()
+        body = self.content
+        if body is None:
+            body = json.dumps({"keys": [jwk(key_id) for key_id in self.key_ids]}).encode()
         writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n" % (status, len(body)))
         writer.write(b"Connection: close\r\n\r\n" + body)
         await writer.drain()
