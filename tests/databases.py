@@ -36,6 +36,19 @@ class Postgres:
         """Start again after ``stop``."""
         self._server.ensure_postgres_running()
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """While the block runs it takes connections and statements, and answers none."""
+        first = self._server.get_postmaster_info().process
+        processes = [first, *first.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
 
 @contextlib.contextmanager
 def postgres() -> Iterator[Postgres]:

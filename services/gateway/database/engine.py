@@ -13,13 +13,14 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from services.gateway.database.patience import connect_options
 from services.runtime.errors import InvalidInput, Unavailable
 from services.runtime.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 SQLITE_FILE = "gateway.db"
 BUSY_TIMEOUT_MS = 10_000
-CONNECT_TIMEOUT_S = 5
+POOL_TIMEOUT_S = 5.0
 RETRY_AFTER_S = 2.0
 _SETTING = "SENSORIUM_DATABASE_URL"
 _DRIVERS = {
@@ -52,19 +53,29 @@ class Database:
         DATABASE_UNAVAILABLE; several servers may open one database at once."""
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
-        async with self.transaction() as connection:
-            await connection.run_sync(_migrate)
+        # It waits for others that do the same, and large tables take their time.
+        engine = _engine(self._url, patient=True)
+        try:
+            async with self._typed(), engine.begin() as connection:
+                await connection.run_sync(_migrate)
+        finally:
+            await engine.dispose()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose work is durable once the block has ended, or undone if it raised.
 
-        Raises Unavailable DATABASE_UNAVAILABLE where the database does not answer, and
+        Raises Unavailable DATABASE_UNAVAILABLE where the database does not answer in time, and
         then it is not known whether a commit under way was done.
         """
+        async with self._typed(), self.engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _typed(self) -> AsyncIterator[None]:
+        """Tells that the database does not answer in the words of this project."""
         try:
-            async with self.engine.begin() as connection:
-                yield connection
+            yield
         # psycopg's own OSErrors come bare where a host cannot be resolved.
         except (OperationalError, InterfaceError, PoolTimeoutError, OSError) as error:
             logging.getLogger(__name__).warning(
@@ -103,7 +114,7 @@ def _place(url: URL) -> str:
     return f"{url.database or ''} at {url.host or url.query.get('host', 'localhost')}"
 
 
-def _engine(url: URL) -> AsyncEngine:
+def _engine(url: URL, *, patient: bool = False) -> AsyncEngine:
     if url.get_backend_name() == "sqlite":
         engine = create_async_engine(url)
         event.listen(engine.sync_engine, "connect", _durable_sqlite)
@@ -112,8 +123,8 @@ def _engine(url: URL) -> AsyncEngine:
         url,
         # After its restart the first question does not pay for a connection that is dead.
         pool_pre_ping=True,
-        pool_timeout=CONNECT_TIMEOUT_S,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+        pool_timeout=POOL_TIMEOUT_S,
+        connect_args=connect_options(url.query, patient=patient),
     )
 
 

@@ -19,6 +19,7 @@ from sensorium_client.lasting import StoredTurn
 
 from services.gateway.conversations.records import TurnRecord
 from services.gateway.conversations.store import ConversationStore
+from services.gateway.database import patience
 from services.gateway.database.engine import Database
 from services.generate.prompt import CONTEXT_HEADER
 from services.runtime.errors import NotFound, OutOfOrder
@@ -371,6 +372,50 @@ async def test_an_acknowledged_turn_survives_kill_9(url: str, tmp_path: Path, st
         assert kept.question == "How tall is the lighthouse?"
         later = await ask(client, "When was the lighthouse built?", made.conversation_id)
         assert later.cited == set(kept.asset_ids)
+
+
+async def test_a_database_that_hangs_costs_a_wait_and_no_more(
+    tmp_path: Path, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(patience, "CONNECT_TIMEOUT_S", 2)
+    settings = make_settings(tmp_path, database_url=postgres_server.new_database())
+    async with serving(settings) as served, asyncio.timeout(60):
+        made = await served.client.create_conversation()
+        await ask(served.client, "One?", made.conversation_id)
+        with postgres_server.paused():
+            # None has a deadline. The first meets connections that were good.
+            for call in (
+                served.client.create_conversation(),
+                ask(served.client, "Two?", made.conversation_id),
+            ):
+                with pytest.raises(SensoriumClientError) as lost:
+                    await call
+                assert reason(lost) == ("UNAVAILABLE", "DATABASE_UNAVAILABLE")
+                assert lost.value.retry_after_s
+            assert (await ask(served.client, "Plain?")).text
+        await ask(served.client, "Two?", made.conversation_id)
+        assert len(await turns(served.client, made.conversation_id)) == 2
+
+
+async def test_a_database_that_hangs_in_the_middle_of_a_turn(
+    tmp_path: Path, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(patience, "CONNECT_TIMEOUT_S", 2)
+    settings = make_settings(tmp_path, database_url=postgres_server.new_database())
+    async with serving(settings) as served, asyncio.timeout(60):
+        made = await served.client.create_conversation()
+        with contextlib.ExitStack() as hanging:
+            async with served.model.answering(
+                ask(served.client, "One?", made.conversation_id)
+            ) as asked:
+                hanging.enter_context(postgres_server.paused())
+            with pytest.raises(SensoriumClientError) as lost:
+                await asked
+        assert reason(lost) == ("UNAVAILABLE", "DATABASE_UNAVAILABLE")
+        await ask(served.client, "Two?", made.conversation_id)
+        assert len(await turns(served.client, made.conversation_id)) == 1
 
 
 async def test_a_database_that_goes_away_costs_conversations_only(

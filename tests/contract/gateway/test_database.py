@@ -20,6 +20,7 @@ from services.runtime.account import Usage
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput, Unavailable
 from services.runtime.priority import Priority
+from tests.databases import Postgres
 from tests.harness import make_settings
 
 
@@ -72,6 +73,19 @@ async def test_keys_and_usage_are_kept_in_either_database(url: str, tmp_path: Pa
         (total,) = (await report.get(CallScope("acme"), request)).totals
         assert (total.request_count, total.failed_count, total.cost_micros) == (2, 1, 14)
         assert total.media_bytes == 2 << 40
+    await database.close()
+
+
+async def test_a_server_that_vanished_is_noticed_as_soon_as_the_url_says(
+    tmp_path: Path, postgres_server: Postgres
+) -> None:
+    url = f"{postgres_server.new_database()}&keepalives_idle=77"
+    database = Database(make_settings(tmp_path, database_url=url))
+    async with database.engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        assert raw.driver_connection
+        said = raw.driver_connection.info.get_parameters()
+    assert (said["keepalives_idle"], said["tcp_user_timeout"]) == ("77", "10000")
     await database.close()
 
 
