@@ -27,6 +27,7 @@ JUDGEMENT = {
     "admission.py",
     "citations.py",
     "grounding.py",
+    "markers.py",
     "policy.py",
     "question.py",
     "relevance.py",

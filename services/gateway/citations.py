@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-MARKER = re.compile(r"\[(\d{1,4}(?:\s*,\s*\d{1,4})*)\]")
+from services.gateway.markers import MARKER, keys_of
+
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?]+(?=\s|\Z)|\n|\Z)")
 _WORD = re.compile(r"[^\W\d_]{3,}|\d+(?:[.,]\d+)*")
 _STOP_WORDS = frozenset(
@@ -94,7 +95,7 @@ def cite(answer: str, candidates: Sequence[Candidate]) -> list[Cited]:
     for start, end in sentences(answer):
         sentence = answer[start:end]
         for marker in MARKER.finditer(sentence):
-            for key in re.findall(r"\d+", marker.group(1)):
+            for key in keys_of(marker.group(1)):
                 if key in known:
                     cited.setdefault(key, Cited(key, Basis.MARKER, (start, end)))
         sentence_words = content_words(MARKER.sub(" ", sentence))

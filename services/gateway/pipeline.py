@@ -122,6 +122,10 @@ class Turn:
                 stored = await self._stored_assets()
                 fused = await self._fuse(calls, group, generation.stream, media, stored)
                 await judging
+                if fused:
+                    generation.answer.may_name(
+                        {each.citation_key for each in fused.evidence if each.in_context}
+                    )
                 context = self._context
                 read_afresh = context is None or context.read_afresh
                 lines = context.lines if context else ()
