@@ -45,7 +45,7 @@ class Limiter:
         if past := await self._counters.take(tenant_id, limits.of(Resource.REQUESTS)):
             raise await self._refusal(tenant_id, past)
 
-    async def charge_tokens(self, tenant_id: str, count: int) -> None:
+    async def charge_tokens(self, tenant_id: str, count: float) -> None:
         """Count tokens. The answer that runs past the limit is the last one."""
         await self._counters.take(tenant_id, self._limits.of(tenant_id).of(Resource.TOKENS), count)
 
@@ -57,7 +57,7 @@ class Limiter:
             raise await self._refusal(tenant_id, spent)
         await self._counters.take(tenant_id, limits, seconds)
 
-    async def charge_bytes(self, tenant_id: str, count: int) -> None:
+    async def charge_bytes(self, tenant_id: str, count: float) -> None:
         """Count bytes that came in. Raises Overloaded where they run past the limit."""
         limits = self._limits.of(tenant_id).of(Resource.BYTES)
         if past := await self._counters.take(tenant_id, limits, count):
@@ -102,15 +102,21 @@ class TenantCharger(Charger):
     async def charge(self, used: Usage) -> None:
         """See ``Charger``."""
         before, self._charged = self._charged, copy.copy(used)
-        tokens = _tokens(used) - _tokens(before)
-        media_s = used.media_s - before.media_s
-        media_bytes = used.media_bytes - before.media_bytes
-        if tokens:
-            await self._limiter.charge_tokens(self._tenant_id, tokens)
-        if media_bytes:
-            await self._limiter.charge_bytes(self._tenant_id, media_bytes)
-        if media_s:
-            await self._limiter.charge_media(self._tenant_id, media_s)
+        charges = (
+            (self._limiter.charge_tokens, _tokens(used) - _tokens(before)),
+            (self._limiter.charge_bytes, used.media_bytes - before.media_bytes),
+            (self._limiter.charge_media, used.media_s - before.media_s),
+        )
+        refusals: list[Overloaded] = []
+        for charge, amount in charges:
+            if amount:
+                try:
+                    await charge(self._tenant_id, amount)
+                except Overloaded as refusal:
+                    # What else was used counts all the same.
+                    refusals.append(refusal)
+        if refusals:
+            raise refusals[0]
 
 
 def _tokens(used: Usage) -> int:

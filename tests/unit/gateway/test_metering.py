@@ -94,6 +94,18 @@ async def test_the_first_bytes_are_refused_where_none_are_left(account: Account)
         await second.received(1)
 
 
+async def test_seconds_count_where_the_bytes_beside_them_are_refused() -> None:
+    limits = limiter(bytes={"day": 100}, media_seconds={"day": 3.0})
+    account = Account(TenantCharger(limits, "a", "StreamingUpload"))
+    account.used = Usage(media_bytes=101, media_s=3.0)
+    with pytest.raises(Overloaded) as refused:
+        await account.settle()
+    assert refused.value.subject == "bytes/day"
+    with pytest.raises(Overloaded) as spent:
+        await limits.admit("a", "Transcribe")
+    assert spent.value.subject == "media_seconds/day"
+
+
 async def test_media_that_runs_past_its_seconds_is_the_last(account: Account) -> None:
     account.used.media_s += 1.0
     await account.settle()
