@@ -142,6 +142,10 @@ async def test_a_browser_plays_a_film_in_ranges(
     assert past.json()["error"]["code"] == "RANGE_PAST_END"
     same = await web.get(url, headers={"If-None-Match": whole.headers["etag"]})
     assert (same.status_code, same.content) == (304, b"")
+    for told in (url, f"/v1/files/{film}/thumbnail", f"/v1/files/{film}"):
+        head, got = await web.head(told, headers={"Range": "bytes=0-9"}), await web.get(told)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == str(len(got.content))
 
     first, later = [
         (await web.get(f"/v1/files/{film}/thumbnail", params={"offset_s": offset_s})).content

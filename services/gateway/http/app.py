@@ -8,6 +8,7 @@ from services.gateway.http.chat.request import ChatRequest
 from services.gateway.http.chat.response import ChatChunk, LastChunk, UsageChunk
 from services.gateway.http.errors import ErrorBody
 from services.gateway.http.front import Front
+from services.gateway.http.router import operation_id
 from services.gateway.http.routes import (
     audio,
     chat,
@@ -65,12 +66,14 @@ def build_app(front: Front) -> FastAPI:
         version="1",
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=errors.DESCRIPTION_PATH,
         # There is one URL for each thing.
         redirect_slashes=False,
         # Tracing has the one span that a request needs; FastAPI would add three.
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
-        responses={"default": {"model": ErrorBody, "description": "What went wrong."}},
+        generate_unique_id_function=operation_id,
+        # Brings in the schema; ``openapi.describe`` tells which errors there are.
+        responses={"default": {"model": ErrorBody}},
     )
     app.state.front = front
     errors.install(app)

@@ -32,6 +32,8 @@ STATUS: dict[type[SensoriumError], tuple[int, str]] = {
     errors.InternalFailure: (500, "server_error"),
 }
 
+DESCRIPTION_PATH = "/openapi.json"
+
 
 class ErrorDetail(Schema):
     """What went wrong."""
@@ -107,6 +109,10 @@ def install(app: FastAPI) -> None:
             ),
         )
         headers = dict(error.headers or {})
+        if error.status_code == 404:
+            detail.message = f"There is no such path; {DESCRIPTION_PATH} tells of all there are."
+            # RFC 8631
+            headers["Link"] = f'<{DESCRIPTION_PATH}>; rel="service-desc"'
         if error.status_code == 405:
             headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return JSONResponse(ErrorBody(error=detail).model_dump(), error.status_code, headers)

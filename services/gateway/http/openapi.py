@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from services.gateway.http import failures
+
 TAGS = {
     "chat": "Questions over text, pictures, sound and video, as OpenAI's chat completions.",
     "conversations": "What was asked and answered, and goes on later.",
@@ -93,6 +95,11 @@ def describe(
             _, ours = models_json_schema(models, ref_template=_SCHEMAS)
             components = described["components"]
             components["schemas"] = ours["$defs"] | components["schemas"]
+            components |= failures.components()
+            for path, operations in described["paths"].items():
+                for operation in operations.values():
+                    del operation["responses"]["default"]
+                    failures.tell(path, operation)
             components["securitySchemes"] = {SECURITY: _BEARER}
             described["security"] = [{SECURITY: []}, {}]
             described["servers"] = [{"url": "/"}]

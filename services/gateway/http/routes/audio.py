@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from services.gateway.http.audio.events import AnswerDelta, AnswerDone, TextDelta, TextDone
@@ -16,9 +16,10 @@ from services.gateway.http.audio.request import TranscribeForm, TranscriptionFor
 from services.gateway.http.body.forms import form_body
 from services.gateway.http.front import FrontDep
 from services.gateway.http.openapi import event_stream
+from services.gateway.http.router import Router
 from services.gateway.http.sse import respond
 
-router = APIRouter(prefix="/v1/audio", tags=["audio"])
+router = Router(prefix="/v1/audio", tags=["audio"])
 
 FILE = "A recording, or a video with sound, of any supported type."
 

@@ -4,7 +4,7 @@ The body is JSON; or ``multipart/form-data`` whose field ``request`` holds that 
 first, and whose files, which belong to the last message, stream into the media store as they come.
 """
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from services.gateway.http.chat.completion import REQUEST_FIELD, Completion
@@ -12,9 +12,10 @@ from services.gateway.http.chat.request import ChatRequest
 from services.gateway.http.chat.response import ChatChunk, ChatCompletion, LastChunk, UsageChunk
 from services.gateway.http.front import FrontDep
 from services.gateway.http.openapi import event_stream, json_or_form
+from services.gateway.http.router import Router
 from services.gateway.http.sse import respond
 
-router = APIRouter(prefix="/v1/chat", tags=["chat"])
+router = Router(prefix="/v1/chat", tags=["chat"])
 
 
 @router.post(

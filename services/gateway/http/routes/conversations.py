@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, Field
 from sensorium.gateway.v1 import gateway_pb2
@@ -13,11 +13,12 @@ from services.gateway.http.body.json_body import read_json
 from services.gateway.http.evidence import Citation, to_citation
 from services.gateway.http.front import FrontDep
 from services.gateway.http.openapi import json_body
+from services.gateway.http.router import Router
 from services.gateway.http.schema import Schema
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput
 
-router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+router = Router(prefix="/v1/conversations", tags=["conversations"])
 
 CONVERSATIONS_A_PAGE_MAX = 1000
 ITEMS_A_PAGE_MAX = 100
@@ -190,10 +191,10 @@ async def get_conversation(
 @router.patch("/{conversation_id}", openapi_extra=json_body(ConversationFields))
 @router.post(
     "/{conversation_id}",
-    operation_id="update_conversation_by_post",
+    operation_id="updateConversation",
     openapi_extra=json_body(ConversationFields),
 )
-async def update_conversation(
+async def rename_conversation(
     conversation_id: str, request: Request, front: FrontDep
 ) -> ConversationObject:
     """Rename a conversation."""
@@ -218,7 +219,7 @@ async def delete_conversation(
 
 
 @router.get("/{conversation_id}/items")
-async def list_items(
+async def list_conversation_items(
     conversation_id: str,
     request: Request,
     front: FrontDep,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import Discriminator, Field, Tag
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2
@@ -16,11 +16,12 @@ from services.gateway.http.body.contents import Input, read_content
 from services.gateway.http.body.json_body import read_json
 from services.gateway.http.front import FrontDep
 from services.gateway.http.openapi import json_body
+from services.gateway.http.router import Router
 from services.gateway.http.schema import Schema
 from services.gateway.http.sse import while_there
 from services.runtime.errors import InvalidInput
 
-router = APIRouter(prefix="/v1/embeddings", tags=["embeddings"])
+router = Router(prefix="/v1/embeddings", tags=["embeddings"])
 
 INPUT_COUNT_MAX = 2048
 CHARACTERS_A_TOKEN = 4
@@ -81,7 +82,7 @@ class EmbeddingList(Schema):
 
 
 @router.post("", openapi_extra=json_body(EmbeddingsRequest))
-async def create_embeddings(request: Request, front: FrontDep) -> EmbeddingList:
+async def create_embedding(request: Request, front: FrontDep) -> EmbeddingList:
     """Make vectors of words and pictures: their dot product tells how alike two are."""
     async with front.enter(request, "Embed") as scope:
         wanted = await read_json(request, EmbeddingsRequest)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import download_pb2
@@ -14,13 +14,14 @@ from services.gateway.http.errors import error_response
 from services.gateway.http.files.objects import FileObject, file_object
 from services.gateway.http.files.ranges import ByteRange, NotSatisfiable, parse_range
 from services.gateway.http.front import Front, FrontDep
+from services.gateway.http.router import Router
 from services.gateway.http.schema import Schema
 from services.gateway.http.streamed import HeldResponse
 from services.runtime.calls import CallScope
 from services.runtime.durations import to_duration
 from services.runtime.errors import InternalFailure, LimitExceeded
 
-router = APIRouter(prefix="/v1/files", tags=["files"])
+router = Router(prefix="/v1/files", tags=["files"])
 
 RANGE_PAST_END = 416
 OFFSET_S_MAX = 1e6
@@ -56,7 +57,7 @@ _PART = {"description": "A part of the bytes.", "content": _binary("*/*")[200]["
     response_class=Response,
     responses={**_binary("*/*"), 206: _PART, RANGE_PAST_END: {"description": "Past the end."}},
 )
-async def get_content(
+async def download_file(
     file_id: str,
     request: Request,
     front: FrontDep,
@@ -68,7 +69,8 @@ async def get_content(
         wanted = gateway_pb2.DownloadAssetRequest(asset_id=file_id, rendition=rendition)
         headers = request.headers
         part: ByteRange | None = None
-        if "range" in headers:
+        only_head = request.method == "HEAD"
+        if "range" in headers and not only_head:
             content = await _content(front, scope, wanted)
             # A client that has other bytes than these gets all of these.
             if headers.get("if-range", _etag(content)) == _etag(content):
@@ -78,6 +80,9 @@ async def get_content(
                     return _past_end(content)
         if part is not None:
             wanted.offset, wanted.length = part.start, part.length
+        if only_head:
+            # Nobody reads the bytes.
+            wanted.length = 1
         download = front.calls.download_asset(scope, wanted)
         await held.enter_async_context(contextlib.aclosing(download))
         content = (await anext(download)).content
@@ -85,6 +90,8 @@ async def get_content(
             return Response(status_code=304, headers=_headers(content))
         length = part.length if part else content.size_bytes
         sent = {**_headers(content), "Content-Length": str(length)}
+        if only_head:
+            return Response(headers=sent)
         if part is not None:
             sent["Content-Range"] = part.content_range(content.size_bytes)
         status = 200 if part is None else 206
@@ -92,7 +99,7 @@ async def get_content(
 
 
 @router.get("/{file_id}/thumbnail", response_class=Response, responses=_binary("image/jpeg"))
-async def get_thumbnail(
+async def retrieve_thumbnail(
     file_id: str,
     request: Request,
     front: FrontDep,
@@ -110,7 +117,7 @@ async def get_thumbnail(
 
 
 @router.get("/{file_id}/duplicates")
-async def get_duplicates(
+async def list_look_alikes(
     file_id: str,
     request: Request,
     front: FrontDep,

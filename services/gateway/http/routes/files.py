@@ -3,7 +3,7 @@
 import contextlib
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import Field, Json
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2
@@ -14,11 +14,12 @@ from services.gateway.http.body.multipart import read_form
 from services.gateway.http.files.objects import PURPOSE, PURPOSE_DEFAULT, FileObject, file_object
 from services.gateway.http.files.uploads import FormUpload, Labels, store
 from services.gateway.http.front import FrontDep
+from services.gateway.http.router import Router
 from services.gateway.http.schema import FileId, Schema
 from services.gateway.http.sse import while_there
 from services.runtime.calls import CallScope
 
-router = APIRouter(prefix="/v1/files", tags=["files"])
+router = Router(prefix="/v1/files", tags=["files"])
 
 PAGE_SIZE_MAX = 1000
 
@@ -56,7 +57,7 @@ class FileDeleted(Schema):
 
 
 @router.post("", openapi_extra=form_body(FileForm))
-async def upload_file(request: Request, front: FrontDep) -> FileObject:
+async def create_file(request: Request, front: FrontDep) -> FileObject:
     """Store a file of any supported type, understand it, and make it searchable. The answer comes
     when that is done; the bytes are taken in while they come."""
     async with (
@@ -110,7 +111,7 @@ async def list_files(
 
 
 @router.get("/{file_id}")
-async def get_file(file_id: str, request: Request, front: FrontDep) -> FileObject:
+async def retrieve_file(file_id: str, request: Request, front: FrontDep) -> FileObject:
     """One file, with its renditions."""
     async with front.enter(request, "GetAsset") as scope:
         return file_object(await _asset(front.calls, scope, file_id))

@@ -2,12 +2,11 @@
 
 from typing import Any, Literal
 
-from fastapi import APIRouter
-
 from services.gateway.http.front import FrontDep
+from services.gateway.http.router import Router
 from services.gateway.http.schema import Schema
 
-router = APIRouter(tags=["health"])
+router = Router(tags=["health"])
 
 NO_KEY: dict[str, Any] = {"security": [{}]}
 
@@ -19,13 +18,13 @@ class Health(Schema):
 
 
 @router.get("/healthz", openapi_extra=NO_KEY)
-async def live() -> Health:
+async def get_health() -> Health:
     """The process answers."""
     return Health()
 
 
 @router.get("/readyz", openapi_extra=NO_KEY)
-async def ready(front: FrontDep) -> Health:
+async def get_readiness(front: FrontDep) -> Health:
     """Models are loaded and requests are taken: not before, and not while it shuts down."""
     front.check_ready()
     return Health()

@@ -2,14 +2,15 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from services.gateway.http.front import FrontDep
 from services.gateway.http.models import model_names
+from services.gateway.http.router import Router
 from services.gateway.http.schema import Schema
 from services.runtime.errors import NotFound
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = Router(prefix="/v1/models", tags=["models"])
 
 
 class Model(Schema):
@@ -38,7 +39,7 @@ async def list_models(request: Request, front: FrontDep) -> ModelList:
 
 
 @router.get("/{model_id:path}")
-async def get_model(model_id: str, request: Request, front: FrontDep) -> Model:
+async def retrieve_model(model_id: str, request: Request, front: FrontDep) -> Model:
     """One model."""
     async with front.enter(request, "ListAssets"):
         if model_id not in model_names(front.settings):

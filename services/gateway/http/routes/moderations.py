@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import uuid4
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import Discriminator, Field, Tag
 from sensorium.gateway.v1 import gateway_pb2
 
@@ -14,11 +14,12 @@ from services.gateway.http.chat.request import ImagePart, TextPart
 from services.gateway.http.front import FrontDep
 from services.gateway.http.models import MODERATION_MODEL
 from services.gateway.http.openapi import json_body
+from services.gateway.http.router import Router
 from services.gateway.http.schema import Schema
 from services.gateway.http.sse import while_there
 from services.gateway.judging import LIMITS
 
-router = APIRouter(prefix="/v1/moderations", tags=["moderations"])
+router = Router(prefix="/v1/moderations", tags=["moderations"])
 
 Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 Kind = Literal["text", "image"]

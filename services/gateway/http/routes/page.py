@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 
-router = APIRouter(include_in_schema=False)
+from services.gateway.http.router import Router
+
+router = Router(include_in_schema=False)
 
 FOLDER = Path(__file__).parent.parent / "page"
 _files = StaticFiles(directory=FOLDER)

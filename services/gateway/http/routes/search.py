@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.fields import named
@@ -11,13 +11,14 @@ from services.gateway.http.body.json_body import read_json
 from services.gateway.http.files.objects import content_url
 from services.gateway.http.front import Front, FrontDep
 from services.gateway.http.openapi import json_body
+from services.gateway.http.router import Router
 from services.gateway.http.search.request import SearchBody, read_search
 from services.gateway.http.search.response import SearchResponse, found
 from services.gateway.http.sse import while_there
 from services.runtime.calls import CallScope
 from services.runtime.errors import NotFound, OutOfOrder
 
-router = APIRouter(prefix="/v1/search", tags=["search"])
+router = Router(prefix="/v1/search", tags=["search"])
 
 
 @router.post("", openapi_extra=json_body(SearchBody))

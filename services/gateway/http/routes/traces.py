@@ -1,13 +1,14 @@
 """``/v1/traces``: where the time of a recent request went."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from google.protobuf.json_format import MessageToDict
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.http.front import FrontDep
+from services.gateway.http.router import Router
 from services.gateway.http.schema import Schema
 
-router = APIRouter(prefix="/v1/traces", tags=["traces"])
+router = Router(prefix="/v1/traces", tags=["traces"])
 
 
 class TraceSpan(Schema):

@@ -3,14 +3,15 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel
 from sensorium.gateway.v1 import usage_pb2
 
 from services.gateway.http.front import FrontDep
+from services.gateway.http.router import Router
 from services.runtime.durations import to_seconds
 
-router = APIRouter(prefix="/v1/usage", tags=["usage"])
+router = Router(prefix="/v1/usage", tags=["usage"])
 
 _GROUPINGS = {
     "day": usage_pb2.USAGE_GROUPING_DAY,

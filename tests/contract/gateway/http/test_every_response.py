@@ -65,17 +65,30 @@ async def test_the_platform_says_that_it_lives_and_is_ready(door: Door) -> None:
     assert (await door.get("/readyz")).status == 200
 
 
-async def test_a_response_to_head_has_no_body(door: Door) -> None:
-    answer = await door.send(b"HEAD /v1/models HTTP/1.1\r\n" + HOST + CLOSE + b"\r\n")
-    assert answer.body == b""
+@pytest.mark.parametrize(
+    "path", ["/", "/page/js/announcer.js", "/openapi.json", "/healthz", "/v1/models"]
+)
+async def test_a_response_to_head_is_that_to_get_without_its_body(door: Door, path: str) -> None:
+    whole = await door.get(path)
+    head = await door.send(b"HEAD %s HTTP/1.1\r\n" % path.encode() + HOST + CLOSE + b"\r\n")
+    assert (head.status, head.body) == (200, b"")
+    for name in ("content-length", "content-type"):
+        assert head.headers[name] == whole.headers[name]
+
+
+async def test_who_is_lost_is_told_where_the_paths_are_described(door: Door) -> None:
+    answer = await door.get("/v1/chat/completion")
+    assert answer.refusal == (404, "PATH_UNKNOWN")
+    assert "/openapi.json" in answer.error["message"]
+    assert answer.headers["link"] == '</openapi.json>; rel="service-desc"'
 
 
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
         ("/v1/chat/completions", "POST"),
-        ("/v1/files", "GET, POST"),
-        ("/v1/conversations/some", "DELETE, GET, PATCH, POST"),
+        ("/v1/files", "GET, HEAD, POST"),
+        ("/v1/conversations/some", "DELETE, GET, HEAD, PATCH, POST"),
         ("/v1/endless", "GET"),
     ],
 )
