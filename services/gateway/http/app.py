@@ -49,6 +49,7 @@ ROUTERS = (
 REQUESTS = (
     ChatRequest,
     conversations.ConversationFields,
+    conversations.ConversationChanges,
     embeddings.EmbeddingsRequest,
     moderations.ModerationRequest,
     SearchBody,

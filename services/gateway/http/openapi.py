@@ -98,6 +98,8 @@ def describe(
             components |= failures.components()
             for path, operations in described["paths"].items():
                 for operation in operations.values():
+                    for parameter in operation.get("parameters", ()):
+                        _without_null(parameter["schema"])
                     del operation["responses"]["default"]
                     failures.tell(path, operation)
             components["securitySchemes"] = {SECURITY: _BEARER}
@@ -108,6 +110,12 @@ def describe(
 
     # As FastAPI's guide has it ("Extending OpenAPI").
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _without_null(schema: dict[str, Any]) -> None:
+    """A parameter that may be left out; a URL cannot say null."""
+    if schema.get("anyOf", [])[1:] == [{"type": "null"}]:
+        schema |= schema.pop("anyOf")[0]
 
 
 def _tags(paths: dict[str, Any]) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2
 from starlette.requests import Request
@@ -26,7 +26,7 @@ from services.gateway.http.chat.response import Answer
 from services.gateway.http.chat.telling import StreamedAnswer, WholeAnswer
 from services.gateway.http.files.uploads import FormUpload, Labels, discard
 from services.gateway.http.front import Front
-from services.gateway.http.schema import Schema
+from services.gateway.http.schema import Language, MediaUrl, Strict, Words
 from services.gateway.pipeline import TurnMessage
 from services.gateway.question import check_question
 from services.runtime.calls import CallScope
@@ -49,10 +49,10 @@ FIELDS = {
 }
 
 
-class VideoOptions(Schema):
+class VideoOptions(Strict):
     """What is asked, and how it is looked for."""
 
-    prompt: str
+    prompt: Words
     """The question, at most 8,000 characters."""
     frame_sampling: Literal["uniform", "keyframes", "scene"] = "uniform"
     """uniform: frames at even distances; keyframes: those that the video was stored with; scene:
@@ -63,7 +63,7 @@ class VideoOptions(Schema):
     """Whether the answer comes as server-sent events, ended by ``[DONE]``."""
     model: str = ""
     """The language model; empty means the server's."""
-    language: str = Field("", max_length=16)
+    language: Language = ""
     """ISO 639-1 code of the speech; "auto" detects it; empty means "en"."""
     max_tokens: int = Field(0, ge=0, le=1 << 20)
     """Most tokens of the answer; 0 means the server's default."""
@@ -74,15 +74,17 @@ class VideoOptions(Schema):
 class VideoRequest(VideoOptions):
     """A question over a video by URL."""
 
-    video_url: str
+    video_url: MediaUrl
     """``data:video/...;base64,...``, or http(s)."""
 
 
 class VideoForm(VideoOptions):
     """The fields beside a video. Those that come after it may only tell the prompt."""
 
-    prompt: str = ""
-    """The question, at most 8,000 characters; required. Best before the video, which is then
+    model_config = ConfigDict(json_schema_extra={"required": ["prompt"]})
+
+    prompt: Words = ""
+    """The question, at most 8,000 characters. Best before the video, which is then
     looked at with it in mind."""
 
 

@@ -261,6 +261,9 @@ async def test_openai_clients_keep_conversations(
     ]
     newest = [item.id async for item in http.conversations.items.list(made.id, limit=1)]
     assert newest == [f"msg_{n}_{role}" for n in (2, 1) for role in ("assistant", "user")]
+    with pytest.raises(openai.NotFoundError) as unknown:
+        await http.conversations.items.list(made.id, after="msg_9_user")
+    assert unknown.value.code == "ITEM_UNKNOWN"
     renamed = await http.conversations.update(made.id, metadata={"name": "Harbour"})
     assert renamed.metadata == {"name": "Harbour"}
     whole = await http.get(f"/conversations/{made.id}", cast_to=dict[str, Any])

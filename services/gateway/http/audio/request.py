@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field
 
-from services.gateway.http.schema import Schema
+from services.gateway.http.schema import Language, Schema, Unsupported
 
 Format = Literal["json", "text", "srt", "verbose_json", "vtt"]
 Granularity = Literal["word", "segment"]
@@ -22,7 +22,7 @@ class TranscriptionForm(Schema):
 
     model: str = ""
     """Accepted and not used: one model hears everything in a language."""
-    language: str = Field("", max_length=16)
+    language: Language = ""
     """ISO 639-1 code of the speech; "auto" detects it; empty means "en"."""
     prompt: str = ""
     """Accepted and not used."""
@@ -33,8 +33,12 @@ class TranscriptionForm(Schema):
     """Of verbose_json; without any it has segments. Word times take a little longer."""
     stream: bool = False
     """Whether the words come as server-sent events while they are heard."""
-    temperature: float | None = None
+    temperature: float = Field(0.0, allow_inf_nan=False)
     """Accepted and not used."""
+    include: Annotated[list[str], BeforeValidator(_listed), Unsupported] = Field(
+        default_factory=list, json_schema_extra={"maxItems": 0}
+    )
+    """Only empty: log probabilities are not told."""
 
     @property
     def word_times(self) -> bool:
@@ -49,6 +53,8 @@ class TranscriptionForm(Schema):
 
 class TranscribeForm(TranscriptionForm):
     """The fields of a transcription that is asked about."""
+
+    model_config = ConfigDict(extra="forbid")
 
     prompt: str = ""
     """A question or a task, answered over what was said; at most 8,000 characters. Only with the

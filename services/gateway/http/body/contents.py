@@ -9,27 +9,30 @@ from services.gateway.ephemeral import MEDIA_BYTES_MAX
 from services.gateway.http.chat.media import from_url
 from services.gateway.http.chat.request import ImagePart, TextPart
 from services.gateway.http.remote import RemoteFiles
-from services.gateway.http.schema import Schema
+from services.gateway.http.schema import MediaUrl, Schema, Words
 from services.runtime.errors import InvalidInput, LimitExceeded
 
 
-class Words(Schema):
+class WordsInput(Schema):
     """Words, as others than OpenAI ask for their vector."""
 
-    text: str
+    text: Words
 
 
 class Picture(Schema):
     """A picture, as others than OpenAI ask for its vector."""
 
-    image: str
+    image: MediaUrl
     """``data:image/...;base64,...``, or http(s)."""
 
 
 def _shape(sent: Any) -> str | None:
     if isinstance(sent, int) or (isinstance(sent, list) and all(isinstance(t, int) for t in sent)):
         raise InvalidInput(
-            "TOKENS_UNSUPPORTED", "Send text: tokens are another model's.", subject="input"
+            "TOKENS_UNSUPPORTED",
+            "Send text: tokens are another model's. LangChain's OpenAIEmbeddings sends text with "
+            "check_embedding_ctx_length=False.",
+            subject="input",
         )
     if isinstance(sent, str):
         return "string"
@@ -39,9 +42,9 @@ def _shape(sent: Any) -> str | None:
 
 
 Input = Annotated[
-    Annotated[str, Tag("string")]
+    Annotated[Words, Tag("string")]
     | Annotated[Annotated[TextPart | ImagePart, Discriminator("type")], Tag("type")]
-    | Annotated[Words, Tag("text")]
+    | Annotated[WordsInput, Tag("text")]
     | Annotated[Picture, Tag("image")],
     Discriminator(
         _shape,
@@ -57,7 +60,7 @@ async def read_content(sent: Input, param: str, remote: RemoteFiles) -> gateway_
     """An input with its bytes. Raises SensoriumError, naming ``param``."""
     if isinstance(sent, str):
         return gateway_pb2.Content(text=sent)
-    if isinstance(sent, Words | TextPart):
+    if isinstance(sent, WordsInput | TextPart):
         return gateway_pb2.Content(text=sent.text)
     url = sent.image if isinstance(sent, Picture) else sent.image_url.url
     return gateway_pb2.Content(media=await read_media(url, param, remote))

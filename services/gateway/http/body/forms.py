@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from services.gateway.http.body.json_body import field_invalid, spelled
+from services.gateway.http.body.json_body import invalid
 from services.gateway.http.body.multipart import FormField
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -21,7 +21,7 @@ class FormFields:
         self._values.setdefault(field.name, []).append(field.value)
 
     def read(self, model: type[ModelT]) -> ModelT:
-        """What has come so far as a model. Raises InvalidInput FIELD_INVALID, naming the field."""
+        """What has come so far as a model. Raises InvalidInput, naming the field."""
         values: dict[str, str | list[str]] = {}
         for name, sent in self._values.items():
             is_list = name.endswith("[]") or len(sent) > 1
@@ -30,7 +30,7 @@ class FormFields:
             return model.model_validate(values)
         except ValidationError as error:
             problem = error.errors()[0]
-        raise field_invalid(spelled(values, problem), problem["msg"])
+        raise invalid(values, problem)
 
 
 def form_body(model: type[BaseModel], file: str = "The file.") -> dict[str, Any]:

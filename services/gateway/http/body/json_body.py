@@ -22,7 +22,7 @@ async def read_json(request: Request, model: type[ModelT]) -> ModelT:
 
 def parse_json(body: bytes | str, model: type[ModelT]) -> ModelT:
     """A body as a model, without reading numbers out of strings and the like. Raises InvalidInput
-    JSON_INVALID or FIELD_INVALID, which names the field as the request spells it, such as
+    JSON_INVALID, or as ``invalid``, which names the field as the request spells it, such as
     ``messages[0].content[1].image_url.url``."""
     try:
         return model.model_validate_json(body, strict=True)
@@ -30,7 +30,15 @@ def parse_json(body: bytes | str, model: type[ModelT]) -> ModelT:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
     if problem["type"] == "json_invalid":
         raise InvalidInput("JSON_INVALID", "The body is not well-formed JSON.", subject="body")
-    raise field_invalid(spelled(json.loads(body), problem), problem["msg"])
+    raise invalid(json.loads(body), problem)
+
+
+def invalid(value: Any, problem: ErrorDetails) -> InvalidInput:
+    """The error of a problem in a value: FIELD_UNKNOWN or FIELD_INVALID, naming the field."""
+    field = spelled(value, problem)
+    if problem["type"] == "extra_forbidden":
+        return InvalidInput("FIELD_UNKNOWN", f"There is no field {field}.", subject=field)
+    return field_invalid(field, problem["msg"])
 
 
 def field_invalid(field: str, problem: str) -> InvalidInput:

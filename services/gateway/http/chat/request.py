@@ -8,10 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from services.gateway.http.schema import FileId, Schema
+from services.gateway.http.schema import FileId, Language, MediaUrl, Schema, Strict, unsupported
 from services.runtime.errors import InvalidInput
 
 STOP_STRINGS_MAX = 8
+StopString = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+def _only(**values: Any) -> Any:
+    """A field of OpenAI's of which only these values are supported; see ``check_supported``."""
+    return Field(None, json_schema_extra=values)
 
 
 class TextPart(Schema):
@@ -31,7 +37,7 @@ class RefusalPart(Schema):
 class ImageUrl(Schema):
     """Where a picture is."""
 
-    url: str
+    url: MediaUrl
     """``data:image/...;base64,...``, or http(s)."""
     detail: Literal["auto", "low", "high"] = "auto"
     """low: the picture as a whole; high: all its parts in full resolution, and what is written
@@ -45,10 +51,10 @@ class ImagePart(Schema):
     image_url: ImageUrl
 
 
-class MediaUrl(Schema):
+class TimedUrl(Schema):
     """Where a recording or a video is."""
 
-    url: str
+    url: MediaUrl
     """``data:video/...;base64,...``, or http(s)."""
 
 
@@ -56,20 +62,20 @@ class VideoPart(Schema):
     """A video."""
 
     type: Literal["video_url"]
-    video_url: MediaUrl
+    video_url: TimedUrl
 
 
 class AudioUrlPart(Schema):
     """A recording, by URL."""
 
     type: Literal["audio_url"]
-    audio_url: MediaUrl
+    audio_url: TimedUrl
 
 
 class InputAudio(Schema):
     """A recording in the request."""
 
-    data: str
+    data: str = Field(json_schema_extra={"pattern": r"^[A-Za-z0-9+/\s]+=*\s*$"})
     """Base64."""
     format: str = Field(max_length=16, examples=["wav", "mp3"])
     """What the client takes it for; what it is, is judged from the bytes."""
@@ -156,12 +162,12 @@ class StreamOptions(Schema):
     """Whether a last chunk tells what it took."""
 
 
-class AnswerExtension(Schema):
+class AnswerExtension(Strict):
     """What this server can do besides."""
 
     recall: bool = False
     """Whether stored assets that fit the question are consulted too."""
-    language: str = Field("", max_length=16)
+    language: Language = ""
     """ISO 639-1 code of speech in the media; "auto" detects it; empty means "en"."""
     conversation_id: str = ""
     """A conversation that lasts, which the request continues; empty: the messages are all there
@@ -185,9 +191,8 @@ class ChatRequest(Schema):
     """0, the default here, takes the most likely token each time."""
     top_p: float | None = Field(None, gt=0, le=1)
     seed: int | None = None
-    stop: str | list[str] | None = Field(None, max_length=STOP_STRINGS_MAX)
-    n: int | None = None
-    """Only 1."""
+    stop: StopString | Annotated[list[StopString], Field(max_length=STOP_STRINGS_MAX)] | None = None
+    n: int | None = _only(enum=[1, None])
     stream: bool | None = False
     """Whether the answer comes as server-sent events, ended by ``[DONE]``."""
     stream_options: StreamOptions | None = None
@@ -195,22 +200,20 @@ class ChatRequest(Schema):
     """Accepted and not used: whose the assets are is known from the credential."""
     sensorium: AnswerExtension = AnswerExtension()
 
-    tools: list[Any] | None = None
-    tool_choice: Any = None
-    functions: list[Any] | None = None
-    function_call: Any = None
-    response_format: dict[str, Any] | None = None
-    """Only ``{"type": "text"}``."""
-    modalities: list[str] | None = None
-    """Only ``["text"]``."""
-    audio: Any = None
-    prediction: Any = None
-    web_search_options: Any = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
-    logit_bias: dict[str, Any] | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
+    tools: list[Any] | None = _only(maxItems=0)
+    tool_choice: Any = _only(enum=["none", "auto", None])
+    functions: list[Any] | None = _only(maxItems=0)
+    function_call: Any = _only(enum=["none", "auto", None])
+    response_format: dict[str, Any] | None = _only(properties={"type": {"const": "text"}})
+    modalities: list[str] | None = _only(enum=[["text"], None])
+    audio: Any = _only(type="null")
+    prediction: Any = _only(type="null")
+    web_search_options: Any = _only(type="null")
+    logprobs: bool | None = _only(enum=[False, None])
+    top_logprobs: int | None = _only(enum=[0, None])
+    logit_bias: dict[str, Any] | None = _only(maxProperties=0)
+    frequency_penalty: float | None = _only(enum=[0, None])
+    presence_penalty: float | None = _only(enum=[0, None])
 
 
 def check_supported(request: ChatRequest) -> None:
@@ -234,11 +237,7 @@ def check_supported(request: ChatRequest) -> None:
     }
     for param, wanted in asked.items():
         if wanted:
-            raise InvalidInput(
-                "PARAM_UNSUPPORTED",
-                f"This server does not support this value of {param}; leave it out.",
-                subject=param,
-            )
+            raise unsupported(param)
     for index, message in enumerate(request.messages):
         if isinstance(message, AssistantMessage) and message.tool_calls:
             raise InvalidInput(

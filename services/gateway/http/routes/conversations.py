@@ -1,11 +1,12 @@
 """``/v1/conversations``: conversations that last, in the shape of OpenAI's."""
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request
 from google.protobuf.timestamp_pb2 import Timestamp
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.calls import GatewayCalls
@@ -14,9 +15,9 @@ from services.gateway.http.evidence import Citation, to_citation
 from services.gateway.http.front import FrontDep
 from services.gateway.http.openapi import json_body
 from services.gateway.http.router import Router
-from services.gateway.http.schema import Schema
+from services.gateway.http.schema import Schema, Unsupported
 from services.runtime.calls import CallScope
-from services.runtime.errors import InvalidInput
+from services.runtime.errors import NotFound
 
 router = Router(prefix="/v1/conversations", tags=["conversations"])
 
@@ -29,6 +30,9 @@ FINISH_REASONS = {
 }
 
 Order = Literal["asc", "desc"]
+PageToken = Annotated[str, Query(max_length=256, pattern="^[A-Za-z0-9_-]*={0,2}$")]
+"""What the page before told, or nothing."""
+ITEM_ID = "^(msg_[1-9][0-9]{0,8}_(user|assistant))?$"
 
 
 class ConversationMetadata(BaseModel, extra="forbid"):
@@ -44,6 +48,27 @@ class ConversationFields(Schema):
     """For people; empty: made from the first question."""
     metadata: ConversationMetadata | None = None
     """The name in OpenAI's place for it."""
+    items: Annotated[list[Any] | None, Unsupported] = Field(None, json_schema_extra={"maxItems": 0})
+    """Only empty: what is in a conversation was asked and answered here."""
+
+
+_NAMED: JsonDict = {"required": ["name"], "properties": {"name": {"pattern": r"\S"}}}
+
+
+class ConversationChanges(ConversationFields):
+    """Another name, in one of the two places for it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                _NAMED,
+                {
+                    "required": ["metadata"],
+                    "properties": {"metadata": {"type": "object", **_NAMED}},
+                },
+            ]
+        }
+    )
 
 
 class ConversationObject(Schema):
@@ -150,7 +175,7 @@ async def list_conversations(
     request: Request,
     front: FrontDep,
     limit: Annotated[int, Query(ge=1, le=CONVERSATIONS_A_PAGE_MAX)] = 100,
-    page_token: Annotated[str, Query(max_length=256)] = "",
+    page_token: PageToken = "",
 ) -> ConversationPage:
     """The conversations, those last used first."""
     async with front.enter(request, "ListConversations") as scope:
@@ -169,7 +194,7 @@ async def get_conversation(
     request: Request,
     front: FrontDep,
     limit: Annotated[int, Query(ge=1, le=ITEMS_A_PAGE_MAX)] = 100,
-    page_token: Annotated[str, Query(max_length=256)] = "",
+    page_token: PageToken = "",
     order: Order = "asc",
 ) -> ConversationWithTurns:
     """A conversation and its turns."""
@@ -188,18 +213,18 @@ async def get_conversation(
         )
 
 
-@router.patch("/{conversation_id}", openapi_extra=json_body(ConversationFields))
+@router.patch("/{conversation_id}", openapi_extra=json_body(ConversationChanges))
 @router.post(
     "/{conversation_id}",
     operation_id="updateConversation",
-    openapi_extra=json_body(ConversationFields),
+    openapi_extra=json_body(ConversationChanges),
 )
 async def rename_conversation(
     conversation_id: str, request: Request, front: FrontDep
 ) -> ConversationObject:
     """Rename a conversation."""
     async with front.enter(request, "UpdateConversation") as scope:
-        fields = await read_json(request, ConversationFields)
+        fields = await read_json(request, ConversationChanges)
         asked = gateway_pb2.UpdateConversationRequest(
             conversation_id=conversation_id, name=_name(fields)
         )
@@ -224,7 +249,7 @@ async def list_conversation_items(
     request: Request,
     front: FrontDep,
     limit: Annotated[int, Query(ge=1, le=ITEMS_A_PAGE_MAX)] = 20,
-    after: Annotated[str, Query(max_length=64)] = "",
+    after: Annotated[str, Query(pattern=ITEM_ID)] = "",
     order: Order = "desc",
 ) -> ItemPage:
     """The questions and answers of a conversation, each by itself."""
@@ -238,7 +263,7 @@ async def list_conversation_items(
             if len(data) > limit:
                 break
         if not passed:
-            raise InvalidInput("ITEM_UNKNOWN", "There is no such item.", subject="after")
+            raise NotFound("ITEM_UNKNOWN", "There is no such item.", subject="after")
         page = data[:limit]
         return ItemPage(
             data=page,

@@ -9,19 +9,26 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2
 
 from services.gateway.calls import GatewayCalls
+from services.gateway.fields import named
 from services.gateway.http.body.forms import form_body
 from services.gateway.http.body.multipart import read_form
 from services.gateway.http.files.objects import PURPOSE, PURPOSE_DEFAULT, FileObject, file_object
 from services.gateway.http.files.uploads import FormUpload, Labels, store
 from services.gateway.http.front import FrontDep
 from services.gateway.http.router import Router
-from services.gateway.http.schema import FileId, Schema
+from services.gateway.http.schema import FileId, Language, Schema, Unsupported
 from services.gateway.http.sse import while_there
 from services.runtime.calls import CallScope
 
 router = Router(prefix="/v1/files", tags=["files"])
 
 PAGE_SIZE_MAX = 1000
+# What the contract calls a field -> what the form does.
+FIELDS = {
+    "config.perception.language": "language",
+    "asset_finish.tags": "tags",
+    "asset_finish.metadata": "metadata",
+}
 
 
 class FileForm(Schema):
@@ -34,8 +41,12 @@ class FileForm(Schema):
     metadata: Json[dict[str, str]] = Field({}, json_schema_extra={"examples": ['{"a": "b"}']})
     """JSON object of what else is known of it and can be filtered by; at most 31 entries, keys
     [a-z0-9_.-]{1,64}, values of at most 256 characters."""
-    language: str = Field("", max_length=16)
+    language: Language = ""
     """ISO 639-1 code of the speech; "auto" detects it; empty means "en"."""
+    expires_after: Annotated[str, Unsupported] = Field(
+        "", validation_alias="expires_after[anchor]", json_schema_extra={"maxLength": 0}
+    )
+    """Only empty: files stay until they are deleted, or the operator's retention ends."""
 
 
 class FileList(Schema):
@@ -70,9 +81,10 @@ async def create_file(request: Request, front: FrontDep) -> FileObject:
             perception = gateway_pb2.PerceptionOptions(language=upload.request.language)
             config = gateway_pb2.UploadConfig(perception=perception)
             events = store(front.calls, scope, config, upload.messages(_labels))
-            async with contextlib.aclosing(events):
-                async for _ in events:
-                    pass
+            with named(FIELDS):
+                async with contextlib.aclosing(events):
+                    async for _ in events:
+                        pass
         return file_object(await _asset(front.calls, scope, upload.asset_id))
 
 

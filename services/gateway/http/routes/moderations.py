@@ -15,7 +15,7 @@ from services.gateway.http.front import FrontDep
 from services.gateway.http.models import MODERATION_MODEL
 from services.gateway.http.openapi import json_body
 from services.gateway.http.router import Router
-from services.gateway.http.schema import Schema
+from services.gateway.http.schema import Schema, Words
 from services.gateway.http.sse import while_there
 from services.gateway.judging import LIMITS
 
@@ -33,8 +33,8 @@ def _shape(sent: object) -> str:
 
 _Count = Field(min_length=1, max_length=LIMITS.input_count)
 Inputs = Annotated[
-    Annotated[str, Tag("string")]
-    | Annotated[Annotated[list[str], _Count], Tag("strings")]
+    Annotated[Words, Tag("string")]
+    | Annotated[Annotated[list[Words], _Count], Tag("strings")]
     | Annotated[Annotated[list[Part], _Count], Tag("parts")],
     Discriminator(_shape),
 ]

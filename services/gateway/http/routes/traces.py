@@ -1,6 +1,8 @@
 """``/v1/traces``: where the time of a recent request went."""
 
-from fastapi import Request
+from typing import Annotated
+
+from fastapi import Path, Request
 from google.protobuf.json_format import MessageToDict
 from sensorium.gateway.v1 import gateway_pb2
 
@@ -31,7 +33,9 @@ class Trace(Schema):
 
 
 @router.get("/{trace_id}")
-async def get_trace(trace_id: str, request: Request, front: FrontDep) -> Trace:
+async def get_trace(
+    trace_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], request: Request, front: FrontDep
+) -> Trace:
     """The spans of a recent trace, which responses name in ``x-request-id``."""
     async with front.enter(request, "GetTrace") as scope:
         wanted = gateway_pb2.GetTraceRequest(trace_id=trace_id)

@@ -1,6 +1,6 @@
 """``/v1/usage``: what was used."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
 from fastapi import Query, Request
@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from sensorium.gateway.v1 import usage_pb2
 
 from services.gateway.http.front import FrontDep
+from services.gateway.http.moments import When, instant
 from services.gateway.http.router import Router
 from services.runtime.durations import to_seconds
 
@@ -57,7 +58,7 @@ async def get_usage(
     request: Request,
     front: FrontDep,
     since: Annotated[
-        datetime | None, Query(description="Requests since then; without it: the last 30 days.")
+        When | None, Query(description="Requests since then; without it: the last 30 days.")
     ] = None,
     group_by: Literal["day", "tenant", "credential"] = "day",
     all_tenants: Annotated[
@@ -73,10 +74,9 @@ async def get_usage(
     return UsageList(currency=found.currency, data=[_total(total) for total in found.totals])
 
 
-def _unix_s(moment: datetime) -> int:
-    """Seconds since 1970, within what a Timestamp can hold; without an offset it is UTC."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(min(max(aware.timestamp(), 0), _LAST_S))
+def _unix_s(moment: date | datetime) -> int:
+    """Seconds since 1970, within what a Timestamp can hold."""
+    return int(min(max(instant(moment).timestamp(), 0), _LAST_S))
 
 
 def _total(total: usage_pb2.UsageTotal) -> UsageTotal:

@@ -3,14 +3,15 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
-from services.gateway.http.schema import Schema
+from services.gateway.http.moments import When, instant
+from services.gateway.http.schema import Strict
 from services.runtime.errors import InvalidInput
 
-_LAST = re.compile(r"last_([1-9]\d{0,4})_(hour|day|week|month|year)s?")
+_LAST = re.compile(r"last_([1-9][0-9]{0,4})_(hour|day|week|month|year)s?")
 _UNITS = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -22,23 +23,16 @@ _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_OF_ALL = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def _read_when(sent: Any) -> Any:
-    """A date stays a date, where Pydantic would make it the midnight before."""
-    if not isinstance(sent, str):
-        return sent
-    return date.fromisoformat(sent) if len(sent) == 10 else datetime.fromisoformat(sent)
+PeriodWords = Annotated[
+    str, Field(json_schema_extra={"pattern": f"^(today|yesterday|{_LAST.pattern})$"})
+]
 
 
-When = Annotated[date | datetime | None, BeforeValidator(_read_when, json_schema_input_type=str)]
-
-
-class Between(Schema):
+class Between(Strict):
     """From a time on, and before another; a date stands for its whole day, in UTC."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    from_: When = Field(None, alias="from", examples=["2024-05-01"])
-    to: When = Field(None, examples=["2024-05-31", "2024-05-31T12:00:00+02:00"])
+    from_: When | None = Field(None, alias="from", examples=["2024-05-01"])
+    to: When | None = Field(None, examples=["2024-05-31", "2024-05-31T12:00:00+02:00"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +65,4 @@ def read_date_range(wanted: str | Between, now: datetime) -> Period:
 
 
 def _instant(when: date | datetime | None, days_later: int) -> datetime | None:
-    """A time as it is, in UTC unless it says where; of a date a midnight."""
-    if when is None:
-        return None
-    if not isinstance(when, datetime):
-        ordinal = min(when.toordinal() + days_later, date.max.toordinal())
-        when = datetime.combine(date.fromordinal(ordinal), time())
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return min(max(when, _FIRST), _LAST_OF_ALL)
+    return None if when is None else min(max(instant(when, days_later), _FIRST), _LAST_OF_ALL)

@@ -11,21 +11,23 @@ from sensorium.gateway.v1 import gateway_pb2
 from services.gateway.http.body.contents import read_media
 from services.gateway.http.files.objects import MODALITIES, Modality
 from services.gateway.http.remote import RemoteFiles
-from services.gateway.http.schema import FILE_ID_CHARACTERS_MAX, FileId, Schema
-from services.gateway.http.search.date_range import Between, read_date_range
+from services.gateway.http.schema import FILE_ID_CHARACTERS_MAX, FileId, Strict, Words
+from services.gateway.http.search.date_range import Between, PeriodWords, read_date_range
 from services.gateway.search import MATCH_COUNT_DEFAULT, MATCH_COUNT_MAX, OFFSET_MAX, TOP_K_MAX
 from services.gateway.search_query import PART_COUNT_MAX
 from services.runtime.errors import InvalidInput
 
+RELEVANCE_MAX = 0.9999
+"""What comes nearer to 1 is 1 in the single precision of the contract."""
 _BYTES = ("data:", "http://", "https://")
 _MODALITY_NUMBERS = {name: number for number, name in MODALITIES.items()}
 
 
-class QueryPart(Schema):
+class QueryPart(Strict):
     """Something to look for."""
 
     type: Literal["text", "image", "audio", "video"]
-    content: str = Field(min_length=1)
+    content: Words
     """Words, at most 8,000 characters; of media a data: or http(s) URL of at most 3 MiB, or the
     id of a stored file."""
     weight: float = Field(1.0, ge=0, le=1000)
@@ -37,25 +39,25 @@ class QueryPart(Schema):
         return self.type != "text" and not self.content[:8].lower().startswith(_BYTES)
 
 
-class Filters(Schema):
+class Filters(Strict):
     """What is searched; all must hold."""
 
     user_id: str | None = Field(None, max_length=64)
     """Only what this user stored."""
     date_range: (
         Annotated[
-            Annotated[str, Tag("words")] | Annotated[Between, Tag("dates")],
+            Annotated[PeriodWords, Tag("words")] | Annotated[Between, Tag("dates")],
             Discriminator(lambda sent: "words" if isinstance(sent, str) else "dates"),
         ]
         | None
     ) = Field(None, examples=["last_30_days", "today", {"from": "2024-05-01", "to": "2024-05-31"}])
     """When it was stored: last_<number>_hours, _days, _weeks, _months or _years; today;
     yesterday; or two dates or times, of which one may be left out."""
-    tags: list[str] = Field(default_factory=list)
+    tags: list[str] = Field(default_factory=list, json_schema_extra={"maxItems": 32})
     """Only what has all of these; at most 32."""
-    metadata: dict[str, str] = Field(default_factory=dict)
+    metadata: dict[str, str] = Field(default_factory=dict, json_schema_extra={"maxProperties": 32})
     """Only what has each of these keys with exactly this value; at most 32."""
-    file_ids: list[FileId] = Field(default_factory=list)
+    file_ids: list[FileId] = Field(default_factory=list, json_schema_extra={"maxItems": 1000})
     """Only these files; at most 1000."""
 
 
@@ -63,7 +65,7 @@ def _count(sent: object) -> str:
     return "mix" if isinstance(sent, list) else "one"
 
 
-class SearchBody(Schema):
+class SearchBody(Strict):
     """A search."""
 
     query: Annotated[
@@ -82,7 +84,7 @@ class SearchBody(Schema):
     offset: int = Field(0, ge=0, le=OFFSET_MAX)
     """So many of the best are left out: for the next page."""
     filters: Filters = Filters()
-    relevance_min: float = Field(0.0, ge=0, lt=1)
+    relevance_min: float = Field(0.0, ge=0, le=RELEVANCE_MAX)
     """Only matches of at least this similarity_score."""
     match_count_max: int = Field(MATCH_COUNT_DEFAULT, ge=1, le=MATCH_COUNT_MAX)
     """At most so many matched_frames of each file."""

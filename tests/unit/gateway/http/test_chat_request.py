@@ -53,6 +53,12 @@ async def sent(media: Media) -> list[gateway_pb2.StreamingConverseRequest]:
     return [message async for message in send_media(media, "file-1")]
 
 
+@pytest.mark.parametrize("stop", ["Observation:", ["Observation:", "Question:"]])
+def test_a_stop_string_is_as_long_as_a_word(stop: str | list[str], remote: RemoteFiles) -> None:
+    prompt = read_prompt(request(message("user", "And then?"), stop=stop), remote)
+    assert list(prompt.config.answer.stop) == ([stop] if isinstance(stop, str) else stop)
+
+
 def test_parts_may_interleave(remote: RemoteFiles) -> None:
     stored = {"type": "asset", "asset_id": "file-0"}
     asked = request(message("user", image(), "The first,", stored, image(detail="high"), "or?"))
