@@ -136,6 +136,10 @@ WORDS = {"type": "text", "content": "x"}
             *(400, "DATE_RANGE_INVALID", "filters.date_range"),
         ),
         (
+            {"query": WORDS, "filters": {"date_range": ""}},
+            *(400, "DATE_RANGE_INVALID", "filters.date_range"),
+        ),
+        (
             {"query": WORDS, "filters": {"date_range": {"from": "soon"}}},
             *(400, "FIELD_INVALID", "filters.date_range.from"),
         ),
@@ -201,6 +205,14 @@ async def test_rude_words_are_flagged_and_kind_ones_are_not(openai: AsyncOpenAI)
     assert (first.flagged, second.flagged) == (True, False)
     scores = first.category_scores.model_extra or {}
     assert scores["insult"] > 0.5
+    # As OpenAI calls it; and what nothing here judges is there, and said to be unjudged.
+    assert (first.categories.harassment, second.categories.harassment) == (True, False)
+    assert first.category_scores.harassment == scores["insult"]
+    assert (first.categories.self_harm_intent, first.category_scores.self_harm_intent) == (False, 0)
+    assert first.category_applied_input_types.self_harm == []
+    scored_by = (first.model_extra or {})["sensorium"]["scored_by"]
+    assert scored_by["harassment"] == "insult"
+    assert "self-harm" not in scored_by
     parts: Any = [
         {"type": "text", "text": rude},
         {"type": "image_url", "image_url": {"url": data_url(picture("white"))}},
@@ -208,7 +220,7 @@ async def test_rude_words_are_flagged_and_kind_ones_are_not(openai: AsyncOpenAI)
     [together] = (await openai.moderations.create(input=parts)).results
     kinds = together.category_applied_input_types
     assert together.flagged
-    assert ((kinds.model_extra or {})["insult"], kinds.sexual) == (["text"], ["image"])
+    assert (kinds.harassment, kinds.sexual) == (["text"], ["image"])
     with pytest.raises(openai_errors.BadRequestError) as caught:
         await openai.moderations.create(input=["a", " "])
     assert (caught.value.code, caught.value.param) == ("INPUT_EMPTY", "input[1]")

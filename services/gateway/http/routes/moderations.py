@@ -1,6 +1,6 @@
 """``/v1/moderations``: how far words and pictures are unwanted."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import uuid4
 
 from fastapi import Request
@@ -12,6 +12,7 @@ from services.gateway.http.body.contents import read_content
 from services.gateway.http.body.json_body import read_json
 from services.gateway.http.chat.request import ImagePart, TextPart
 from services.gateway.http.front import FrontDep
+from services.gateway.http.judged import Kind, Moderation, moderation
 from services.gateway.http.models import MODERATION_MODEL
 from services.gateway.http.openapi import json_body
 from services.gateway.http.router import Router
@@ -22,7 +23,6 @@ from services.gateway.judging import LIMITS
 router = Router(prefix="/v1/moderations", tags=["moderations"])
 
 Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
-Kind = Literal["text", "image"]
 
 
 def _shape(sent: object) -> str:
@@ -48,19 +48,6 @@ class ModerationRequest(Schema):
     judged together. Texts have at most 32,000 characters, pictures 3 MiB together."""
     model: str = ""
     """Accepted and not used: every classifier of the server judges."""
-
-
-class Moderation(Schema):
-    """What is said of one input, in each category that fits."""
-
-    flagged: bool
-    """Whether any category is."""
-    categories: dict[str, bool]
-    """Whether the score reaches the threshold of the tenant's policy for what comes in; of a
-    category that the policy does not name, 0.5."""
-    category_scores: dict[str, float]
-    category_applied_input_types: dict[str, list[Kind]]
-    """What was judged by it; writing in a picture counts as the picture."""
 
 
 class ModerationResponse(Schema):
@@ -91,28 +78,7 @@ async def create_moderation(request: Request, front: FrontDep) -> ModerationResp
     return ModerationResponse(
         id=f"modr-{uuid4().hex}",
         model=MODERATION_MODEL,
-        results=[_result(judged)] if together else [_result([each]) for each in judged],
-    )
-
-
-def _result(judged: list[tuple[Kind, gateway_pb2.Judgement]]) -> Moderation:
-    """The highest score of each category."""
-    categories: dict[str, bool] = {}
-    scores: dict[str, float] = {}
-    kinds: dict[str, list[Kind]] = {}
-    for kind, judgement in judged:
-        for each in judgement.categories:
-            name = each.score.category
-            categories[name] = categories.get(name, False) or each.flagged
-            scores[name] = max(scores.get(name, 0.0), each.score.score)
-            applied = kinds.setdefault(name, [])
-            if kind not in applied:
-                applied.append(kind)
-    return Moderation(
-        flagged=any(categories.values()),
-        categories=categories,
-        category_scores=scores,
-        category_applied_input_types=kinds,
+        results=[moderation(judged)] if together else [moderation([each]) for each in judged],
     )
 
 

@@ -150,7 +150,7 @@ async def read_search(body: SearchBody, remote: RemoteFiles) -> gateway_pb2.Sear
         else:
             sought.media = await read_media(part.content, body.param(index), remote)
         request.parts.append(sought)
-    if filters.date_range:
+    if filters.date_range is not None:
         period = read_date_range(filters.date_range, datetime.now(UTC))
         if period.start:
             request.create_time_min.CopyFrom(_timestamp(period.start))
