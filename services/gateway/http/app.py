@@ -7,6 +7,7 @@ from services.gateway.http.audio import events as audio_events
 from services.gateway.http.chat.request import ChatRequest
 from services.gateway.http.chat.response import ChatChunk, LastChunk, UsageChunk
 from services.gateway.http.errors import ErrorBody
+from services.gateway.http.examples import examples
 from services.gateway.http.front import Front
 from services.gateway.http.router import operation_id
 from services.gateway.http.routes import (
@@ -63,7 +64,8 @@ def build_app(front: Front) -> FastAPI:
     """The application of a gateway."""
     app = FastAPI(
         title="Sensorium",
-        description="Media chunks flow in, tokens flow out.",
+        description="Media chunks flow in, tokens flow out. Besides the errors of an operation, "
+        "what is not well-formed HTTP is refused with 400, 408, 414 or 431, in the same shape.",
         version="1",
         docs_url=None,
         redoc_url=None,
@@ -80,5 +82,5 @@ def build_app(front: Front) -> FastAPI:
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    openapi.describe(app, REQUESTS, EVENTS)
+    openapi.describe(app, REQUESTS, EVENTS, examples(front.settings.language_model))
     return app

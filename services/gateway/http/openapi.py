@@ -1,6 +1,6 @@
 """Request bodies that the routes read themselves, and streams, as OpenAPI describes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -80,9 +80,13 @@ def event_stream(*models: type[BaseModel]) -> dict[str, Any]:
 
 
 def describe(
-    app: FastAPI, requests: Sequence[type[BaseModel]], events: Sequence[type[BaseModel]]
+    app: FastAPI,
+    requests: Sequence[type[BaseModel]],
+    events: Sequence[type[BaseModel]],
+    examples: Mapping[str, Any],
 ) -> None:
-    """Add the schemas of models to those that the app describes by itself."""
+    """Add to what the app describes by itself: the schemas of models, the errors, and examples of
+    requests, by operation."""
     describe_routes = app.openapi
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         *((model, "validation") for model in requests),
@@ -102,6 +106,8 @@ def describe(
                         _without_null(parameter["schema"])
                     del operation["responses"]["default"]
                     failures.tell(path, operation)
+                    if shown := examples.get(operation["operationId"]):
+                        operation["requestBody"]["content"]["application/json"]["examples"] = shown
             components["securitySchemes"] = {SECURITY: _BEARER}
             described["security"] = [{SECURITY: []}, {}]
             described["servers"] = [{"url": "/"}]

@@ -22,13 +22,13 @@ class TranscriptionForm(Schema):
 
     model: str = ""
     """Accepted and not used: one model hears everything in a language."""
-    language: Language = ""
+    language: Language = Field("", examples=["en", "auto"])
     """ISO 639-1 code of the speech; "auto" detects it; empty means "en"."""
     prompt: str = ""
     """Accepted and not used."""
-    response_format: Format = "json"
+    response_format: Format = Field("json", examples=["verbose_json", "srt"])
     timestamp_granularities: Annotated[list[Granularity], BeforeValidator(_listed)] = Field(
-        default_factory=list
+        default_factory=list, examples=[["word", "segment"]]
     )
     """Of verbose_json; without any it has segments. Word times take a little longer."""
     stream: bool = False
@@ -56,7 +56,7 @@ class TranscribeForm(TranscriptionForm):
 
     model_config = ConfigDict(extra="forbid")
 
-    prompt: str = ""
+    prompt: str = Field("", examples=["Sum it up in one sentence."])
     """A question or a task, answered over what was said; at most 8,000 characters. Only with the
     formats json and verbose_json."""
     response_format: Format = Field(
