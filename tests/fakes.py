@@ -22,7 +22,7 @@ from services.encode.engines import (
 from services.encode.labels import Vocabulary
 from services.encode.moderators import ModerationEngine, Moderators
 from services.encode.projection import ClassSpace
-from services.encode.segments import ReadPage, Scores, Speech, Utterance
+from services.encode.segments import PictureToRead, ReadPage, Scores, Speech, Utterance
 from services.encode.stage import build
 from services.generate.backends.base import ChatMessage, GeneratedText, OnText, StreamResult
 from services.generate.engine import Engine as GenerateEngine
@@ -107,7 +107,9 @@ class FakeEncoder:
         self.classifier: FakeBackend[bytes, NDArray[np.float32]] = FakeBackend(
             "classifier", lambda _: self.probabilities({0: 0.9})
         )
-        self.ocr: FakeBackend[bytes, ReadPage] = FakeBackend("ocr", lambda _: ReadPage((), 10, 10))
+        self.ocr: FakeBackend[PictureToRead, ReadPage] = FakeBackend(
+            "ocr", lambda _: ReadPage((), 10, 10)
+        )
         self.speech: FakeBackend[Speech, tuple[Utterance, ...]] = FakeBackend(
             "speech", lambda speech: (Utterance("hello", speech.language, 0.5, 1.5, 0.9, ()),)
         )

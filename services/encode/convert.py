@@ -77,6 +77,7 @@ def to_segment(message: media_pb2.MediaSegment) -> Segment:
         else None,
         sample_rate_hz=message.audio.sample_rate_hz,
         same_as=message.same_as_segment_id,
+        tiled=message.tiled,
     )
 
 

@@ -13,6 +13,7 @@ from services.encode.moderation import Moderator
 from services.encode.segments import (
     EncodeOptions,
     Finding,
+    PictureToRead,
     Scores,
     Segment,
     SegmentKind,
@@ -168,9 +169,8 @@ class Encoder:
         engines = self._engines
 
         async def compute() -> bytes:
-            page = await engines.ocr.run(
-                segment.payload, priority=options.priority, meter=state.meter
-            )
+            picture = PictureToRead(segment.payload, segment.tiled)
+            page = await engines.ocr.run(picture, priority=options.priority, meter=state.meter)
             findings = [
                 Finding(Task.OCR, line.text, line.confidence, box=line.box) for line in page.lines
             ]
@@ -178,7 +178,8 @@ class Encoder:
             return pack(TaskResult(b"", described, page.width_px, page.height_px))
 
         identity = (engines.ocr.description.identity, engines.text.description.identity)
-        return await self._cached(segment, options, ("read-2", *identity), compute)
+        extent = "large print" if segment.tiled else "all"
+        return await self._cached(segment, options, ("read-3", extent, *identity), compute)
 
     async def _transcript(
         self, segment: Segment, options: EncodeOptions, state: StreamState

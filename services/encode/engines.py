@@ -17,13 +17,13 @@ from services.encode.hub_moderators import HubModerators
 from services.encode.labels import Vocabulary, load_vocabulary
 from services.encode.moderators import KitModerators, Moderators, open_moderators
 from services.encode.projection import ClassSpace, load_class_vectors
-from services.encode.segments import ReadPage, Speech, Task, Utterance
+from services.encode.segments import PictureToRead, ReadPage, Speech, Task, Utterance
 from services.runtime.batching import BatchOptions
 from services.runtime.models import resolve
 
 TextEngine = Engine[str, NDArray[np.float32]]
 ClassEngine = Engine[bytes, NDArray[np.float32]]
-OcrEngine = Engine[bytes, ReadPage]
+OcrEngine = Engine[PictureToRead, ReadPage]
 SpeechEngine = Engine[Speech, tuple[Utterance, ...]]
 
 

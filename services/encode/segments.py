@@ -92,6 +92,8 @@ class Segment:
     sample_rate_hz: int = 0
     same_as: str = ""
     """Of a video frame: the id of an earlier one that shows the same."""
+    tiled: bool = False
+    """Of a view: its tiles are encoded too."""
 
     @property
     def modality(self) -> Modality:
@@ -122,6 +124,14 @@ class Utterance:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureToRead:
+    """A PNG or JPEG file. If ``tiled``, its small print is read in its tiles alone."""
+
+    data: bytes
+    tiled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ReadLine:
     """A line of text, 0 to 1 sure, with its upright bounding box."""
 
@@ -132,7 +142,7 @@ class ReadLine:
 
 @dataclass(frozen=True, slots=True)
 class ReadPage:
-    """The lines of a picture from top to bottom, and the picture's size."""
+    """The lines of a picture in reading order, and the picture's size."""
 
     lines: tuple[ReadLine, ...]
     width_px: int

@@ -191,6 +191,16 @@ class AssetEntry:
         )
 
 
+def alone(segment: media_pb2.MediaSegment) -> media_pb2.MediaSegment:
+    """A segment without its tiles: then small print in it is read too."""
+    if not segment.tiled:
+        return segment
+    view = media_pb2.MediaSegment()
+    view.CopyFrom(segment)
+    view.tiled = False
+    return view
+
+
 class Ledger:
     """All assets of a turn or an upload, in the order in which they were announced.
 
@@ -243,6 +253,13 @@ class Ledger:
         """Whether an answer does without a segment: a tile, unless it is looked at closely."""
         tile = segment.kind == media_pb2.SEGMENT_KIND_IMAGE_TILE
         return tile and not self.looks_closely(segment.asset_id, asked=self._reading)
+
+    def due(self, segment: media_pb2.MediaSegment) -> media_pb2.MediaSegment | None:
+        """A segment as encode is to have it before the answer; None where it is deferred."""
+        if self.defers(segment):
+            return None
+        closely = self.looks_closely(segment.asset_id, asked=self._reading)
+        return segment if closely else alone(segment)
 
     def looks_closely(self, asset_id: str, *, asked: bool) -> bool:
         """Whether an answer waits for the tiles of a picture and the writing in them; ``asked``

@@ -9,7 +9,7 @@ from sensorium.media.v1 import media_pb2, upload_pb2
 
 from services.gateway.context import Context
 from services.gateway.events import PerceptionEvents, TurnEvents
-from services.gateway.ledger import AssetEntry, Ledger
+from services.gateway.ledger import AssetEntry, Ledger, alone
 from services.gateway.moderation import Moderation
 from services.gateway.page import is_writing
 from services.gateway.perception import (
@@ -59,7 +59,7 @@ class LiveMedia:
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Begin to perceive, in a task of the group."""
-        run = self._perception.run(self._on_ingest, self._on_encode, self.ledger.defers)
+        run = self._perception.run(self._on_ingest, self._on_encode, self.ledger.due)
         self._running = group.create_task(run)
 
     async def send(self, message: gateway_pb2.StreamingConverseRequest) -> None:
@@ -217,8 +217,10 @@ class LiveMedia:
             unnamed = entry.info.modality == media_pb2.MODALITY_IMAGE and not entry.observations
             if not (asked or unnamed or asset_id in closely):
                 continue
-            tiles = entry.deferred.values() if asset_id in closely else ()
-            pictures = [*entry.unread.values(), *tiles]
+            if asset_id in closely:
+                pictures = [*entry.unread.values(), *entry.deferred.values()]
+            else:
+                pictures = list(map(alone, entry.unread.values()))
             if not pictures:
                 continue
             async for event in encode_segments(stages, scope, config, each(pictures)):

@@ -89,9 +89,9 @@ class Perception:
         self,
         on_ingest: Callable[[IngestEvent], Awaitable[None]],
         on_encode: Callable[[EncodeEvent], Awaitable[None]],
-        defers: Callable[[media_pb2.MediaSegment], bool],
+        due: Callable[[media_pb2.MediaSegment], media_pb2.MediaSegment | None],
     ) -> None:
-        """Walk every segment that is not deferred from ingest to encode until both are done.
+        """Walk every segment that is ``due`` from ingest to encode until both are done.
 
         Each segment is handed to ``on_ingest`` before encode may say anything of it.
         """
@@ -116,10 +116,8 @@ class Perception:
                     )
                     continue
                 await on_ingest(event)
-                if kind == "segment" and not defers(event.segment):
-                    await self._encode.send(
-                        encode_pb2.StreamingEncodeRequest(segment=event.segment)
-                    )
+                if kind == "segment" and (segment := due(event.segment)) is not None:
+                    await self._encode.send(encode_pb2.StreamingEncodeRequest(segment=segment))
             await self._encode.done_sending()
 
 

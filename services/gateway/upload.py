@@ -76,7 +76,7 @@ class Upload:
                 await opened.run(
                     lambda event: self._on_ingest(event, group),
                     lambda event: self._on_encode(event, group),
-                    self._ledger.defers,
+                    self._ledger.due,
                 )
         finally:
             # What is committed gets indexed, even when the client is gone.

@@ -1,11 +1,12 @@
 """The lines of a page from what was read in its view and in its overlapping tiles.
 
 What lies where two tiles overlap is read twice, what a tile's border cuts is
-read in pieces, and the view reads all of it again, smaller. The page has each
-line once, whole. The method is the usual one for detection on slices (greedy
-merging, as in SAHI, https://arxiv.org/abs/2202.06934): with boxes in the pixels
-of the picture, repeats are suppressed by containment and likeness of the text;
-pieces on one row that overlap are joined where their texts agree.
+read in pieces, and the view has it all again, smaller; its small print is read
+only where no tiles are. The page has each line once, whole. The method is the
+usual one for detection on slices (greedy merging, as in SAHI,
+https://arxiv.org/abs/2202.06934): with boxes in the pixels of the picture,
+repeats are suppressed by containment and likeness of the text; pieces on one
+row that overlap are joined where their texts agree.
 """
 
 import math
@@ -30,7 +31,7 @@ _COVERED = 0.75
 """Part of a line of the view, in width or in letters, that replaces it when tiles have read it."""
 _LARGE = 1 / 50
 """Of the long side of the picture: from this height on the view reads as well as a tile, and
-few letters lie in an overlap."""
+few letters lie in an overlap. Encode leaves lower lines of a tiled view unread."""
 
 
 @dataclass(frozen=True, slots=True)

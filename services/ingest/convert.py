@@ -240,6 +240,7 @@ def write_segment(asset_id: str, segment: Segment) -> media_pb2.MediaSegment:
         message.same_as_segment_id = _segment_id(asset_id, segment.kind, segment.same_as)
     if segment.perceptual_hash is not None:
         message.perceptual_hash = segment.perceptual_hash
+    message.tiled = segment.tiled
     payload = segment.payload
     if isinstance(payload, Picture):
         message.image.mime_type = payload.mime_type

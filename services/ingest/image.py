@@ -58,14 +58,15 @@ class ImageCutter:
         with self._permits:
             lossless = found.decoder in _LOSSLESS
             view = _decode(file, picture, 2 * LONG_SIDE_PX)
+            regions = tile_regions(width_px, height_px)
             yield Segment(
                 kind=SegmentKind.IMAGE_VIEW,
                 index=0,
                 payload=encode_picture(view, lossless),
                 region=Region(0, 0, width_px, height_px),
                 perceptual_hash=perceptual_hash(view),
+                tiled=bool(regions),
             )
-            regions = tile_regions(width_px, height_px)
             if not regions:
                 return
             largest_px = max(max(region.width_px, region.height_px) for region in regions)

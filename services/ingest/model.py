@@ -98,6 +98,8 @@ class Segment:
     """Of a video frame: the index of an earlier one that shows the same."""
     perceptual_hash: int | None = None
     """Of a view or a frame: 64 bits, see :mod:`services.ingest.phash`."""
+    tiled: bool = False
+    """Of a view: tiles follow."""
 
     @property
     def size_bytes(self) -> int:

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sensorium_client.samples import Samples
 
 from services.runtime.calls import CallScope
+from tests.pages import PrintedLine, draw_page
 from tests.pipeline.platform import Platform
 
 Parts = list[dict[str, Any]]
@@ -171,6 +172,18 @@ async def test_detail_says_whether_small_writing_is_read(chat: Chat, tmp_path: P
     high = await chat.ask(user("What is this?", image(path, "high")))
     assert "7731" not in words(low.sensorium)
     assert "7731" in words(high.sensorium)
+
+
+async def test_a_view_that_answers_alone_is_read_in_full(chat: Chat, tmp_path: Path) -> None:
+    """What is small in it is left to its tiles only where these are looked at."""
+    lines = [
+        PrintedLine(f"Harbour permit {number} is valid until May", 200, top_px, 52)
+        for number, top_px in ((7731, 300), (7732, 420), (7733, 540))
+    ]
+    path = tmp_path / "page.jpg"
+    draw_page(lines, (3000, 2000)).save(path, quality=95)
+    low = await chat.ask(user("What is written here?", image(path, "low")))
+    assert "7732" in words(low.sensorium)
 
 
 async def test_the_answer_ends_where_it_should(chat: Chat) -> None:

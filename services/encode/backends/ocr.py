@@ -1,16 +1,24 @@
-"""Lines of text in pictures: PP-OCRv6 small by RapidOCR on ONNX Runtime."""
+"""Lines of text in pictures: PP-OCRv6 small on OpenVINO."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from rapidocr import RapidOCR
 
 from services.encode.backends.contract import LoadOptions, ModelDescription
+from services.encode.backends.conversion import cpu_has_bf16
+from services.encode.backends.ocr_networks import (
+    BgrPixels,
+    Corners,
+    LineDetector,
+    LineRecogniser,
+    Network,
+    UpsideDownClassifier,
+    characters_of,
+)
 from services.encode.backends.pictures import decode
-from services.encode.segments import Box, ReadLine, ReadPage
+from services.encode.segments import Box, PictureToRead, ReadLine, ReadPage
 from services.runtime.models import ResolvedModel, resolve
 
 CONFIDENCE_MIN = 0.6
@@ -18,38 +26,41 @@ CONFIDENCE_MIN = 0.6
 _UPRIGHT_CONFIDENCE = 0.9
 # A single mark is far more often texture than text.
 _CHARACTERS_MIN = 2
+# Of the long side of a picture: lines that are lower are its small print.
+_LARGE = 1 / 50
 
-# Lines are looked for in a picture whose shorter side is stretched to this ...
-_DETECTION_SIDE_PX = 736
-# ... but not further than so: letters gain nothing by it, and an icon would cost as much as a page.
-_STRETCH_MAX = 4
+Found = tuple[Box, BgrPixels]
 
-BgrPixels = NDArray[np.uint8]
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A picture, uint8 of shape (height, width, 3), blue first, and how high the lines must be
+    that are read."""
+
+    pixels: BgrPixels
+    line_height_min_px: float
 
 
 class PaddleOcr:
-    """A PNG or JPEG file (bytes) to its lines of text. One picture a batch."""
+    """A PNG or JPEG file to its lines of text. One picture a batch."""
 
     def __init__(self, model: ResolvedModel, options: LoadOptions) -> None:
-        # Explicit paths: without them RapidOCR would fetch what it misses.
         files = model.files
-        self._engine = RapidOCR(
-            params={
-                "Global.log_level": "critical",
-                # What is unsure is left out below; it tells that a page is upside down.
-                "Global.text_score": 0.0,
-                "Det.model_path": str(files["PP-OCRv6_det_small.onnx"]),
-                "Rec.model_path": str(files["PP-OCRv6_rec_small.onnx"]),
-                "Cls.model_path": str(files["ch_ppocr_mobile_v2.0_cls_mobile.onnx"]),
-                "EngineConfig.onnxruntime.intra_op_num_threads": options.cpu_threads,
-                "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-            }
-        )
-        self._description = ModelDescription(model.ref, "onnxruntime-f32", model.sha256)
-        # The sessions open at first use; a stroke makes all three of them do it.
-        warm = np.full((64, 256, 3), 255, np.uint8)
-        warm[24:40, 40:216] = 0
-        self._engine(warm, use_cls=True)
+        precision = "bf16" if cpu_has_bf16() else "f32"
+
+        def network(name: str) -> Network:
+            return Network(files[name], precision, options.cpu_threads)
+
+        recogniser = "PP-OCRv6_rec_small.onnx"
+        self._detect = LineDetector(network("PP-OCRv6_det_small.onnx"))
+        self._recognise = LineRecogniser(network(recogniser), characters_of(files[recogniser]))
+        self._is_upside_down = UpsideDownClassifier(network("ch_ppocr_mobile_v2.0_cls_mobile.onnx"))
+        self._description = ModelDescription(model.ref, f"openvino-{precision}", model.sha256)
+        # The first pass of a network is slow.
+        blank = np.full((720, 1280, 3), 255, np.uint8)
+        self._detect(blank)
+        self._is_upside_down(blank[:40])
+        self._recognise(blank[:40])
 
     @classmethod
     def load(cls, ref: str, options: LoadOptions) -> "PaddleOcr":
@@ -61,16 +72,17 @@ class PaddleOcr:
         """What runs."""
         return self._description
 
-    def prepare(self, raw: bytes) -> BgrPixels:
-        """Decodes a picture, uint8 of shape (height, width, 3), blue first.
+    def prepare(self, raw: PictureToRead) -> Prepared:
+        """Decodes a picture.
 
         Raises:
             InvalidInput: IMAGE_UNDECODABLE.
             LimitExceeded: IMAGE_TOO_LARGE.
         """
-        return np.ascontiguousarray(np.asarray(decode(raw))[:, :, ::-1])
+        pixels = np.ascontiguousarray(np.asarray(decode(raw.data))[:, :, ::-1])
+        return Prepared(pixels, _LARGE * max(pixels.shape[:2]) if raw.tiled else 0)
 
-    def forward(self, batch: Sequence[BgrPixels]) -> list[ReadPage]:
+    def forward(self, batch: Sequence[Prepared]) -> list[ReadPage]:
         """The lines of each picture."""
         return [self._read(picture) for picture in batch]
 
@@ -78,41 +90,43 @@ class PaddleOcr:
         """The page as it is."""
         return output
 
-    def _read(self, picture: BgrPixels) -> ReadPage:
-        height_px, width_px = picture.shape[:2]
-        lines = self._lines(picture, turning=False)
+    def _read(self, picture: Prepared) -> ReadPage:
+        height_px, width_px = picture.pixels.shape[:2]
+        found = [
+            (box, strip)
+            for corners, strip in self._detect(picture.pixels)
+            if (box := _bounds(corners)).height_px >= picture.line_height_min_px
+        ]
+        lines = self._lines(found)
         if lines and _median_confidence(lines) < _UPRIGHT_CONFIDENCE:
-            lines = max(lines, self._lines(picture, turning=True), key=_median_confidence)
+            lines = max(lines, self._lines(self._turned(found)), key=_median_confidence)
         sure = (line for line in lines if line.confidence >= CONFIDENCE_MIN)
         return ReadPage(tuple(sure), width_px, height_px)
 
-    def _lines(self, picture: BgrPixels, *, turning: bool) -> list[ReadLine]:
-        """All lines; ``turning`` those that look upside down, which long ones often do to the
-        classifier: it takes every seventh line of a page for one, and then that is garbled."""
-        # Typed as a union of stages; with detection and recognition on it is the whole result.
-        side_px = min(_DETECTION_SIDE_PX, _STRETCH_MAX * min(picture.shape[:2]))
-        # Read anew at each call; no two run at once.
-        detector: Any = self._engine.text_det
-        detector.limit_side_len = side_px
-        found: Any = self._engine(picture, use_cls=turning)
+    def _turned(self, found: Sequence[Found]) -> list[Found]:
+        """The lines with those turned that look upside down; and all of them where most do.
+
+        Not done at first, because long ones often do: the classifier takes every seventh line of
+        a page for one.
+        """
+        upside_down = [self._is_upside_down(strip) for _, strip in found]
+        if 2 * sum(upside_down) > len(found):
+            return [(box, np.rot90(strip, 2)) for box, strip in found]
         return [
-            ReadLine(text.strip(), float(score), _bounds(corners))
-            for text, score, corners in zip(
-                found.txts or (), found.scores or (), _corners(found.boxes), strict=True
-            )
-            if len(text.strip()) >= _CHARACTERS_MIN
+            (box, np.rot90(strip, 2) if turn else strip)
+            for (box, strip), turn in zip(found, upside_down, strict=True)
         ]
+
+    def _lines(self, found: Sequence[Found]) -> list[ReadLine]:
+        read = (ReadLine(*self._recognise(strip), box) for box, strip in found)
+        return [line for line in read if len(line.text) >= _CHARACTERS_MIN]
 
 
 def _median_confidence(lines: Sequence[ReadLine]) -> float:
     return median(line.confidence for line in lines) if lines else 0.0
 
 
-def _corners(boxes: NDArray[np.float32] | None) -> Sequence[NDArray[np.float32]]:
-    return () if boxes is None else list(boxes)
-
-
-def _bounds(corners: NDArray[np.float32]) -> Box:
+def _bounds(corners: Corners) -> Box:
     left, top = np.floor(corners.min(axis=0))
     right, bottom = np.ceil(corners.max(axis=0))
     return Box(

@@ -96,6 +96,16 @@ async def test_tenants_share_nothing(walk: Walk, fake: FakeEncoder) -> None:
     assert len(fake.classifier.batches) == len(fake.ocr.batches) == 2
 
 
+async def test_what_is_read_of_a_view_with_tiles_is_not_taken_for_all_of_it(
+    walk: Walk, fake: FakeEncoder
+) -> None:
+    only = EncodeOptions(tasks=frozenset([Task.OCR]))
+    for tiled in (True, False, True):
+        await walk(replace(PICTURE, tiled=tiled), only)
+    assert [outcome.cached for outcome in map(walk.done, range(3))] == [False, False, True]
+    assert [each.tiled for batch in fake.ocr.batches for each in batch] == [True, False]
+
+
 async def test_options_that_change_a_transcript_are_part_of_its_key(
     walk: Walk, fake: FakeEncoder
 ) -> None:
@@ -189,7 +199,7 @@ async def test_answers_go_before_bulk_work(walk: Walk, fake: FakeEncoder) -> Non
     await pending(walk, 2)
     fake.ocr.gate.set()
     await asyncio.gather(*jobs)
-    assert fake.ocr.batches == [[b"0"], [b"2"], [b"1"]]
+    assert [each.data for batch in fake.ocr.batches for each in batch] == [b"0", b"2", b"1"]
 
 
 async def test_an_asset_has_one_language_that_of_its_first_words(

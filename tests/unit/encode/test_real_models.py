@@ -1,6 +1,7 @@
 """What the models of the offline kit make of real media."""
 
 import asyncio
+import dataclasses
 import shutil
 import textwrap
 import threading
@@ -29,17 +30,25 @@ async def encode(
     tasks: frozenset[Task] = frozenset(),
     language: str = "en",
 ) -> dict[Task, Outcome]:
+    segment = Segment("a/s/0", "a", kind, payload, sample_rate_hz=16_000)
+    return await outcomes_of(engines, segment, EncodeOptions(tasks=tasks, language=language))
+
+
+async def outcomes_of(
+    engines: Engines, segment: Segment, options: EncodeOptions
+) -> dict[Task, Outcome]:
     outcomes: dict[Task, Outcome] = {}
 
     async def report(outcome: Outcome) -> None:
         outcomes[outcome.task] = outcome
 
-    segment = Segment("a/s/0", "a", kind, payload, sample_rate_hz=16_000)
-    encoder = Encoder(engines, ResultCache(0))
-    await encoder.encode(
-        segment, EncodeOptions(tasks=tasks, language=language), StreamState(), report
-    )
+    await Encoder(engines, ResultCache(0)).encode(segment, options, StreamState(), report)
     return outcomes
+
+
+async def read(engines: Engines, segment: Segment) -> list[str]:
+    outcomes = await outcomes_of(engines, segment, EncodeOptions(tasks=frozenset([Task.OCR])))
+    return [finding.text for finding in done(outcomes[Task.OCR]).result.findings]
 
 
 def done(outcome: Outcome) -> TaskDone:
@@ -172,6 +181,19 @@ async def test_a_page_that_is_upside_down_is_read_all_the_same(engines: Engines)
     page = draw_page(lines, (640, 400)).transpose(Image.Transpose.ROTATE_180)
     read = await texts(engines, as_png(page), Task.OCR)
     assert set(read) == {line.text for line in lines}
+
+
+async def test_small_print_is_left_to_the_tiles_of_a_view(engines: Engines) -> None:
+    lines = [
+        PrintedLine("HARBOUR OFFICE", 60, 60, 40),
+        PrintedLine("Visitors sign the book at the gate", 60, 200, 16),
+        PrintedLine("Berth 14 is closed until the crane has been repaired", 60, 260, 16),
+    ]
+    page = as_png(draw_page(lines, (1280, 720)))
+    view = Segment("a/view/0", "a", SegmentKind.IMAGE_VIEW, page)
+    written = [line.text for line in lines]
+    assert await read(engines, view) == written
+    assert await read(engines, dataclasses.replace(view, tiled=True)) == written[:1]
 
 
 async def test_a_cat_says_nothing_to_read(engines: Engines) -> None:

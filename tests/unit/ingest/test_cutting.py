@@ -118,6 +118,7 @@ def test_photo_comes_upright(tmp_path: Path, orientation: int) -> None:
     info, (view,) = cut(tmp_path / "part", media.jpeg(64, 48, orientation))
     expected = (64, 48) if orientation < 5 else (48, 64)
     assert (info.width_px, info.height_px) == opened(view).size == expected
+    assert not view.tiled
     # Where the blue corner of the stored picture must be after turning it.
     corners = {1: "lt", 2: "rt", 3: "rb", 4: "lb", 5: "lt", 6: "rt", 7: "rb", 8: "lb"}
     pixels = np.asarray(opened(view).convert("RGB"))
@@ -133,6 +134,7 @@ def test_large_photo_has_a_view_and_tiles_that_cover_it(tmp_path: Path) -> None:
     assert view.kind is SegmentKind.IMAGE_VIEW
     assert opened(view).size == (1280, 960)
     assert 2 <= len(tiles) <= 6
+    assert view.tiled
     covered = np.zeros((3000, 4000), bool)
     for tile in tiles:
         region = tile.region

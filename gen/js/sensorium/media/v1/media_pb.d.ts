@@ -339,6 +339,14 @@ export declare type MediaSegment = Message<"sensorium.media.v1.MediaSegment"> & 
    * @generated from field: optional fixed64 perceptual_hash = 10;
    */
   perceptualHash?: bigint | undefined;
+
+  /**
+   * Of a picture's view: its tiles are encoded too. Lines of writing that are lower than
+   * 1/50 of its long side are then read in them alone.
+   *
+   * @generated from field: bool tiled = 11;
+   */
+  tiled: boolean;
 };
 
 /**

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sensorium.media.v1 import moderation_pb2 as sensorium_dot_media_dot_v1_dot_moderation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esensorium/media/v1/media.proto\x12\x12sensorium.media.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#sensorium/media/v1/moderation.proto\"x\n\rFrameSampling\x12\x37\n\x06method\x18\x01 \x01(\x0e\x32\'.sensorium.media.v1.FrameSamplingMethod\x12\x17\n\x0f\x66rame_count_max\x18\x02 \x01(\r\x12\x15\n\rframe_rate_hz\x18\x03 \x01(\x02\"\\\n\x08TimeSpan\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"S\n\x0bPixelRegion\x12\x0f\n\x07left_px\x18\x01 \x01(\r\x12\x0e\n\x06top_px\x18\x02 \x01(\r\x12\x10\n\x08width_px\x18\x03 \x01(\r\x12\x11\n\theight_px\x18\x04 \x01(\r\"\'\n\tCharRange\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\"\x94\x01\n\x07Locator\x12*\n\x04span\x18\x01 \x01(\x0b\x32\x1c.sensorium.media.v1.TimeSpan\x12/\n\x06region\x18\x02 \x01(\x0b\x32\x1f.sensorium.media.v1.PixelRegion\x12,\n\x05\x63hars\x18\x03 \x01(\x0b\x32\x1d.sensorium.media.v1.CharRange\"T\n\x0c\x45ncodedImage\x12\x11\n\tmime_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x10\n\x08width_px\x18\x03 \x01(\r\x12\x11\n\theight_px\x18\x04 \x01(\r\"3\n\x08PcmAudio\x12\x0f\n\x07samples\x18\x01 \x01(\x0c\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\r\"\xeb\x02\n\x0cMediaSegment\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.sensorium.media.v1.SegmentKind\x12\r\n\x05index\x18\x04 \x01(\r\x12,\n\x07locator\x18\x05 \x01(\x0b\x32\x1b.sensorium.media.v1.Locator\x12\x31\n\x05image\x18\x06 \x01(\x0b\x32 .sensorium.media.v1.EncodedImageH\x00\x12-\n\x05\x61udio\x18\x07 \x01(\x0b\x32\x1c.sensorium.media.v1.PcmAudioH\x00\x12\x0e\n\x04text\x18\x08 \x01(\tH\x00\x12\x1a\n\x12same_as_segment_id\x18\t \x01(\t\x12\x1c\n\x0fperceptual_hash\x18\n \x01(\x06H\x01\x88\x01\x01\x42\t\n\x07payloadB\x12\n\x10_perceptual_hash\"\x8d\x01\n\x0c\x41udioPreview\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\x12*\n\x04span\x18\x03 \x01(\x0b\x32\x1c.sensorium.media.v1.TimeSpan\x12+\n\x05\x61udio\x18\x04 \x01(\x0b\x32\x1c.sensorium.media.v1.PcmAudio\"\xfa\x01\n\tAssetInfo\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12.\n\x08modality\x18\x02 \x01(\x0e\x32\x1c.sensorium.media.v1.Modality\x12\x11\n\tmime_type\x18\x03 \x01(\t\x12\x11\n\thas_video\x18\x04 \x01(\x08\x12\x11\n\thas_audio\x18\x05 \x01(\x08\x12+\n\x08\x64uration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08width_px\x18\x07 \x01(\r\x12\x11\n\theight_px\x18\x08 \x01(\r\x12\x0c\n\x04name\x18\t \x01(\t\x12\x12\n\nstreamable\x18\n \x01(\x08\"\x9e\x01\n\tRendition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tmime_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x10\n\x08width_px\x18\x05 \x01(\r\x12\x11\n\theight_px\x18\x06 \x01(\r\x12\'\n\x04time\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x86\x01\n\x11ModerationFinding\x12\x32\n\x05score\x18\x01 \x01(\x0b\x32#.sensorium.media.v1.ModerationScore\x12,\n\x07locator\x18\x02 \x01(\x0b\x32\x1b.sensorium.media.v1.Locator\x12\x0f\n\x07\x62locked\x18\x03 \x01(\x08\"\xdc\x03\n\x05\x41sset\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12+\n\x04info\x18\x04 \x01(\x0b\x32\x1d.sensorium.media.v1.AssetInfo\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64uplicate_of\x18\x06 \x01(\t\x12\x0f\n\x07user_id\x18\x07 \x01(\t\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12\x0f\n\x07indexed\x18\t \x01(\x08\x12\x31\n\nrenditions\x18\n \x03(\x0b\x32\x1d.sensorium.media.v1.Rendition\x12\x39\n\x08metadata\x18\x0b \x03(\x0b\x32\'.sensorium.media.v1.Asset.MetadataEntry\x12\x16\n\x0e\x64ocument_count\x18\x0c \x01(\r\x12\x42\n\x13moderation_findings\x18\x0f \x03(\x0b\x32%.sensorium.media.v1.ModerationFinding\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"k\n\tEmbedding\x12\r\n\x05space\x18\x01 \x01(\t\x12.\n\x05\x64type\x18\x02 \x01(\x0e\x32\x1f.sensorium.media.v1.VectorDtype\x12\x11\n\tdimension\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"T\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12*\n\x04span\x18\x02 \x01(\x0b\x32\x1c.sensorium.media.v1.TimeSpan\x12\x12\n\nconfidence\x18\x03 \x01(\x02\"U\n\nTranscript\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\'\n\x05words\x18\x03 \x03(\x0b\x32\x18.sensorium.media.v1.Word\"\x17\n\x07OcrLine\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x15\n\x05Label\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x17\n\x07\x43\x61ption\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x17\n\x07Passage\x12\x0c\n\x04text\x18\x01 \x01(\t\"\xbe\x03\n\x0bObservation\x12\x16\n\x0eobservation_id\x18\x01 \x01(\t\x12\x12\n\nsegment_id\x18\x02 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x03 \x01(\t\x12,\n\x07locator\x18\x04 \x01(\x0b\x32\x1b.sensorium.media.v1.Locator\x12\x12\n\nconfidence\x18\x05 \x01(\x02\x12\x34\n\ntranscript\x18\x06 \x01(\x0b\x32\x1e.sensorium.media.v1.TranscriptH\x00\x12/\n\x08ocr_line\x18\x07 \x01(\x0b\x32\x1b.sensorium.media.v1.OcrLineH\x00\x12*\n\x05label\x18\x08 \x01(\x0b\x32\x19.sensorium.media.v1.LabelH\x00\x12.\n\x07\x63\x61ption\x18\t \x01(\x0b\x32\x1b.sensorium.media.v1.CaptionH\x00\x12.\n\x07passage\x18\n \x01(\x0b\x32\x1b.sensorium.media.v1.PassageH\x00\x12\x30\n\tembedding\x18\x0b \x01(\x0b\x32\x1d.sensorium.media.v1.EmbeddingB\n\n\x08observed*s\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x11\n\rMODALITY_TEXT\x10\x01\x12\x12\n\x0eMODALITY_IMAGE\x10\x02\x12\x12\n\x0eMODALITY_VIDEO\x10\x03\x12\x12\n\x0eMODALITY_AUDIO\x10\x04*\xc1\x01\n\x0bSegmentKind\x12\x1c\n\x18SEGMENT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17SEGMENT_KIND_IMAGE_VIEW\x10\x01\x12\x1b\n\x17SEGMENT_KIND_IMAGE_TILE\x10\x02\x12\x1c\n\x18SEGMENT_KIND_VIDEO_FRAME\x10\x03\x12\x1d\n\x19SEGMENT_KIND_AUDIO_WINDOW\x10\x04\x12\x1d\n\x19SEGMENT_KIND_TEXT_PASSAGE\x10\x05*\xa5\x01\n\x13\x46rameSamplingMethod\x12%\n!FRAME_SAMPLING_METHOD_UNSPECIFIED\x10\x00\x12!\n\x1d\x46RAME_SAMPLING_METHOD_UNIFORM\x10\x01\x12#\n\x1f\x46RAME_SAMPLING_METHOD_KEYFRAMES\x10\x02\x12\x1f\n\x1b\x46RAME_SAMPLING_METHOD_SCENE\x10\x03*E\n\x0bVectorDtype\x12\x1c\n\x18VECTOR_DTYPE_UNSPECIFIED\x10\x00\x12\x18\n\x14VECTOR_DTYPE_FLOAT32\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esensorium/media/v1/media.proto\x12\x12sensorium.media.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#sensorium/media/v1/moderation.proto\"x\n\rFrameSampling\x12\x37\n\x06method\x18\x01 \x01(\x0e\x32\'.sensorium.media.v1.FrameSamplingMethod\x12\x17\n\x0f\x66rame_count_max\x18\x02 \x01(\r\x12\x15\n\rframe_rate_hz\x18\x03 \x01(\x02\"\\\n\x08TimeSpan\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"S\n\x0bPixelRegion\x12\x0f\n\x07left_px\x18\x01 \x01(\r\x12\x0e\n\x06top_px\x18\x02 \x01(\r\x12\x10\n\x08width_px\x18\x03 \x01(\r\x12\x11\n\theight_px\x18\x04 \x01(\r\"\'\n\tCharRange\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\"\x94\x01\n\x07Locator\x12*\n\x04span\x18\x01 \x01(\x0b\x32\x1c.sensorium.media.v1.TimeSpan\x12/\n\x06region\x18\x02 \x01(\x0b\x32\x1f.sensorium.media.v1.PixelRegion\x12,\n\x05\x63hars\x18\x03 \x01(\x0b\x32\x1d.sensorium.media.v1.CharRange\"T\n\x0c\x45ncodedImage\x12\x11\n\tmime_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x10\n\x08width_px\x18\x03 \x01(\r\x12\x11\n\theight_px\x18\x04 \x01(\r\"3\n\x08PcmAudio\x12\x0f\n\x07samples\x18\x01 \x01(\x0c\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\r\"\xfa\x02\n\x0cMediaSegment\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.sensorium.media.v1.SegmentKind\x12\r\n\x05index\x18\x04 \x01(\r\x12,\n\x07locator\x18\x05 \x01(\x0b\x32\x1b.sensorium.media.v1.Locator\x12\x31\n\x05image\x18\x06 \x01(\x0b\x32 .sensorium.media.v1.EncodedImageH\x00\x12-\n\x05\x61udio\x18\x07 \x01(\x0b\x32\x1c.sensorium.media.v1.PcmAudioH\x00\x12\x0e\n\x04text\x18\x08 \x01(\tH\x00\x12\x1a\n\x12same_as_segment_id\x18\t \x01(\t\x12\x1c\n\x0fperceptual_hash\x18\n \x01(\x06H\x01\x88\x01\x01\x12\r\n\x05tiled\x18\x0b \x01(\x08\x42\t\n\x07payloadB\x12\n\x10_perceptual_hash\"\x8d\x01\n\x0c\x41udioPreview\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\x12*\n\x04span\x18\x03 \x01(\x0b\x32\x1c.sensorium.media.v1.TimeSpan\x12+\n\x05\x61udio\x18\x04 \x01(\x0b\x32\x1c.sensorium.media.v1.PcmAudio\"\xfa\x01\n\tAssetInfo\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12.\n\x08modality\x18\x02 \x01(\x0e\x32\x1c.sensorium.media.v1.Modality\x12\x11\n\tmime_type\x18\x03 \x01(\t\x12\x11\n\thas_video\x18\x04 \x01(\x08\x12\x11\n\thas_audio\x18\x05 \x01(\x08\x12+\n\x08\x64uration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08width_px\x18\x07 \x01(\r\x12\x11\n\theight_px\x18\x08 \x01(\r\x12\x0c\n\x04name\x18\t \x01(\t\x12\x12\n\nstreamable\x18\n \x01(\x08\"\x9e\x01\n\tRendition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tmime_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x10\n\x08width_px\x18\x05 \x01(\r\x12\x11\n\theight_px\x18\x06 \x01(\r\x12\'\n\x04time\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x86\x01\n\x11ModerationFinding\x12\x32\n\x05score\x18\x01 \x01(\x0b\x32#.sensorium.media.v1.ModerationScore\x12,\n\x07locator\x18\x02 \x01(\x0b\x32\x1b.sensorium.media.v1.Locator\x12\x0f\n\x07\x62locked\x18\x03 \x01(\x08\"\xdc\x03\n\x05\x41sset\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12+\n\x04info\x18\x04 \x01(\x0b\x32\x1d.sensorium.media.v1.AssetInfo\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64uplicate_of\x18\x06 \x01(\t\x12\x0f\n\x07user_id\x18\x07 \x01(\t\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12\x0f\n\x07indexed\x18\t \x01(\x08\x12\x31\n\nrenditions\x18\n \x03(\x0b\x32\x1d.sensorium.media.v1.Rendition\x12\x39\n\x08metadata\x18\x0b \x03(\x0b\x32\'.sensorium.media.v1.Asset.MetadataEntry\x12\x16\n\x0e\x64ocument_count\x18\x0c \x01(\r\x12\x42\n\x13moderation_findings\x18\x0f \x03(\x0b\x32%.sensorium.media.v1.ModerationFinding\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"k\n\tEmbedding\x12\r\n\x05space\x18\x01 \x01(\t\x12.\n\x05\x64type\x18\x02 \x01(\x0e\x32\x1f.sensorium.media.v1.VectorDtype\x12\x11\n\tdimension\x18\x03 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"T\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12*\n\x04span\x18\x02 \x01(\x0b\x32\x1c.sensorium.media.v1.TimeSpan\x12\x12\n\nconfidence\x18\x03 \x01(\x02\"U\n\nTranscript\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12\'\n\x05words\x18\x03 \x03(\x0b\x32\x18.sensorium.media.v1.Word\"\x17\n\x07OcrLine\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x15\n\x05Label\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x17\n\x07\x43\x61ption\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x17\n\x07Passage\x12\x0c\n\x04text\x18\x01 \x01(\t\"\xbe\x03\n\x0bObservation\x12\x16\n\x0eobservation_id\x18\x01 \x01(\t\x12\x12\n\nsegment_id\x18\x02 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x03 \x01(\t\x12,\n\x07locator\x18\x04 \x01(\x0b\x32\x1b.sensorium.media.v1.Locator\x12\x12\n\nconfidence\x18\x05 \x01(\x02\x12\x34\n\ntranscript\x18\x06 \x01(\x0b\x32\x1e.sensorium.media.v1.TranscriptH\x00\x12/\n\x08ocr_line\x18\x07 \x01(\x0b\x32\x1b.sensorium.media.v1.OcrLineH\x00\x12*\n\x05label\x18\x08 \x01(\x0b\x32\x19.sensorium.media.v1.LabelH\x00\x12.\n\x07\x63\x61ption\x18\t \x01(\x0b\x32\x1b.sensorium.media.v1.CaptionH\x00\x12.\n\x07passage\x18\n \x01(\x0b\x32\x1b.sensorium.media.v1.PassageH\x00\x12\x30\n\tembedding\x18\x0b \x01(\x0b\x32\x1d.sensorium.media.v1.EmbeddingB\n\n\x08observed*s\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x11\n\rMODALITY_TEXT\x10\x01\x12\x12\n\x0eMODALITY_IMAGE\x10\x02\x12\x12\n\x0eMODALITY_VIDEO\x10\x03\x12\x12\n\x0eMODALITY_AUDIO\x10\x04*\xc1\x01\n\x0bSegmentKind\x12\x1c\n\x18SEGMENT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17SEGMENT_KIND_IMAGE_VIEW\x10\x01\x12\x1b\n\x17SEGMENT_KIND_IMAGE_TILE\x10\x02\x12\x1c\n\x18SEGMENT_KIND_VIDEO_FRAME\x10\x03\x12\x1d\n\x19SEGMENT_KIND_AUDIO_WINDOW\x10\x04\x12\x1d\n\x19SEGMENT_KIND_TEXT_PASSAGE\x10\x05*\xa5\x01\n\x13\x46rameSamplingMethod\x12%\n!FRAME_SAMPLING_METHOD_UNSPECIFIED\x10\x00\x12!\n\x1d\x46RAME_SAMPLING_METHOD_UNIFORM\x10\x01\x12#\n\x1f\x46RAME_SAMPLING_METHOD_KEYFRAMES\x10\x02\x12\x1f\n\x1b\x46RAME_SAMPLING_METHOD_SCENE\x10\x03*E\n\x0bVectorDtype\x12\x1c\n\x18VECTOR_DTYPE_UNSPECIFIED\x10\x00\x12\x18\n\x14VECTOR_DTYPE_FLOAT32\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,14 +36,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ASSET_METADATAENTRY']._loaded_options = None
   _globals['_ASSET_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_MODALITY']._serialized_start=3157
-  _globals['_MODALITY']._serialized_end=3272
-  _globals['_SEGMENTKIND']._serialized_start=3275
-  _globals['_SEGMENTKIND']._serialized_end=3468
-  _globals['_FRAMESAMPLINGMETHOD']._serialized_start=3471
-  _globals['_FRAMESAMPLINGMETHOD']._serialized_end=3636
-  _globals['_VECTORDTYPE']._serialized_start=3638
-  _globals['_VECTORDTYPE']._serialized_end=3707
+  _globals['_MODALITY']._serialized_start=3172
+  _globals['_MODALITY']._serialized_end=3287
+  _globals['_SEGMENTKIND']._serialized_start=3290
+  _globals['_SEGMENTKIND']._serialized_end=3483
+  _globals['_FRAMESAMPLINGMETHOD']._serialized_start=3486
+  _globals['_FRAMESAMPLINGMETHOD']._serialized_end=3651
+  _globals['_VECTORDTYPE']._serialized_start=3653
+  _globals['_VECTORDTYPE']._serialized_end=3722
   _globals['_FRAMESAMPLING']._serialized_start=156
   _globals['_FRAMESAMPLING']._serialized_end=276
   _globals['_TIMESPAN']._serialized_start=278
@@ -59,33 +59,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PCMAUDIO']._serialized_start=735
   _globals['_PCMAUDIO']._serialized_end=786
   _globals['_MEDIASEGMENT']._serialized_start=789
-  _globals['_MEDIASEGMENT']._serialized_end=1152
-  _globals['_AUDIOPREVIEW']._serialized_start=1155
-  _globals['_AUDIOPREVIEW']._serialized_end=1296
-  _globals['_ASSETINFO']._serialized_start=1299
-  _globals['_ASSETINFO']._serialized_end=1549
-  _globals['_RENDITION']._serialized_start=1552
-  _globals['_RENDITION']._serialized_end=1710
-  _globals['_MODERATIONFINDING']._serialized_start=1713
-  _globals['_MODERATIONFINDING']._serialized_end=1847
-  _globals['_ASSET']._serialized_start=1850
-  _globals['_ASSET']._serialized_end=2326
-  _globals['_ASSET_METADATAENTRY']._serialized_start=2279
-  _globals['_ASSET_METADATAENTRY']._serialized_end=2326
-  _globals['_EMBEDDING']._serialized_start=2328
-  _globals['_EMBEDDING']._serialized_end=2435
-  _globals['_WORD']._serialized_start=2437
-  _globals['_WORD']._serialized_end=2521
-  _globals['_TRANSCRIPT']._serialized_start=2523
-  _globals['_TRANSCRIPT']._serialized_end=2608
-  _globals['_OCRLINE']._serialized_start=2610
-  _globals['_OCRLINE']._serialized_end=2633
-  _globals['_LABEL']._serialized_start=2635
-  _globals['_LABEL']._serialized_end=2656
-  _globals['_CAPTION']._serialized_start=2658
-  _globals['_CAPTION']._serialized_end=2681
-  _globals['_PASSAGE']._serialized_start=2683
-  _globals['_PASSAGE']._serialized_end=2706
-  _globals['_OBSERVATION']._serialized_start=2709
-  _globals['_OBSERVATION']._serialized_end=3155
+  _globals['_MEDIASEGMENT']._serialized_end=1167
+  _globals['_AUDIOPREVIEW']._serialized_start=1170
+  _globals['_AUDIOPREVIEW']._serialized_end=1311
+  _globals['_ASSETINFO']._serialized_start=1314
+  _globals['_ASSETINFO']._serialized_end=1564
+  _globals['_RENDITION']._serialized_start=1567
+  _globals['_RENDITION']._serialized_end=1725
+  _globals['_MODERATIONFINDING']._serialized_start=1728
+  _globals['_MODERATIONFINDING']._serialized_end=1862
+  _globals['_ASSET']._serialized_start=1865
+  _globals['_ASSET']._serialized_end=2341
+  _globals['_ASSET_METADATAENTRY']._serialized_start=2294
+  _globals['_ASSET_METADATAENTRY']._serialized_end=2341
+  _globals['_EMBEDDING']._serialized_start=2343
+  _globals['_EMBEDDING']._serialized_end=2450
+  _globals['_WORD']._serialized_start=2452
+  _globals['_WORD']._serialized_end=2536
+  _globals['_TRANSCRIPT']._serialized_start=2538
+  _globals['_TRANSCRIPT']._serialized_end=2623
+  _globals['_OCRLINE']._serialized_start=2625
+  _globals['_OCRLINE']._serialized_end=2648
+  _globals['_LABEL']._serialized_start=2650
+  _globals['_LABEL']._serialized_end=2671
+  _globals['_CAPTION']._serialized_start=2673
+  _globals['_CAPTION']._serialized_end=2696
+  _globals['_PASSAGE']._serialized_start=2698
+  _globals['_PASSAGE']._serialized_end=2721
+  _globals['_OBSERVATION']._serialized_start=2724
+  _globals['_OBSERVATION']._serialized_end=3170
 # @@protoc_insertion_point(module_scope)

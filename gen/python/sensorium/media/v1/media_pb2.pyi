@@ -383,6 +383,7 @@ class MediaSegment(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     SAME_AS_SEGMENT_ID_FIELD_NUMBER: _builtins.int
     PERCEPTUAL_HASH_FIELD_NUMBER: _builtins.int
+    TILED_FIELD_NUMBER: _builtins.int
     segment_id: _builtins.str
     """Stable: "<asset id>/<kind>/<index>", the same whenever the asset is cut again."""
     asset_id: _builtins.str
@@ -400,6 +401,10 @@ class MediaSegment(_message.Message):
     perceptual_hash: _builtins.int
     """Of a picture's view and of a frame: 64 bits that differ in few places between
     pictures that look alike (pHash). Unset where the picture is too plain to tell.
+    """
+    tiled: _builtins.bool
+    """Of a picture's view: its tiles are encoded too. Lines of writing that are lower than
+    1/50 of its long side are then read in them alone.
     """
     @_builtins.property
     def locator(self) -> Global___Locator:
@@ -426,10 +431,11 @@ class MediaSegment(_message.Message):
         text: _builtins.str = ...,
         same_as_segment_id: _builtins.str = ...,
         perceptual_hash: _builtins.int | None = ...,
+        tiled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_perceptual_hash", b"_perceptual_hash", "audio", b"audio", "image", b"image", "locator", b"locator", "payload", b"payload", "perceptual_hash", b"perceptual_hash", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_perceptual_hash", b"_perceptual_hash", "asset_id", b"asset_id", "audio", b"audio", "image", b"image", "index", b"index", "kind", b"kind", "locator", b"locator", "payload", b"payload", "perceptual_hash", b"perceptual_hash", "same_as_segment_id", b"same_as_segment_id", "segment_id", b"segment_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_perceptual_hash", b"_perceptual_hash", "asset_id", b"asset_id", "audio", b"audio", "image", b"image", "index", b"index", "kind", b"kind", "locator", b"locator", "payload", b"payload", "perceptual_hash", b"perceptual_hash", "same_as_segment_id", b"same_as_segment_id", "segment_id", b"segment_id", "text", b"text", "tiled", b"tiled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__perceptual_hash: _TypeAlias = _typing.Literal["perceptual_hash"]  # noqa: Y015
     _WhichOneofArgType__perceptual_hash: _TypeAlias = _typing.Literal["_perceptual_hash", b"_perceptual_hash"]  # noqa: Y015
