@@ -104,14 +104,15 @@ class PaddleOcr:
         return ReadPage(tuple(sure), width_px, height_px)
 
     def _turned(self, found: Sequence[Found]) -> list[Found]:
-        """The lines with those turned that look upside down; and all of them where most do.
+        """The lines with those turned that look upside down; and all of them, the last one first,
+        where most do: then the page is.
 
         Not done at first, because long ones often do: the classifier takes every seventh line of
         a page for one.
         """
         upside_down = [self._is_upside_down(strip) for _, strip in found]
         if 2 * sum(upside_down) > len(found):
-            return [(box, np.rot90(strip, 2)) for box, strip in found]
+            return [(box, np.rot90(strip, 2)) for box, strip in reversed(found)]
         return [
             (box, np.rot90(strip, 2) if turn else strip)
             for (box, strip), turn in zip(found, upside_down, strict=True)
