@@ -183,7 +183,7 @@ class GatewayCalls:
         self, scope: CallScope, request: gateway_pb2.FindNearDuplicatesRequest
     ) -> gateway_pb2.FindNearDuplicatesResponse:
         """Stored pictures that look like another."""
-        return await find_near_duplicates(self._walk.stages, scope, request)
+        return await find_near_duplicates(self._walk.stages, scope, request, self._policy(scope))
 
     # --- what is looked at and not kept ----------------------------------------------
 

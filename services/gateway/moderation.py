@@ -7,6 +7,7 @@ from sensorium.encode.v1 import encode_pb2
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import media_pb2, moderation_pb2
 
+from services.gateway.catalogue import find_assets_by_id
 from services.gateway.ledger import AssetEntry
 from services.gateway.perception import SEGMENT_CHARACTERS_MAX, encode_config
 from services.gateway.policy import Action, Policy, Rule, Verdict, blocks, judge, watched
@@ -60,6 +61,11 @@ class Moderation:
     def holds_words(self) -> bool:
         """Whether words that are heard are judged before they are shown."""
         return blocks(self._policy.input, TEXT_CATEGORIES)
+
+    @property
+    def judges_words(self) -> bool:
+        """Whether anything is done about words that are heard."""
+        return not set(self.categories).isdisjoint(TEXT_CATEGORIES)
 
     @property
     def blocks_media(self) -> bool:
@@ -128,6 +134,24 @@ class Moderation:
     def forbids(self, asset: media_pb2.Asset) -> bool:
         """Whether the policy blocks what was found in a stored asset when it was perceived."""
         return _blocking(self._judge_stored(asset)) is not None
+
+    async def first_admitted(
+        self, asset_ids: Sequence[str], count: int
+    ) -> dict[str, media_pb2.Asset]:
+        """Of stored assets the first ``count`` that the policy, as it is now, does not block, by
+        id in the same order. Those that were deleted are left out."""
+        admitted: dict[str, media_pb2.Asset] = {}
+        start = 0
+        while start < len(asset_ids) and len(admitted) < count:
+            part = asset_ids[start : start + count - len(admitted)]
+            assets = await find_assets_by_id(self._stages, self._scope, part)
+            admitted |= {
+                each: assets[each]
+                for each in part
+                if each in assets and not self.forbids(assets[each])
+            }
+            start += len(part)
+        return admitted
 
     async def stored(self, asset: media_pb2.Asset) -> None:
         """Tell what was found in a stored asset when it was perceived. Raises as ``admit``."""

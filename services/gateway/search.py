@@ -9,6 +9,7 @@ from sensorium.media.v1 import evidence_pb2
 from sensorium.search.v1 import search_pb2
 
 from services.gateway.catalogue import canonical_ids
+from services.gateway.moderation import Moderation, tell_nobody
 from services.gateway.policy import Policy
 from services.gateway.recall import search_one
 from services.gateway.relevance import Found, Sought, relevance
@@ -54,13 +55,16 @@ FOUND = {
 async def search(
     stages: Stages, scope: CallScope, request: gateway_pb2.SearchRequest, policy: Policy
 ) -> gateway_pb2.SearchResponse:
-    """Answer one search. Raises SensoriumError, CONTENT_BLOCKED where the policy blocks it."""
+    """Answer one search, without the assets that the policy blocks by now. Raises SensoriumError,
+    CONTENT_BLOCKED where it blocks the query."""
     page = _page(request)
     parts = await resolve(stages, scope, request, policy)
     measure = _Measure([(part.kind, part.weight) for part in parts], request.relevance_min)
     query = stage_query(request, parts)
     query.asset_ids.extend(await canonical_ids(stages, scope, request.asset_ids))
-    found = await _find_assets(stages, scope, query, measure, page.offset + page.top_k)
+    moderation = Moderation(stages, scope, policy, tell_nobody)
+    count = page.offset + page.top_k
+    found = await _find_assets(stages, scope, query, measure, moderation, count)
     results = await results_of(stages, scope, found, page)
     await preview(stages, scope, results)
     if request.thumbnails:
@@ -139,6 +143,7 @@ async def _find_assets(
     scope: CallScope,
     query: search_pb2.SearchQuery,
     measure: _Measure,
+    moderation: Moderation,
     count: int,
 ) -> dict[str, list[SearchMatch]]:
     """The matches of at least the best ``count`` assets, if there are so many, in the order of
@@ -149,7 +154,7 @@ async def _find_assets(
     for _ in range(_ROUNDS_MAX):
         hits = await search_one(stages, scope, query, with_vectors=False)
         matches = measure.matches(hits)
-        found |= matches
+        found |= await _listed(moderation, matches, count - len(found))
         if len(found) >= count:
             break
         query.excluded_asset_ids.extend(matches)
@@ -166,3 +171,14 @@ async def _find_assets(
             unworthy.clear()
             query.offset = 0
     return found
+
+
+async def _listed(
+    moderation: Moderation, matches: dict[str, list[SearchMatch]], count: int
+) -> dict[str, list[SearchMatch]]:
+    """The matches of the assets that may be listed: of the first ``count`` at least, if there are
+    so many."""
+    if not moderation.blocks_media:
+        return matches
+    admitted = await moderation.first_admitted(list(matches), count)
+    return {asset_id: matches[asset_id] for asset_id in admitted}

@@ -30,6 +30,8 @@ from services.gateway.stages import Stages, connect
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput
 from services.runtime.settings import Settings
+from tests import known_media
+from tests import media as tests_media
 from tests.harness import make_settings, serve_stage
 from tests.pipeline.platform import Platform, until
 from tests.pipeline.streams import (
@@ -45,6 +47,7 @@ from tests.pipeline.streams import (
     text,
     told_by_status,
 )
+from tests.voices import samples_of
 
 # Known to the type checker only: at run time there is one stub class for both kinds of channel.
 if TYPE_CHECKING:
@@ -279,6 +282,56 @@ async def test_a_query_is_judged_as_a_question_is(gateway: OpenGateway, platform
         assert (await refusal(stub.Search(mixed))).subject == "parts[0].text"
         await stub.Search(gateway_pb2.SearchRequest(text="an astronaut"))
     await platform.at_rest(5)
+
+
+async def test_a_query_for_look_alikes_is_judged_as_that_of_a_search_is(
+    gateway: OpenGateway, platform: Platform, samples: Samples
+) -> None:
+    def like(media: bytes) -> gateway_pb2.FindNearDuplicatesRequest:
+        return gateway_pb2.FindNearDuplicatesRequest(media=media)
+
+    film = known_media.film(
+        [known_media.Scene(8.0, picture="coffee.png", said="what the recording says")],
+        lambda _: samples_of(samples.recording),
+    )
+    async with gateway({**BLOCK_PEOPLE, "toxic": ("block", 0.06)}, {}) as stub:
+        told = await refusal(stub.FindNearDuplicates(like(portrait(87))))
+        assert (told.reason, told.subject) == ("CONTENT_BLOCKED", "media")
+        assert "media: sexual 0.0" in told.message
+        told = await refusal(stub.FindNearDuplicates(like(film)))
+        assert (told.reason, told.subject) == ("CONTENT_BLOCKED", "media")
+        assert "media: toxic 0." in told.message
+        await stub.FindNearDuplicates(like(tests_media.jpeg(320, 200)))
+    async with gateway(FLAG_PEOPLE, {}) as stub:
+        await stub.FindNearDuplicates(like(portrait(87)))
+    await platform.at_rest(5)
+
+
+async def test_what_the_policy_blocks_by_now_is_not_listed(
+    gateway: OpenGateway, platform: Platform
+) -> None:
+    """It is indexed: an earlier policy let it in."""
+    async with gateway(FLAG_PEOPLE, {}) as stub:
+        outcome = await upload(stub, *asset("portrait-7", portrait(88), "portrait.jpg"))
+        assert outcome.of("asset_indexed")
+        assert await hits_of(stub, "portrait-7") == 1
+    shown = gateway_pb2.SearchRequest(text="an astronaut", top_k=100)
+    alike = gateway_pb2.FindNearDuplicatesRequest(media=portrait(89))
+    for threshold, listed in ((0.9, True), (0.01, False)):
+        async with gateway({"sexual": ("block", threshold)}, {}) as stub:
+            found = {each.asset.asset_id for each in (await stub.Search(shown)).results}
+            assert ("portrait-7" in found) == listed
+            assert await hits_of(stub, "portrait-7") == listed
+            assert (await stored(stub, "portrait-7")).indexed
+            like = stub.FindNearDuplicates(
+                gateway_pb2.FindNearDuplicatesRequest(asset_id="portrait-7")
+            )
+            if listed:
+                await like
+                duplicates = (await stub.FindNearDuplicates(alike)).near_duplicates
+                assert "portrait-7" in {each.asset.asset_id for each in duplicates}
+            else:
+                assert (await refusal(like)).reason == "CONTENT_BLOCKED"
 
 
 async def test_what_is_found_without_a_client_is_kept_with_the_asset(

@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.ingest.v1 import ingest_pb2
-from sensorium.media.v1 import evidence_pb2, media_pb2, upload_pb2
+from sensorium.media.v1 import evidence_pb2, media_pb2, moderation_pb2, upload_pb2
 from sensorium.search.v1 import search_pb2
 
 from services.gateway.policy import Policy
 from services.gateway.search import search
 from services.gateway.stages import Stages, connect
 from services.host import builders
-from services.runtime.calls import CallScope, exchange
+from services.runtime.calls import CallScope, call_unary, exchange
 from tests.databases import Postgres, postgres
 from tests.fakes import DIMENSION, SPACE, FakeEncoder, fake_vector
 from tests.harness import make_settings, serve_all
 
 QUERY = "lighthouse"
 SCOPE = CallScope("acme")
+UNMODERATED = Policy()
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,20 @@ class World:
         *_, last = [event async for event in events]
         assert last.summary.document_count == len(documents)
 
-    async def find(self, **fields: object) -> list[gateway_pb2.SearchResult]:
+    async def note_finding(self, asset_id: str, category: str, score: float) -> None:
+        """Keep with an asset what moderation found in it."""
+        found = media_pb2.ModerationFinding(
+            score=moderation_pb2.ModerationScore(category=category, score=score)
+        )
+        request = ingest_pb2.RecordModerationRequest(asset_id=asset_id, findings=[found])
+        await call_unary(self.stages.ingest.RecordModeration, request, SCOPE)
+
+    async def find(
+        self, policy: Policy = UNMODERATED, **fields: object
+    ) -> list[gateway_pb2.SearchResult]:
         """What is found for the query."""
         request = gateway_pb2.SearchRequest(text=QUERY, **fields)  # type: ignore[arg-type]
-        return list((await search(self.stages, SCOPE, request, Policy())).results)
+        return list((await search(self.stages, SCOPE, request, policy)).results)
 
 
 @pytest.fixture

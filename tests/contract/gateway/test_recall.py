@@ -1,13 +1,9 @@
 """What an answer may rest on among stored assets, over a real store and a real index."""
 
-from sensorium.ingest.v1 import ingest_pb2
-from sensorium.media.v1 import media_pb2, moderation_pb2
-
 from services.gateway.moderation import Moderation, tell_nobody
 from services.gateway.perception import embed_text
 from services.gateway.policy import Action, Policy, Rule
 from services.gateway.recall import recalled_evidence
-from services.runtime.calls import call_unary
 from tests.contract.gateway.conftest import QUERY, SCOPE, World, document
 
 
@@ -16,11 +12,7 @@ async def test_what_the_policy_blocks_by_now_is_not_recalled_though_it_is_indexe
 ) -> None:
     await world.store("fine", "odd")
     await world.index([document("fine", 1, 0.8), document("odd", 2, 0.9)])
-    found = media_pb2.ModerationFinding(
-        score=moderation_pb2.ModerationScore(category="sexual", score=0.75)
-    )
-    record = ingest_pb2.RecordModerationRequest(asset_id="odd", findings=[found])
-    await call_unary(world.stages.ingest.RecordModeration, record, SCOPE)
+    await world.note_finding("odd", "sexual", 0.75)
     vector = await embed_text(world.stages, SCOPE, QUERY)
 
     async def recalled(rule: Rule) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 from sensorium.gateway.v1 import gateway_pb2
 from sensorium.media.v1 import evidence_pb2
 
+from services.gateway.policy import Action, Policy, Rule
 from services.gateway.relevance import Found, Sought, relevance
 from tests.contract.gateway.conftest import World, document
 
@@ -31,6 +32,25 @@ async def test_an_asset_with_many_matches_hides_no_other_and_pages_fit_together(
     assert [match.score for match in long.matches] == sorted(
         (match.score for match in long.matches), reverse=True
     )
+
+
+async def test_what_the_policy_blocks_by_now_is_passed_over_and_the_pages_are_full(
+    world: World,
+) -> None:
+    names = [f"asset{number:02}" for number in range(12)]
+    await world.store(*names)
+    await world.index([document(names[0], number, 0.9) for number in range(200)])
+    await world.index([document(name, n, 0.8 - n / 100) for n, name in enumerate(names[1:], 1)])
+    for number in (0, 1, 2, 7):
+        await world.note_finding(names[number], "sexual", 0.75)
+    policy = Policy(input={"sexual": Rule(Action.BLOCK, 0.5)})
+    listed = [name for number, name in enumerate(names) if number not in (0, 1, 2, 7)]
+    assert ids(await world.find(policy, top_k=100)) == listed
+    for size in (1, 3, 5):
+        pages = [ids(await world.find(policy, top_k=size, offset=o)) for o in range(0, 8, size)]
+        assert pages == [listed[o : o + size] for o in range(0, 8, size)]
+    lenient = Policy(input={"sexual": Rule(Action.BLOCK, 0.9)})
+    assert ids(await world.find(lenient, top_k=100)) == names
 
 
 async def test_a_threshold_on_relevance_looks_behind_nearer_matches_of_another_kind(

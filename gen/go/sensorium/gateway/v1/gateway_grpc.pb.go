@@ -40,17 +40,18 @@ type GatewayServiceClient interface {
 	// INVALID_ARGUMENT, reason CONTENT_BLOCKED, before the first words that the
 	// tenant's policy blocks.
 	Transcribe(ctx context.Context, in *TranscribeRequest, opts ...grpc.CallOption) (GatewayService_TranscribeClient, error)
-	// Finds moments, regions and passages across modalities. Fails with
-	// INVALID_ARGUMENT, reason CONTENT_BLOCKED, where the tenant's policy blocks the
-	// query.
+	// Finds moments, regions and passages across modalities, but none of an asset that
+	// the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
+	// reason CONTENT_BLOCKED, where the policy blocks the query.
 	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error)
 	// Answers any number of tagged searches on one stream, in any order. A bad
 	// search gives item_error only.
 	// Fails with INVALID_ARGUMENT when the first message is not a config.
 	StreamingSearch(ctx context.Context, opts ...grpc.CallOption) (GatewayService_StreamingSearchClient, error)
 	// Finds stored pictures and videos that look like another: the same in another
-	// size, format or light. Fails with INVALID_ARGUMENT for sound and text
-	// (NO_PICTURE).
+	// size, format or light; none that the tenant's policy blocks, as in Search. Fails
+	// with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
+	// the query (CONTENT_BLOCKED).
 	FindNearDuplicates(ctx context.Context, in *FindNearDuplicatesRequest, opts ...grpc.CallOption) (*FindNearDuplicatesResponse, error)
 	// Makes vectors of words and of pictures, all in one space. Nothing is stored.
 	// Fails with INVALID_ARGUMENT, naming the input: INPUT_EMPTY, TEXT_TOO_LONG,
@@ -535,17 +536,18 @@ type GatewayServiceServer interface {
 	// INVALID_ARGUMENT, reason CONTENT_BLOCKED, before the first words that the
 	// tenant's policy blocks.
 	Transcribe(*TranscribeRequest, GatewayService_TranscribeServer) error
-	// Finds moments, regions and passages across modalities. Fails with
-	// INVALID_ARGUMENT, reason CONTENT_BLOCKED, where the tenant's policy blocks the
-	// query.
+	// Finds moments, regions and passages across modalities, but none of an asset that
+	// the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
+	// reason CONTENT_BLOCKED, where the policy blocks the query.
 	Search(context.Context, *SearchRequest) (*SearchResponse, error)
 	// Answers any number of tagged searches on one stream, in any order. A bad
 	// search gives item_error only.
 	// Fails with INVALID_ARGUMENT when the first message is not a config.
 	StreamingSearch(GatewayService_StreamingSearchServer) error
 	// Finds stored pictures and videos that look like another: the same in another
-	// size, format or light. Fails with INVALID_ARGUMENT for sound and text
-	// (NO_PICTURE).
+	// size, format or light; none that the tenant's policy blocks, as in Search. Fails
+	// with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
+	// the query (CONTENT_BLOCKED).
 	FindNearDuplicates(context.Context, *FindNearDuplicatesRequest) (*FindNearDuplicatesResponse, error)
 	// Makes vectors of words and of pictures, all in one space. Nothing is stored.
 	// Fails with INVALID_ARGUMENT, naming the input: INPUT_EMPTY, TEXT_TOO_LONG,

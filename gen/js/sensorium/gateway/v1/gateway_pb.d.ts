@@ -3741,9 +3741,9 @@ export declare const GatewayService: GenService<{
     output: typeof TranscribeResponseSchema;
   },
   /**
-   * Finds moments, regions and passages across modalities. Fails with
-   * INVALID_ARGUMENT, reason CONTENT_BLOCKED, where the tenant's policy blocks the
-   * query.
+   * Finds moments, regions and passages across modalities, but none of an asset that
+   * the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
+   * reason CONTENT_BLOCKED, where the policy blocks the query.
    *
    * @generated from rpc sensorium.gateway.v1.GatewayService.Search
    */
@@ -3766,8 +3766,9 @@ export declare const GatewayService: GenService<{
   },
   /**
    * Finds stored pictures and videos that look like another: the same in another
-   * size, format or light. Fails with INVALID_ARGUMENT for sound and text
-   * (NO_PICTURE).
+   * size, format or light; none that the tenant's policy blocks, as in Search. Fails
+   * with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
+   * the query (CONTENT_BLOCKED).
    *
    * @generated from rpc sensorium.gateway.v1.GatewayService.FindNearDuplicates
    */

@@ -221,9 +221,9 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Search(self, request, context):
-        """Finds moments, regions and passages across modalities. Fails with
-        INVALID_ARGUMENT, reason CONTENT_BLOCKED, where the tenant's policy blocks the
-        query.
+        """Finds moments, regions and passages across modalities, but none of an asset that
+        the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
+        reason CONTENT_BLOCKED, where the policy blocks the query.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,8 +240,9 @@ class GatewayServiceServicer:
 
     def FindNearDuplicates(self, request, context):
         """Finds stored pictures and videos that look like another: the same in another
-        size, format or light. Fails with INVALID_ARGUMENT for sound and text
-        (NO_PICTURE).
+        size, format or light; none that the tenant's policy blocks, as in Search. Fails
+        with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
+        the query (CONTENT_BLOCKED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -61,9 +61,9 @@ class GatewayServiceStub:
     tenant's policy blocks.
     """
     Search: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]
-    """Finds moments, regions and passages across modalities. Fails with
-    INVALID_ARGUMENT, reason CONTENT_BLOCKED, where the tenant's policy blocks the
-    query.
+    """Finds moments, regions and passages across modalities, but none of an asset that
+    the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
+    reason CONTENT_BLOCKED, where the policy blocks the query.
     """
     StreamingSearch: _grpc.StreamStreamMultiCallable[_gateway_pb2.StreamingSearchRequest, _gateway_pb2.StreamingSearchResponse]
     """Answers any number of tagged searches on one stream, in any order. A bad
@@ -72,8 +72,9 @@ class GatewayServiceStub:
     """
     FindNearDuplicates: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.FindNearDuplicatesRequest, _gateway_pb2.FindNearDuplicatesResponse]
     """Finds stored pictures and videos that look like another: the same in another
-    size, format or light. Fails with INVALID_ARGUMENT for sound and text
-    (NO_PICTURE).
+    size, format or light; none that the tenant's policy blocks, as in Search. Fails
+    with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
+    the query (CONTENT_BLOCKED).
     """
     Embed: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.EmbedRequest, _gateway_pb2.EmbedResponse]
     """Makes vectors of words and of pictures, all in one space. Nothing is stored.
@@ -173,9 +174,9 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     tenant's policy blocks.
     """
     Search: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]  # type: ignore[assignment]
-    """Finds moments, regions and passages across modalities. Fails with
-    INVALID_ARGUMENT, reason CONTENT_BLOCKED, where the tenant's policy blocks the
-    query.
+    """Finds moments, regions and passages across modalities, but none of an asset that
+    the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
+    reason CONTENT_BLOCKED, where the policy blocks the query.
     """
     StreamingSearch: _aio.StreamStreamMultiCallable[_gateway_pb2.StreamingSearchRequest, _gateway_pb2.StreamingSearchResponse]  # type: ignore[assignment]
     """Answers any number of tagged searches on one stream, in any order. A bad
@@ -184,8 +185,9 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """
     FindNearDuplicates: _aio.UnaryUnaryMultiCallable[_gateway_pb2.FindNearDuplicatesRequest, _gateway_pb2.FindNearDuplicatesResponse]  # type: ignore[assignment]
     """Finds stored pictures and videos that look like another: the same in another
-    size, format or light. Fails with INVALID_ARGUMENT for sound and text
-    (NO_PICTURE).
+    size, format or light; none that the tenant's policy blocks, as in Search. Fails
+    with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
+    the query (CONTENT_BLOCKED).
     """
     Embed: _aio.UnaryUnaryMultiCallable[_gateway_pb2.EmbedRequest, _gateway_pb2.EmbedResponse]  # type: ignore[assignment]
     """Makes vectors of words and of pictures, all in one space. Nothing is stored.
@@ -318,9 +320,9 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.SearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.SearchResponse, _abc.Awaitable[_gateway_pb2.SearchResponse]]:
-        """Finds moments, regions and passages across modalities. Fails with
-        INVALID_ARGUMENT, reason CONTENT_BLOCKED, where the tenant's policy blocks the
-        query.
+        """Finds moments, regions and passages across modalities, but none of an asset that
+        the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
+        reason CONTENT_BLOCKED, where the policy blocks the query.
         """
 
     @_abc_1.abstractmethod
@@ -341,8 +343,9 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.FindNearDuplicatesResponse, _abc.Awaitable[_gateway_pb2.FindNearDuplicatesResponse]]:
         """Finds stored pictures and videos that look like another: the same in another
-        size, format or light. Fails with INVALID_ARGUMENT for sound and text
-        (NO_PICTURE).
+        size, format or light; none that the tenant's policy blocks, as in Search. Fails
+        with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
+        the query (CONTENT_BLOCKED).
         """
 
     @_abc_1.abstractmethod
