@@ -16,7 +16,7 @@ from sensorium.generate.v1 import generate_pb2
 from sensorium.media.v1 import media_pb2
 
 from services.gateway.answer import AnswerRelay
-from services.gateway.catalogue import canonical_id, get_asset, get_assets
+from services.gateway.catalogue import canonical_id, find_assets_by_id, get_assets
 from services.gateway.context import RESET, Context, statements
 from services.gateway.conversations.memory import Memory
 from services.gateway.events import FINISH_REASONS, TurnEvents, timings
@@ -43,14 +43,13 @@ from services.gateway.question import (
     check_question,
     needs_writing,
 )
-from services.gateway.recall import recalled_evidence, stored_evidence
+from services.gateway.recall import recalled_evidence, standing, stored_evidence
 from services.gateway.responses import Responses
 from services.gateway.stages import Stages
 from services.gateway.timings import TurnClock
 from services.gateway.verification import cite_verified
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, StageStream, call_stage
-from services.runtime.errors import NotFound
 from services.runtime.settings import Settings
 
 TurnMessage = gateway_pb2.StreamingConverseRequest
@@ -134,9 +133,15 @@ class Turn:
                 if media:
                     # Citations rest on committed bytes.
                     await media.live.until_complete()
-                citations = await self._cite(generation.answer.text, fused, stored)
                 evidence = fused.evidence if fused else ()
-                generation.keep(finish, frozenset(each.evidence.asset_id for each in evidence))
+                asset_ids = frozenset(each.evidence.asset_id for each in evidence)
+                assets = await find_assets_by_id(self._stages, self._scope, sorted(asset_ids))
+                if asset_ids == assets.keys():
+                    generation.keep(finish, asset_ids)
+                # Evidence of an asset that is gone does not resolve, so it is not cited.
+                citations = cite_verified(generation.answer.text, evidence, assets)
+                for citation in citations:
+                    await self._events.send(citation=citation)
                 return TurnOutcome(
                     question=self._question,
                     answer=generation.answer.text,
@@ -274,6 +279,7 @@ class Turn:
         else:
             context = await self._open_context(calls, generation)
             relayed = group.create_task(context.relay())
+        evidence: list[fuse_pb2.RecalledEvidence] = []
         for entry in remembered:
             if entry.asset and needs_writing(self._question):
                 # What is written in it is read by its index job.
@@ -281,11 +287,9 @@ class Turn:
             if entry.blocked:
                 # By its index job, which saw more of it than the answer before.
                 continue
-            await context.recalled(await asyncio.to_thread(entry.recalled))
-        await context.recalled(
-            await stored_evidence(
-                self._stages, self._indexer, self._scope, stored, self._moderation
-            )
+            evidence += await asyncio.to_thread(entry.recalled)
+        evidence += await stored_evidence(
+            self._stages, self._indexer, self._scope, stored, self._moderation
         )
         if self._options.answer.recall:
             live_entries = self.ledger.assets.values()
@@ -296,17 +300,11 @@ class Turn:
                 for known_id in (asset.asset_id, canonical_id(asset))
             )
             self.clock.stage("search")
-            await context.recalled(
-                await recalled_evidence(
-                    self._stages,
-                    self._scope,
-                    self._question,
-                    await vector,
-                    known,
-                    self._moderation,
-                )
+            evidence += await recalled_evidence(
+                self._stages, self._scope, self._question, await vector, known, self._moderation
             )
             self.clock.stage("search")
+        await context.recalled(await standing(self._stages, self._scope, evidence))
         await context.finish(self._question, await vector, await focus)
         fused = await relayed
         if not tells(self._question, statements(fused)):
@@ -316,27 +314,6 @@ class Turn:
         return fused
 
     # --- answer ----------------------------------------------------------------------
-
-    async def _cite(
-        self,
-        answer: str,
-        fused: fuse_pb2.FusedContext | None,
-        stored: list[media_pb2.Asset],
-    ) -> list[gateway_pb2.Citation]:
-        if fused is None:
-            return []
-        assets = {canonical_id(asset): asset for asset in stored}
-        for entry in (*self._memory.entries, *self.ledger.assets.values()):
-            if entry.asset:
-                assets[entry.asset.asset_id] = entry.asset
-        for asset_id in {piece.evidence.asset_id for piece in fused.evidence} - assets.keys():
-            # Evidence of an asset that is gone does not resolve, so it is not cited.
-            with contextlib.suppress(NotFound):
-                assets[asset_id] = await get_asset(self._stages, self._scope, asset_id)
-        citations = cite_verified(answer, fused.evidence, assets)
-        for citation in citations:
-            await self._events.send(citation=citation)
-        return citations
 
     def _complete(
         self, generation: Generation, finish: generate_pb2.Complete, media: _Media | None

@@ -1,6 +1,7 @@
 """Evidence that is not of this turn: stored assets that were named, and what search recalls."""
 
-from collections.abc import AsyncIterator, Iterable
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from sensorium.fuse.v1 import fuse_pb2
 from sensorium.media.v1 import media_pb2
@@ -16,7 +17,7 @@ from services.gateway.indexing import Indexer
 from services.gateway.moderation import Moderation
 from services.gateway.stages import Stages
 from services.runtime.calls import CallScope, exchange
-from services.runtime.errors import SensoriumError
+from services.runtime.errors import NotFound, SensoriumError
 from services.runtime.status import from_stream_error
 
 RECALLED_HITS = 8
@@ -36,19 +37,30 @@ async def stored_evidence(
     assets: Iterable[media_pb2.Asset],
     moderation: Moderation,
 ) -> list[fuse_pb2.RecalledEvidence]:
-    """The evidence of stored assets, from the index; perceived again if the index has none.
-    Raises InvalidInput CONTENT_BLOCKED for one that the policy blocks."""
+    """The evidence of stored assets, from the index; perceived again if the index has none. One
+    that was deleted since it was looked up has none. Raises InvalidInput CONTENT_BLOCKED for one
+    that the policy blocks."""
     evidence = []
     for asset in assets:
         await indexer.settled(asset, scope)
-        # Read again: a job may just have marked it.
-        current = await get_asset(stages, scope, asset.asset_id)
-        await moderation.stored(current)
-        if not current.indexed:
-            await indexer.index_stored(current, scope, moderation)
-        documents = await list_documents(stages, scope, canonical_id(asset))
-        evidence += [as_evidence(document) for document in documents]
+        with contextlib.suppress(NotFound):
+            # Read again: a job may just have marked it.
+            current = await get_asset(stages, scope, asset.asset_id)
+            await moderation.stored(current)
+            if not current.indexed:
+                await indexer.index_stored(current, scope, moderation)
+            documents = await list_documents(stages, scope, canonical_id(asset))
+            evidence += [as_evidence(document) for document in documents]
     return evidence
+
+
+async def standing(
+    stages: Stages, scope: CallScope, evidence: Sequence[fuse_pb2.RecalledEvidence]
+) -> list[fuse_pb2.RecalledEvidence]:
+    """What of evidence is of assets that have not been deleted by now."""
+    asset_ids = sorted({each.evidence.asset_id for each in evidence})
+    assets = await find_assets_by_id(stages, scope, asset_ids)
+    return [each for each in evidence if each.evidence.asset_id in assets]
 
 
 async def search_one(

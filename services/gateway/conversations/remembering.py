@@ -108,6 +108,15 @@ class Conversations:
         self.threads.forget_asset(scope.tenant_id, asset_id)
         await self.store.forget_asset(scope.tenant_id, asset_id)
 
+    async def forget_deleted(self, scope: CallScope, asset_ids: Iterable[str]) -> None:
+        """Forget those of the assets of a turn that was just stored that were deleted before: who
+        deleted them did not find it. Raises Unavailable DATABASE_UNAVAILABLE."""
+        named = list(asset_ids)
+        alive = await find_assets_by_id(self._stages, scope, named)
+        for asset_id in named:
+            if asset_id not in alive:
+                await self.forget_asset(scope, asset_id)
+
 
 class LastingMemory:
     """Remembers the turns of one conversation in the database, its evidence as long as there is
@@ -143,7 +152,8 @@ class LastingMemory:
             alive = await _alive(self._stages, self._scope, known.asset_ids)
             yield _LastingTurn(
                 self._shared,
-                (tenant_id, conversation_id),
+                self._scope,
+                conversation_id,
                 thread,
                 _memory(thread, alive),
                 created_us,
@@ -154,14 +164,16 @@ class _LastingTurn:
     def __init__(
         self,
         shared: Conversations,
-        key: tuple[str, str],
+        scope: CallScope,
+        conversation_id: str,
         thread: Thread,
         memory: Memory,
         created_us: int,
     ) -> None:
         self.memory = memory
         self._shared = shared
-        self._key = key
+        self._scope = scope
+        self._key = scope.tenant_id, conversation_id
         self._thread = thread
         self._created_us = created_us
 
@@ -184,6 +196,8 @@ class _LastingTurn:
         await self._shared.store.append(*self._key, self._thread.turn_count, record)
         self._thread.add(_exchange(outcome), entries, afresh=outcome.read_afresh)
         self._shared.threads.put(*self._key, self._thread)
+        cited = (each.asset_id for each in record.citations)
+        await self._shared.forget_deleted(self._scope, {*record.asset_ids, *cited})
 
 
 async def _alive(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sensorium_client import Client
 from sensorium_client.events import Citation, Event, Token, TurnComplete
+from sensorium_client.media import Media
 from sensorium_client.options import AskOptions
 
 from services.gateway.admission import Admission
@@ -31,6 +32,7 @@ class Served:
     client: Client
     model: FakeLanguageModel
     http_url: str
+    settings: Settings
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
         serve_all({**stages(model), "gateway": gateway}, settings) as (_, effective),
         Client(f"127.0.0.1:{effective.port}") as client,
     ):
-        yield Served(client, model, f"http://127.0.0.1:{http.port}")
+        yield Served(client, model, f"http://127.0.0.1:{http.port}", effective)
 
 
 def answered(events: list[Event]) -> Answer:
@@ -80,7 +82,7 @@ async def ask(
     client: Client,
     question: str,
     conversation_id: str = "",
-    *files: str,
+    *files: Media | str,
     options: AskOptions = OPTIONS,
 ) -> Answer:
     """Ask on a stream of its own."""

@@ -14,8 +14,9 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 from sensorium_client import Client, SensoriumClientError
-from sensorium_client.events import Token
+from sensorium_client.events import Event, Progress, Token, TurnComplete
 from sensorium_client.lasting import StoredTurn
+from sensorium_client.media import MediaFile
 
 from services.gateway.conversations.records import TurnRecord
 from services.gateway.conversations.store import ConversationStore
@@ -24,9 +25,10 @@ from services.gateway.database.engine import Database
 from services.generate.prompt import CONTEXT_HEADER
 from services.runtime.errors import NotFound, OutOfOrder
 from services.runtime.settings import Settings
-from tests.contract.gateway.conversing import Served, ask, serving
+from tests.contract.gateway.conversing import Served, answered, ask, serving
 from tests.databases import Postgres
 from tests.harness import make_settings
+from tests.pipeline.platform import until
 from tests.ports import free_port
 from tests.unit.client.test_commands import run
 
@@ -65,6 +67,17 @@ async def turns(client: Client, conversation_id: str) -> list[StoredTurn]:
 
 def reason(error: pytest.ExceptionInfo[SensoriumClientError]) -> tuple[str, str]:
     return error.value.code, error.value.reason
+
+
+async def is_stored(served: Served, asset_id: str) -> bool:
+    return asset_id in [asset.asset_id async for asset in served.client.list_assets()]
+
+
+async def until_complete(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    async for event in events:
+        yield event
+        if isinstance(event, TurnComplete):
+            return
 
 
 # --- what is remembered -----------------------------------------------------------------------
@@ -145,6 +158,52 @@ async def test_deleted_media_is_no_evidence_any_more_and_what_was_said_stays(
     told = await turns(served.client, made.conversation_id)
     assert [each.answer for each in told] == [first.text, second.text]
     assert not any(each.asset_ids or each.citations for each in told)
+
+
+async def test_media_deleted_while_the_model_answers_is_not_cited_and_not_stored(
+    served: Served, story: str, tmp_path: Path
+) -> None:
+    made = await served.client.create_conversation()
+    media = MediaFile(Path(story), asset_id="story-to-go")
+    question = "How tall is the lighthouse?"
+    asking = ask(served.client, question, made.conversation_id, media)
+    async with served.model.answering(asking) as asked:
+        await until(lambda: is_stored(served, "story-to-go"), 10, "the file is stored")
+        await served.client.delete("story-to-go")
+    assert not (await asked).cited
+    # Other bytes under the same id are not what the turn was about.
+    other = tmp_path / "other.txt"
+    other.write_text("The harbour is closed in winter.")
+    media = MediaFile(other, asset_id="story-to-go")
+    await ask(served.client, "When is it closed?", "", media)
+    (told,) = await turns(served.client, made.conversation_id)
+    assert (told.asset_ids, told.citations) == ((), ())
+
+
+async def test_media_deleted_after_its_turn_began_is_no_evidence(
+    served: Served, story: str, tmp_path: Path
+) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("The harbour is closed in winter.")
+    async with served.client.converse() as conversation:
+        told = [event async for event in conversation.ask("How tall is the lighthouse?", [story])]
+        (asset_id,) = answered(told).cited
+        turn = conversation.begin_turn()
+        await turn.send_text("And when was the lighthouse built?")
+        await turn.send_media(MediaFile(note))
+        events = conversation.events()
+        async for event in events:
+            # It perceives, so it has looked up what it remembers.
+            if isinstance(event, Progress) and event.complete:
+                break
+        await served.client.delete(asset_id)
+        await turn.end()
+        told = [event async for event in until_complete(events)]
+    answer = answered(told)
+    assert answer.text
+    assert asset_id not in answer.cited
+    assert "1871" not in served.model.prompts[-1]
+    assert "harbour" in served.model.prompts[-1]
 
 
 async def test_a_second_turn_at_the_same_time_is_refused(served: Served) -> None:
