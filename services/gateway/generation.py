@@ -36,7 +36,6 @@ class Generation:
         self._scope = scope
         self._clock = clock
         self._responses = responses
-        self._forgotten = responses.forgotten(scope)
         self._config = generate_pb2.GenerateConfig()
         self._effective: asyncio.Future[generate_pb2.GenerateConfig] = (
             asyncio.get_running_loop().create_future()
@@ -102,9 +101,7 @@ class Generation:
 
     def keep(self, complete: generate_pb2.Complete, asset_ids: frozenset[str]) -> None:
         """Keep the answer for when the same is asked again; ``asset_ids`` are those that its
-        evidence was of. Not where the tenant deleted an asset meanwhile: it may be one of them."""
-        if self._responses.forgotten(self._scope) != self._forgotten:
-            return
+        evidence was of."""
         if self._prompt and not self.given_before and not self.answer.blocked:
             response = Response(self._tokens, complete, asset_ids)
             self._responses.keep(self._scope, self._prompt, response)

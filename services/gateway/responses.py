@@ -1,12 +1,13 @@
 """Answers that were given before, by exactly what the model read to give them."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sensorium.generate.v1 import generate_pb2
 
+from services.gateway.catalogue import find_assets_by_id
+from services.gateway.stages import Stages
 from services.runtime.cache import RedisTier, ResultCache, cache_key
 from services.runtime.calls import CallScope
 from services.runtime.settings import Settings
@@ -54,31 +55,31 @@ class Responses:
     """Keeps answers in memory and, where there is one, in Redis. Only those of temperature 0 are
     kept: the others shall differ. Off where ``response_cache_bytes`` is 0."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, stages: Stages, settings: Settings) -> None:
+        self._stages = stages
         self._on = settings.response_cache_bytes > 0
         remote = RedisTier(settings.redis_url) if self._on and settings.redis_url else None
         self._cache = ResultCache(settings.response_cache_bytes, remote)
         self._ttl_s = settings.response_cache_ttl_s
-        self._forgotten: Counter[str] = Counter()
-
-    def forgotten(self, scope: CallScope) -> int:
-        """How many assets of a tenant were deleted: what was begun before the last of them may
-        rest on it."""
-        return self._forgotten[scope.tenant_id]
 
     def keeps(self, sampling: generate_pb2.SamplingOptions) -> bool:
         """Whether answers so sampled are kept."""
         return self._on and sampling.temperature == 0
 
     async def find(self, scope: CallScope, prompt: Prompt) -> Response | None:
-        """The answer that was given to a prompt."""
+        """The answer that was given to a prompt, unless an asset that it rests on was deleted:
+        another gateway may still hold it then, or Redis if it did not answer the deletion."""
         key = prompt.key(scope.tenant_id)
         value = await self._cache.find(key)
         if value is None:
             return None
         response = _read(value)
         self._cache.own(key, _owners(scope, response.asset_ids))
-        return response
+        assets = await find_assets_by_id(self._stages, scope, sorted(response.asset_ids))
+        gone = response.asset_ids - assets.keys()
+        for asset_id in gone:
+            await self.forget_asset(scope, asset_id)
+        return None if gone else response
 
     def keep(self, scope: CallScope, prompt: Prompt, response: Response) -> None:
         """Keep an answer, unless it was cut off."""
@@ -88,7 +89,6 @@ class Responses:
 
     async def forget_asset(self, scope: CallScope, asset_id: str) -> None:
         """Drop the answers that rest on an asset."""
-        self._forgotten[scope.tenant_id] += 1
         for owner in _owners(scope, [asset_id]):
             await self._cache.forget(owner)
 

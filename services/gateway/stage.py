@@ -47,7 +47,7 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
     indexer = Indexer(stages, policies)
     database = Database(settings)
     conversations = Conversations(stages, ConversationStore(database))
-    responses = Responses(settings)
+    responses = Responses(stages, settings)
     deleter = Deleter(stages, indexer, (conversations, responses))
     expiry = Expiry(stages, deleter, load_retention(settings.retention_file))
     credentials = credentials_of(settings, database)

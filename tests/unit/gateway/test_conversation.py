@@ -56,7 +56,7 @@ class Slow:
 async def walk(tmp_path: Path) -> AsyncIterator[Walk]:
     settings = make_settings(tmp_path)
     stages, policies = connect(settings), load_policies(None)
-    yield Walk(stages, Indexer(stages, policies), settings, policies, Responses(settings))
+    yield Walk(stages, Indexer(stages, policies), settings, policies, Responses(stages, settings))
     await stages.close()
 
 
