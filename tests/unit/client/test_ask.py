@@ -12,16 +12,8 @@ from sensorium.media.v1 import media_pb2, stream_pb2
 from sensorium_client import AskOptions, Client, LiveMedia, MediaFile, SensoriumClientError, events
 from sensorium_client.locators import TimeSpan
 
-from tests.unit.client.fake_gateway import (
-    TRACE_ID,
-    Context,
-    ConverseRequests,
-    ConverseResponses,
-    FakeGateway,
-    abort,
-    locator,
-    turn_complete,
-)
+from tests.unit.client.fake_gateway import ConverseRequests, ConverseResponses, FakeGateway
+from tests.unit.client.fake_messages import TRACE_ID, Context, abort, locator, turn_complete
 
 
 async def test_answer_arrives_as_tokens_citations_and_timings(client: Client) -> None:

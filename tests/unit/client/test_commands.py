@@ -13,13 +13,8 @@ from sensorium.gateway.v1 import gateway_pb2 as pb
 from sensorium.gateway.v1 import usage_pb2
 from sensorium.media.v1 import media_pb2, moderation_pb2
 
-from tests.unit.client.fake_gateway import (
-    Context,
-    ConverseRequests,
-    ConverseResponses,
-    FakeGateway,
-    locator,
-)
+from tests.unit.client.fake_gateway import ConverseRequests, ConverseResponses, FakeGateway
+from tests.unit.client.fake_messages import Context, locator
 
 
 async def start(

@@ -11,7 +11,8 @@ from sensorium_client.downloads import Content, DownloadDamaged, PartFile, compl
 from sensorium_client.errors import SensoriumClientError
 from sensorium_client.media import file_sha256
 
-from tests.unit.client.fake_gateway import Downloadable, FakeGateway
+from tests.unit.client.fake_downloads import Downloadable
+from tests.unit.client.fake_gateway import FakeGateway
 from tests.unit.client.test_commands import json_lines, run
 
 DATA = random.Random(5).randbytes(10_500)
