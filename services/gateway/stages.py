@@ -13,6 +13,7 @@ from sensorium.search.v1.search_pb2_grpc import SearchServiceStub
 
 from services.runtime.channel import open_channel
 from services.runtime.settings import Settings
+from services.runtime.tls import stage_tls
 
 SERVICES = {
     stage: f"sensorium.{stage}.v1.{stage.capitalize()}Service"
@@ -38,11 +39,18 @@ class Stages:
 
 
 def connect(settings: Settings) -> Stages:
-    """Channels to the addresses of the settings; nothing is dialled before the first call."""
+    """Channels to the addresses of the settings; nothing is dialled before the first call.
+
+    Raises InvalidInput TLS_SETTING_MISSING, TLS_FILES_INVALID.
+    """
+    tls = stage_tls(settings)
+    credentials = tls.channel_credentials() if tls else None
 
     def channel(address: str) -> grpc.aio.Channel:
         return open_channel(
-            address or f"127.0.0.1:{settings.port}", settings.connection_window_bytes
+            address or f"127.0.0.1:{settings.port}",
+            settings.connection_window_bytes,
+            credentials=credentials,
         )
 
     ingest, encode = channel(settings.ingest_address), channel(settings.encode_address)

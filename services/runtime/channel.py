@@ -42,14 +42,17 @@ def open_channel(
     address: str,
     window_bytes: int = 1 << 20,
     interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
+    credentials: grpc.ChannelCredentials | None = None,
 ) -> grpc.aio.Channel:
-    """A channel to ``host:port`` with the shared options."""
-    return grpc.aio.insecure_channel(
-        address,
-        options=[
-            *_window_options(window_bytes),
-            # Channels of equal arguments would share one connection and its window.
-            ("grpc.use_local_subchannel_pool", 1),
-        ],
-        interceptors=list(interceptors),
-    )
+    """A channel to ``host:port`` with the shared options; over TLS with ``credentials``, unless
+    it leads to a socket of this machine, ``unix:/path``."""
+    options = [
+        *_window_options(window_bytes),
+        # Channels of equal arguments would share one connection and its window.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    if credentials and not address.startswith("unix:"):
+        return grpc.aio.secure_channel(
+            address, credentials, options=options, interceptors=list(interceptors)
+        )
+    return grpc.aio.insecure_channel(address, options=options, interceptors=list(interceptors))

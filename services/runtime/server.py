@@ -21,7 +21,7 @@ from services.runtime.interceptors import LiveStreams, StageInterceptor
 from services.runtime.memory import limit_arenas
 from services.runtime.private_folder import private_folder
 from services.runtime.settings import Settings
-from services.runtime.tls import ServerTls, server_tls
+from services.runtime.tls import Tls, server_tls, stage_tls
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class StageServer:
     """A gRPC server that hosts stages, at host:port or unix:/path. ``port`` is known once it is
     made."""
 
-    def __init__(self, address: str, settings: Settings, tls: ServerTls | None = None) -> None:
+    def __init__(self, address: str, settings: Settings, tls: Tls | None = None) -> None:
         self._settings = settings
         self._live = LiveStreams()
         self._health = health.aio.HealthServicer()
@@ -208,16 +208,18 @@ async def hosting(
     """Host stages in this process and yield the settings with the real ports filled in.
 
     The stages believe what a call says of its tenant. So where the gateway asks for credentials,
-    it alone listens on the address, and the stages on one that only this user reaches.
+    it alone listens on the address, and the stages on one that only this user reaches. So they do
+    where the stages elsewhere are reached over TLS: what is at an address is then known to be one.
     """
     _check_addresses(builders, settings)
-    tls = None
+    between = tls = stage_tls(settings)
     if "gateway" in builders:
         _check_access(settings)
         tls = server_tls(settings)
     telemetry.install(settings)
     inner_names = [name for name in builders if name != "gateway"]
-    apart = "gateway" in builders and inner_names and (settings.auth == "required" or tls)
+    guarded = settings.auth == "required" or tls or between
+    apart = "gateway" in builders and inner_names and guarded
     with contextlib.ExitStack() as private:
         public = StageServer(join_address(settings.host, settings.port), settings, tls)
         inner, inner_address = public, join_address(settings.host, public.port)
@@ -248,7 +250,8 @@ async def _serve(builders: dict[str, BuildStage], settings: Settings) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
     async with hosting(builders, settings) as (effective, servers):
-        scheme = "https://" if effective.tls_cert_file else ""
+        own = effective.tls_cert_file if "gateway" in builders else effective.stage_tls_cert_file
+        scheme = "https://" if own else ""
         address = scheme + join_address(effective.host, effective.port)
         log.info("listening on %s", address)
         if "gateway" in builders and STORING_STAGES & builders.keys():

@@ -106,6 +106,14 @@ class Settings(BaseSettings):
     """PEM file of the private key of that certificate."""
     tls_client_ca_file: Path | None = None
     """PEM file of authorities: clients must then show a certificate of one of them."""
+    stage_tls_cert_file: Path | None = None
+    """PEM file of the certificate by which stages, and the gateway, know each other across
+    machines. A stage that runs by itself then serves over TLS only."""
+    stage_tls_key_file: Path | None = None
+    """PEM file of the private key of that certificate."""
+    stage_tls_ca_file: Path | None = None
+    """PEM file of the authorities of those certificates: stages elsewhere are then reached over
+    TLS only, and a stage takes calls of who shows such a certificate only."""
 
     # --- Files that requests name by URL ----------------------------------------
     remote_urls: bool = True

@@ -25,11 +25,17 @@ IndexResponse = search_pb2.StreamingIndexResponse
 
 
 class Forwarder:
-    """Keeps a channel to the present holder."""
+    """Keeps a channel to the present holder; over TLS with ``credentials``."""
 
-    def __init__(self, lease: Lease, window_bytes: int) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        window_bytes: int,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
         self._lease = lease
         self._window_bytes = window_bytes
+        self._credentials = credentials
         self._address = ""
         self._channel: grpc.aio.Channel | None = None
 
@@ -102,7 +108,9 @@ class Forwarder:
             # What still runs on the old one is a call to a process that writes no more.
             await self.close()
             self._address = holder.address
-            self._channel = open_channel(holder.address, self._window_bytes)
+            self._channel = open_channel(
+                holder.address, self._window_bytes, credentials=self._credentials
+            )
         try:
             yield search_pb2_grpc.SearchServiceStub(self._channel)
         except SensoriumError as error:

@@ -9,6 +9,7 @@ from sensorium.search.v1 import search_pb2, search_pb2_grpc
 from services.runtime.errors import InvalidInput
 from services.runtime.server import Stage, join_address
 from services.runtime.settings import Settings
+from services.runtime.tls import stage_tls
 from services.search.forward import Forwarder
 from services.search.lease import FolderLease, Lease
 from services.search.object_lease import LeaseTerms, ObjectLease
@@ -23,7 +24,9 @@ def build(settings: Settings) -> Stage:
     place = _place(settings)
     tables, lease = Tables(place), _lease(place, settings)
     writer = IndexWriter(tables, lease)
-    forwarder = Forwarder(lease, settings.connection_window_bytes)
+    tls = stage_tls(settings)
+    credentials = tls.channel_credentials() if tls else None
+    forwarder = Forwarder(lease, settings.connection_window_bytes, credentials)
     service = SearchService(Searcher(tables), writer, forwarder, settings.space)
 
     async def start() -> None:

@@ -55,14 +55,19 @@ def stages(model: FakeLanguageModel) -> dict[str, BuildStage]:
 
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Served]:
-    """A gateway in this process."""
+    """A gateway in this process, with all stages that have no address of their own."""
     model, http = FakeLanguageModel(), HttpServer(settings)
 
     def gateway(settings: Settings) -> Stage:
         return assemble(settings, Admission(settings.turns_max), http)
 
+    hosted = {
+        name: build
+        for name, build in stages(model).items()
+        if not getattr(settings, f"{name}_address", "")
+    }
     async with (
-        serve_all({**stages(model), "gateway": gateway}, settings) as (_, effective),
+        serve_all({**hosted, "gateway": gateway}, settings) as (_, effective),
         Client(f"127.0.0.1:{effective.port}") as client,
     ):
         yield Served(client, model, f"http://127.0.0.1:{http.port}", effective)
