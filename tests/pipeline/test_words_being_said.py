@@ -6,16 +6,20 @@ By its name after test_walk, as test_words_heard is and for the same reason.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 
 import numpy as np
 from sensorium_client import Client, events
 from sensorium_client.media import LiveMedia
 from sensorium_client.options import AskOptions
 
+from services.gateway.stage import build
 from tests import media
 from tests.bench.benchmarks.speech import words
+from tests.harness import serve_all
 from tests.media import SAMPLE_RATE_HZ
 from tests.pipeline.platform import Platform
+from tests.pipeline.test_moderation import settings_of
 from tests.unit.encode.real import spoken_samples
 
 PIECE_S = 0.1
@@ -118,3 +122,35 @@ async def test_a_cancelled_turn_ends_the_guessing(platform: Platform, client: Cl
         await asyncio.gather(sending, return_exceptions=True)
     kinds = [event.type for event in told]
     assert "partial_transcript" not in kinds[kinds.index("turn_complete") :]
+
+
+async def test_no_words_are_guessed_where_a_policy_blocks_words(
+    platform: Platform, tmp_path: Path
+) -> None:
+    """What is blocked would be shown before it is judged. A flag holds nothing back."""
+    await platform.at_rest(60.0)
+
+    async def guessed_and_said(action: str) -> tuple[bool, list[str]]:
+        """Whether words were guessed, and what was said until they were."""
+        settings = settings_of(platform, tmp_path, {"toxic": (action, 0.99)}, {})
+        options = AskOptions(max_tokens=4, partial_transcripts=True, reuse_stored=False)
+        microphone = Microphone()
+        microphone.understood.set()
+        told: list[events.Event] = []
+        async with (
+            asyncio.timeout(60.0),
+            serve_all({"gateway": build}, settings) as (_, effective),
+            Client(f"127.0.0.1:{effective.port}") as client,
+            aclosing(client.ask("What is said?", [microphone.media()], options=options)) as stream,
+        ):
+            async for event in stream:
+                told.append(event)
+                if isinstance(event, events.PartialTranscript):
+                    break
+        return bool(of(told, events.PartialTranscript)), said(told)
+
+    assert (await guessed_and_said("flag"))[0]
+    guessed, words_said = await guessed_and_said("block")
+    assert not guessed
+    assert words_said
+    await platform.at_rest(60.0)
