@@ -6,7 +6,7 @@ change the answer and are not supported are refused by ``check_supported``.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from services.gateway.http.schema import FileId, Language, MediaUrl, Schema, Strict, unsupported
 from services.runtime.errors import InvalidInput
@@ -90,6 +90,10 @@ class AudioPart(Schema):
 
 class FileReference(Schema):
     """A file: one that was uploaded, or one in the request."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["file_id"]}, {"required": ["file_data"]}]}
+    )
 
     file_id: FileId | None = None
     """Id of an uploaded file; files and assets are the same."""

@@ -55,7 +55,7 @@ _PART = {"description": "A part of the bytes.", "content": _binary("*/*")[200]["
 @router.get(
     "/{file_id}/content",
     response_class=Response,
-    responses={**_binary("*/*"), 206: _PART, RANGE_PAST_END: {"description": "Past the end."}},
+    responses={**_binary("*/*"), 206: _PART, 304: {"description": "As the ETag says."}},
 )
 async def download_file(
     file_id: str,
