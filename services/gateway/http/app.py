@@ -7,7 +7,6 @@ from services.gateway.http.audio import events as audio_events
 from services.gateway.http.chat.request import ChatRequest
 from services.gateway.http.chat.response import ChatChunk, LastChunk, UsageChunk
 from services.gateway.http.errors import ErrorBody
-from services.gateway.http.examples import examples
 from services.gateway.http.front import Front
 from services.gateway.http.router import operation_id
 from services.gateway.http.routes import (
@@ -82,5 +81,5 @@ def build_app(front: Front) -> FastAPI:
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    openapi.describe(app, REQUESTS, EVENTS, examples(front.settings.language_model))
+    openapi.describe(app, REQUESTS, EVENTS, front.settings)
     return app

@@ -8,6 +8,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from services.gateway.http import failures
+from services.gateway.http.examples import examples
+from services.runtime.settings import Settings
 
 TAGS = {
     "chat": "Questions over text, pictures, sound and video, as OpenAI's chat completions.",
@@ -83,10 +85,10 @@ def describe(
     app: FastAPI,
     requests: Sequence[type[BaseModel]],
     events: Sequence[type[BaseModel]],
-    examples: Mapping[str, Any],
+    settings: Settings,
 ) -> None:
-    """Add to what the app describes by itself: the schemas of models, the errors, and examples of
-    requests, by operation."""
+    """Add to what the app describes by itself: the schemas of models, the errors, examples of
+    requests, and whether credentials are asked for."""
     describe_routes = app.openapi
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         *((model, "validation") for model in requests),
@@ -100,22 +102,29 @@ def describe(
             components = described["components"]
             components["schemas"] = ours["$defs"] | components["schemas"]
             components |= failures.components()
-            for path, operations in described["paths"].items():
-                for operation in operations.values():
-                    for parameter in operation.get("parameters", ()):
-                        _without_null(parameter["schema"])
-                    del operation["responses"]["default"]
-                    failures.tell(path, operation)
-                    if shown := examples.get(operation["operationId"]):
-                        operation["requestBody"]["content"]["application/json"]["examples"] = shown
             components["securitySchemes"] = {SECURITY: _BEARER}
-            described["security"] = [{SECURITY: []}, {}]
+            described["security"] = [{SECURITY: []}]
+            if settings.auth == "off":
+                described["security"].append({})
             described["servers"] = [{"url": "/"}]
             described["tags"] = _tags(described["paths"])
+            _complete(described["paths"], examples(settings.language_model))
         return describe_routes()
 
     # As FastAPI's guide has it ("Extending OpenAPI").
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(paths: dict[str, Any], shown: Mapping[str, Any]) -> None:
+    """Tell of each operation its errors and, by its id, its examples."""
+    for path, operations in paths.items():
+        for operation in operations.values():
+            del operation["responses"]["default"]
+            failures.tell(path, operation)
+            for parameter in operation.get("parameters", ()):
+                _without_null(parameter["schema"])
+            if found := shown.get(operation["operationId"]):
+                operation["requestBody"]["content"]["application/json"]["examples"] = found
 
 
 def _without_null(schema: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,3 +74,13 @@ async def test_what_is_answered_is_what_is_told(door: Door, described: dict[str,
         ]
         for name in response["headers"]:
             assert name.lower() in answer.headers
+
+
+async def test_whether_a_key_is_asked_for_is_told(
+    described: dict[str, Any], tmp_path: Path
+) -> None:
+    assert described["security"] == [{"bearer": []}, {}]
+    async with open_door(make_settings(tmp_path, auth="required")) as guarded:
+        described = json.loads((await guarded.get("/openapi.json")).body)
+    assert described["security"] == [{"bearer": []}]
+    assert described["paths"]["/healthz"]["get"]["security"] == [{}]
