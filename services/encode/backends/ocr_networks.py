@@ -31,6 +31,10 @@ Corners = NDArray[np.float32]
 _DETECTION_SIDE_PX = 736
 # ... but not further than so: letters gain nothing by it, and an icon would cost as much as a page.
 _STRETCH_MAX = 4
+# Of the colour channels, 0 to 255: what differs more from the paper is ink.
+_INK_MIN = 16
+# Of paper around the ink, which the detector is used to.
+_MARGIN_PX = 16
 # Limits of RapidOCR: a strip that is flatter than so gets a margin above and below.
 _SIDE_MIN_PX, _SIDE_MAX_PX = 30, 2000
 _FLATNESS_MAX = 8
@@ -67,6 +71,11 @@ class LineDetector:
     def __call__(self, picture: BgrPixels) -> list[tuple[Corners, BgrPixels]]:
         """The corners of each line, float32 of shape (4, 2), and the line cut out, straight; from
         top to bottom."""
+        rows, columns = _inked(picture)
+        place = np.array([columns.start, rows.start], np.float32)
+        return [(corners + place, strip) for corners, strip in self._find(picture[rows, columns])]
+
+    def _find(self, picture: BgrPixels) -> list[tuple[Corners, BgrPixels]]:
         height_px, width_px = picture.shape[:2]
         side_px = min(_DETECTION_SIDE_PX, _STRETCH_MAX * min(height_px, width_px))
         bounded, ratio_h, ratio_w = resize_image_within_bounds(picture, _SIDE_MIN_PX, _SIDE_MAX_PX)
@@ -115,6 +124,29 @@ def characters_of(model_file: Path) -> list[str]:
     framework = ov.Core().read_model(model_file).get_rt_info()["framework"]
     characters: list[str] = framework["character"].value.splitlines()
     return characters
+
+
+def _inked(picture: BgrPixels) -> tuple[slice, slice]:
+    """The rows and columns of a nearly blank picture that have ink, with a margin; else all.
+
+    A lone short line of small type is lost on much paper, and found where it is stretched. It is
+    nearly blank if that costs no more than to look at all of it.
+    """
+    height_px, width_px = picture.shape[:2]
+    paper = np.median(picture[::8, ::8], axis=(0, 1)).astype(np.uint8)
+    ink = (np.maximum(picture, paper) - np.minimum(picture, paper) > _INK_MIN).any(axis=2)
+    rows, columns = (_widened(np.flatnonzero(ink.any(axis=axis))) for axis in (1, 0))
+    area_px = (rows.stop - rows.start) * (columns.stop - columns.start)
+    if 0 < area_px * _STRETCH_MAX**2 <= height_px * width_px:
+        return rows, columns
+    return slice(0, height_px), slice(0, width_px)
+
+
+def _widened(places: NDArray[np.intp]) -> slice:
+    """From the first to the last of some places, with a margin; the end may lie outside."""
+    if not len(places):
+        return slice(0, 0)
+    return slice(max(0, int(places[0]) - _MARGIN_PX), int(places[-1]) + 1 + _MARGIN_PX)
 
 
 def _width_px(strip: BgrPixels) -> int:

@@ -18,7 +18,7 @@ from services.encode.segments import EncodeOptions, Segment, SegmentKind, Speech
 from services.runtime.cache import ResultCache
 from services.runtime.errors import InvalidInput
 from tests import media
-from tests.pages import PrintedLine, draw_page
+from tests.pages import Ink, PrintedLine, draw_page
 from tests.unit.encode.real import as_png, picture, sign, spoken_samples
 from tests.voices import spoken
 
@@ -180,6 +180,22 @@ async def test_a_page_that_is_upside_down_is_read_all_the_same(engines: Engines)
     ]
     page = draw_page(lines, (640, 400)).transpose(Image.Transpose.ROTATE_180)
     assert await texts(engines, as_png(page), Task.OCR) == [line.text for line in lines]
+
+
+@pytest.mark.parametrize("text", ["Lamps are lit at dusk", "Room 204", "Water taken in on 3 March"])
+@pytest.mark.parametrize("ink", [("black", "white"), ("#f4f4f4", "#20242c")])
+async def test_a_lone_line_of_small_type_is_found_on_much_paper(
+    engines: Engines, text: str, ink: Ink
+) -> None:
+    line = PrintedLine(text, 700, 500, 12)
+    page = as_png(draw_page([line], (1280, 720), ink))
+    outcomes = await encode(engines, page, tasks=frozenset([Task.OCR]))
+    (found,) = done(outcomes[Task.OCR]).result.findings
+    assert found.text == text
+    assert found.box is not None
+    box = found.box
+    edges = (box.left_px, box.top_px, box.left_px + box.width_px, box.top_px + box.height_px)
+    assert edges == pytest.approx(line.box, abs=6)
 
 
 async def test_small_print_is_left_to_the_tiles_of_a_view(engines: Engines) -> None:
