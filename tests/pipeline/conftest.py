@@ -1,5 +1,6 @@
 """The whole platform in this process, on real models, once for all walks."""
 
+import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,13 +8,16 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI
 from PIL import Image
+from playwright.async_api import Browser, async_playwright
 from sensorium.gateway.v1 import gateway_pb2_grpc
 from sensorium_client import Client
 from sensorium_client.samples import Samples, lay_out
 
 from services.runtime.channel import open_channel
 from tests.harness import make_settings
+from tests.pipeline.browsing import CHROMIUM, PICTURES, Visit, new_visit
 from tests.pipeline.platform import REMOTE_HOST, Platform, serve_platform
+from tests.unit.encode.real import spoken_samples
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +67,40 @@ async def web(platform: Platform) -> AsyncIterator[httpx2.AsyncClient]:
 async def openai(platform: Platform) -> AsyncIterator[AsyncOpenAI]:
     async with AsyncOpenAI(base_url=f"{platform.http_url}/v1", api_key="none") as openai:
         yield openai
+
+
+@pytest.fixture(scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    """A browser whose microphone hears a known sentence."""
+    speech = tmp_path_factory.mktemp("speech") / "speech.wav"
+    with wave.open(str(speech), "wb") as recording:
+        recording.setparams((1, 2, 16_000, 0, "NONE", ""))
+        recording.writeframes(spoken_samples())
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=[
+                "--no-sandbox",
+                "--autoplay-policy=no-user-gesture-required",
+                "--use-fake-ui-for-media-stream",
+                "--use-fake-device-for-media-stream",
+                f"--use-file-for-fake-audio-capture={speech}%noloop",
+            ],
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture(scope="module")
+async def opened(browser: Browser, platform: Platform) -> AsyncIterator[Visit]:
+    async with new_visit(browser) as visit:
+        await visit.page.goto(platform.http_url)
+        yield visit
+
+
+@pytest.fixture
+async def visit(opened: Visit) -> AsyncIterator[Visit]:
+    await opened.begin()
+    yield opened
+    assert opened.problems == []

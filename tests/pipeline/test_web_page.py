@@ -1,24 +1,12 @@
 """The page in a browser, on real models: what a user does, sees and hears told."""
 
-import contextlib
 import re
-import shutil
-import wave
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from itertools import product
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from playwright.async_api import (
-    Browser,
-    ConsoleMessage,
-    Locator,
-    Page,
-    Route,
-    async_playwright,
-    expect,
-)
+from playwright.async_api import Browser, Locator, Route, expect
 from sensorium_client import Client
 from sensorium_client.samples import Samples
 
@@ -26,117 +14,18 @@ from services.gateway.access.keys import KeyGrant, KeyStore
 from services.gateway.database.engine import Database
 from tests.contract.gateway.whole import serve_gateway
 from tests.harness import make_settings
+from tests.pipeline.browsing import (
+    ANSWER_MS,
+    SCHEMES,
+    WIDTHS,
+    Visit,
+    needs_chromium,
+    new_visit,
+)
 from tests.pipeline.platform import Platform
 from tests.pipeline.wire import wired
-from tests.unit.encode.real import spoken_samples
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs chromium, which Debian has as the package of that name"
-)
-
-PICTURES = Path("build") / "page"
-ANSWER_MS = 60_000
-WIDTHS = {"wide": 1280, "narrow": 360}
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-
-
-@pytest.fixture(scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    """A browser whose microphone hears a known sentence."""
-    speech = tmp_path_factory.mktemp("speech") / "speech.wav"
-    with wave.open(str(speech), "wb") as recording:
-        recording.setparams((1, 2, 16_000, 0, "NONE", ""))
-        recording.writeframes(spoken_samples())
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[
-                "--no-sandbox",
-                "--autoplay-policy=no-user-gesture-required",
-                "--use-fake-ui-for-media-stream",
-                "--use-fake-device-for-media-stream",
-                f"--use-file-for-fake-audio-capture={speech}%noloop",
-            ],
-        )
-        yield browser
-        await browser.close()
-
-
-class Visit:
-    """A page that was opened, and what went wrong in it."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.problems: list[str] = []
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("console", self._said)
-
-    def _said(self, said: ConsoleMessage) -> None:
-        if said.type == "error":
-            self.problems.append(f"{said.text} {said.location}")
-
-    @property
-    def turn(self) -> Locator:
-        """The last turn."""
-        return self.page.locator(".turn").last
-
-    async def begin(self) -> None:
-        """Leave for a new conversation, as a user does: the page is loaded once for all tests."""
-        self.problems.clear()
-        for view in ("usage", "ask"):
-            await self.page.locator(f"[data-view={view}]").click()
-            # What is done before the view has changed is done in the one before.
-            await expect(self.page.locator(f".{view}")).to_be_visible()
-        await expect(self.page.locator(".examples")).to_be_visible()
-
-    async def attach(self, *files: Path) -> None:
-        """Choose files."""
-        await self.page.set_input_files("input[type=file]", [str(file) for file in files])
-
-    async def ask(self, question: str, *files: Path) -> str:
-        """Ask about files; the answer's words once it is complete."""
-        if files:
-            await self.attach(*files)
-        await self.page.fill("#question", question)
-        await self.page.keyboard.press("Enter")
-        await expect(self.turn.locator(".question")).to_have_text(question)
-        await self.complete()
-        return await self.turn.locator(".answer > .words").inner_text()
-
-    async def complete(self) -> None:
-        """Wait for the end of the last turn."""
-        answer = self.turn.locator(".answer")
-        await expect(answer).not_to_have_class(re.compile("writing"), timeout=ANSWER_MS)
-
-    async def picture(self, name: str) -> None:
-        """Keep a screenshot, for people to look at."""
-        await self.page.screenshot(path=PICTURES / f"{name}.png")
-
-
-@contextlib.asynccontextmanager
-async def new_visit(browser: Browser) -> AsyncIterator[Visit]:
-    """An empty tab."""
-    page = await browser.new_page(viewport={"width": WIDTHS["wide"], "height": 860})
-    visit = Visit(page)
-    yield visit
-    await page.context.close()
-    assert visit.problems == []
-
-
-@pytest.fixture(scope="module")
-async def opened(browser: Browser, platform: Platform) -> AsyncIterator[Visit]:
-    async with new_visit(browser) as visit:
-        await visit.page.goto(platform.http_url)
-        yield visit
-
-
-@pytest.fixture
-async def visit(opened: Visit) -> AsyncIterator[Visit]:
-    await opened.begin()
-    yield opened
-    assert opened.problems == []
+pytestmark = needs_chromium
 
 
 async def seconds(media: Locator) -> float:

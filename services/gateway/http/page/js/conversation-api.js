@@ -4,14 +4,31 @@ import { getJson, request, sendJson } from "./api.js";
 import { pieceOfHttp } from "./pieces.js";
 
 const PATH = "/v1/conversations";
+/** Of one request. */
+const PAGE_MAX = 1000;
 const TURNS_SHOWN_MAX = 100;
 
-/** Those last used first, without those in which nothing was asked. */
-export async function listConversations() {
-  const { data } = await getJson(PATH);
-  return data
-    .filter(({ turn_count: turns }) => turns > 0)
-    .map(({ id, name, updated_at: updated_s }) => ({ id, name, updatedAt: updated_s * 1000 }));
+/**
+ * `count` conversations or more, those last used first, without those in which nothing was asked: from the
+ * first on, or those after `pageToken`. Also the token of those after them, empty at the end.
+ */
+export async function listConversations({ count, pageToken = "" }) {
+  const found = [];
+  do {
+    const limit = Math.min(PAGE_MAX, count - found.length);
+    const query = new URLSearchParams({ limit, page_token: pageToken });
+    const page = await getJson(`${PATH}?${query}`);
+    found.push(...page.data.filter(({ turn_count: turns }) => turns > 0));
+    pageToken = page.next_page_token;
+  } while (pageToken && found.length < count);
+  return {
+    conversations: found.map(({ id, name, updated_at: updated_s }) => ({
+      id,
+      name,
+      updatedAt: updated_s * 1000,
+    })),
+    nextPageToken: pageToken,
+  };
 }
 
 /** Makes one; its id. */

@@ -3,15 +3,24 @@
 import { announce } from "./announcer.js";
 import { deleteConversation, listConversations, renameConversation } from "./conversation-api.js";
 import { el, icon, iconButton } from "./dom.js";
-import { moment } from "./format.js";
+import { count, moment } from "./format.js";
 import { notice } from "./notice.js";
+
+const SHOWN_AT_ONCE = 100;
 
 export class ConversationList {
   #node;
   #menu;
   #list = el("ul");
   #problem = el("div");
+  #older = el(
+    "button",
+    { type: "button", class: "quiet small", hidden: true, onclick: () => this.#showOlder() },
+    "Show older",
+  );
   #current = "";
+  #nextPageToken = "";
+  #reading = Promise.resolve();
 
   /** Fills a node, which `menu` opens on narrow screens; hidden where the server keeps none. */
   constructor(node, menu) {
@@ -37,6 +46,7 @@ export class ConversationList {
       ),
       this.#problem,
       this.#list,
+      this.#older,
     );
   }
 
@@ -44,24 +54,64 @@ export class ConversationList {
   set current(id) {
     this.#current = id;
     this.#open(false);
-    for (const link of this.#list.querySelectorAll("a")) {
-      if (link.dataset.id === id) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
-    }
+    this.#mark();
   }
 
-  /** Reads the list again. */
-  async refresh() {
-    let conversations = null;
-    try {
-      conversations = await listConversations();
-    } catch ({ retry_s }) {
-      // The server is still loading its models, or busy.
-      if (retry_s) setTimeout(() => this.refresh(), retry_s * 1000);
+  /** Reads the list again, as far as it is shown. */
+  refresh() {
+    return this.#inTurn(async () => {
+      const shown = this.#list.childElementCount;
+      const wanted = SHOWN_AT_ONCE * Math.max(1, Math.ceil(shown / SHOWN_AT_ONCE));
+      let page = null;
+      try {
+        page = await listConversations({ count: wanted });
+      } catch ({ retry_s }) {
+        // The server is still loading its models, or busy.
+        if (retry_s) setTimeout(() => this.refresh(), retry_s * 1000);
+      }
+      this.#node.hidden = this.#menu.hidden = !page;
+      this.#list.replaceChildren(...this.#rowsOf(page?.conversations ?? []));
+      this.#goOnFrom(page?.nextPageToken ?? "");
+    });
+  }
+
+  /** Adds those that were last used before the ones that are shown. */
+  #showOlder() {
+    return this.#inTurn(async () => {
+      let page;
+      try {
+        page = await listConversations({ count: SHOWN_AT_ONCE, pageToken: this.#nextPageToken });
+      } catch (failure) {
+        this.#problem.replaceChildren(notice(failure, () => this.#showOlder()));
+        return;
+      }
+      this.#problem.replaceChildren();
+      // What was used meanwhile comes twice.
+      const rows = this.#rowsOf(page.conversations.filter(({ id }) => !this.#linkOf(id)));
+      this.#list.append(...rows);
+      this.#goOnFrom(page.nextPageToken);
+      announce(`${count(rows.length, "older conversation")}.`);
+      (rows[0] ?? this.#list.lastElementChild)?.querySelector("a").focus();
+    });
+  }
+
+  /** One reading of the list after another. */
+  #inTurn(read) {
+    this.#reading = this.#reading.then(read);
+    return this.#reading;
+  }
+
+  #goOnFrom(pageToken) {
+    this.#nextPageToken = pageToken;
+    this.#older.hidden = !pageToken;
+    this.#mark();
+  }
+
+  #mark() {
+    for (const link of this.#list.querySelectorAll("a")) {
+      if (link.dataset.id === this.#current) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
     }
-    this.#node.hidden = this.#menu.hidden = !conversations;
-    this.#list.replaceChildren(...(conversations ?? []).map((one) => this.#row(one)));
-    this.current = this.#current;
   }
 
   /** Changes one on the server, and tells if that failed; whether it went well. */
@@ -81,6 +131,10 @@ export class ConversationList {
   #open(isOpen) {
     this.#menu.setAttribute("aria-expanded", String(isOpen));
     this.#menu.parentElement.classList.toggle("open", isOpen);
+  }
+
+  #rowsOf(conversations) {
+    return conversations.map((one) => this.#row(one));
   }
 
   #row({ id, name, updatedAt }) {
