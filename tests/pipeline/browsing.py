@@ -3,12 +3,12 @@
 import contextlib
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, expect
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Route, expect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(
@@ -80,3 +80,15 @@ async def new_visit(browser: Browser) -> AsyncIterator[Visit]:
     yield visit
     await page.context.close()
     assert visit.problems == []
+
+
+def refusing(status: int, reason: str, retry_after: str) -> Callable[[Route], Awaitable[None]]:
+    """Answers requests of the page with an error."""
+    error = {"code": reason, "message": "It cannot be done now."}
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(
+            status=status, headers={"Retry-After": retry_after}, json={"error": error}
+        )
+
+    return refuse

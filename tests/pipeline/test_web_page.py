@@ -1,12 +1,11 @@
 """The page in a browser, on real models: what a user does, sees and hears told."""
 
 import re
-from collections.abc import Awaitable, Callable
 from itertools import product
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Locator, Route, expect
+from playwright.async_api import Browser, Locator, expect
 from sensorium_client import Client
 from sensorium_client.samples import Samples
 
@@ -21,6 +20,7 @@ from tests.pipeline.browsing import (
     Visit,
     needs_chromium,
     new_visit,
+    refusing,
 )
 from tests.pipeline.platform import Platform
 from tests.pipeline.wire import wired
@@ -275,18 +275,6 @@ async def test_a_search_finds_a_moment_and_plays_it(
     pictured = page.locator(".result").filter(has_text=samples.photo.name)
     await expect(pictured.locator(".cover img")).to_have_js_property("naturalHeight", 170)
     await visit.picture("found")
-
-
-def refusing(status: int, reason: str, retry_after: str) -> Callable[[Route], Awaitable[None]]:
-    """Answers requests of the page with an error."""
-    error = {"code": reason, "message": "It cannot be done now."}
-
-    async def refuse(route: Route) -> None:
-        await route.fulfill(
-            status=status, headers={"Retry-After": retry_after}, json={"error": error}
-        )
-
-    return refuse
 
 
 async def test_who_asked_for_too_much_is_told_when_to_try_again(visit: Visit) -> None:

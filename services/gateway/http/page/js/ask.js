@@ -3,9 +3,10 @@
 import { announce } from "./announcer.js";
 import { Attachment } from "./attachment.js";
 import { Composer } from "./composer.js";
-import { readConversation } from "./conversation-api.js";
 import { Conversation } from "./conversation.js";
 import { el } from "./dom.js";
+import { passesIn_ms } from "./errors.js";
+import { filesAre } from "./format.js";
 import { record } from "./recorder.js";
 import { Thread } from "./thread.js";
 import { noteTurn } from "./usage-log.js";
@@ -15,8 +16,6 @@ import { noteTurn } from "./usage-log.js";
  * go: by then it is stored, and the question names it instead.
  */
 const WAIT_FOR_QUESTION_MS = 30_000;
-/** A lost connection is noticed by the server within 40 s. */
-const BUSY_TRIES_MAX = 40;
 
 export class AskView {
   #conversation;
@@ -25,12 +24,15 @@ export class AskView {
   #isAnswering = false;
   #recording = null;
   #release = 0;
-  #tries = 0;
+  #again = 0;
   #ontold;
-  #thread = new Thread((question) => this.#composer.propose(question));
+  #thread = new Thread(
+    (question) => this.#composer.propose(question),
+    () => this.#stop(),
+  );
   #composer = new Composer({
     onask: (question) => this.#ask(question),
-    onstop: () => this.#turn?.cancel(),
+    onstop: () => this.#stop(),
     onfiles: (files) => this.#addFiles(files),
     onrecord: () => this.#toggleRecording(),
     ontyping: () => this.#waitForQuestion(),
@@ -43,9 +45,9 @@ export class AskView {
     this.node = el("div", { class: "ask" }, this.#thread.node, this.#composer.node);
     this.#composer.catchDrops(this.node);
     this.node.addEventListener("keydown", ({ key }) => {
-      if (key === "Escape" && this.#isAnswering) this.#turn.cancel();
+      if (key === "Escape" && this.#isAnswering) this.#stop();
     });
-    if (id) this.#restore(id);
+    if (id) this.#thread.open(id);
     else this.#thread.greet();
   }
 
@@ -56,32 +58,17 @@ export class AskView {
 
   /** It is left: nobody reads the answer any more. */
   close() {
+    this.#thread.close();
     clearTimeout(this.#release);
+    clearTimeout(this.#again);
     this.#recording?.stop();
     this.#turn = null;
     this.#conversation.close();
   }
 
-  /** Shows the turns of earlier. */
-  async #restore(id) {
-    let turns;
-    try {
-      turns = await readConversation(id);
-    } catch (failure) {
-      this.#thread.tell(failure, () => this.#restore(id));
-      return;
-    }
-    for (const turn of turns) this.#thread.add().restore(turn);
-    this.#thread.scrollToEnd();
-  }
-
   #addFiles(files) {
     for (const file of files) this.#attach(new Attachment(file));
-    announce(
-      files.length === 1
-        ? `${files[0].name} is being read.`
-        : `${files.length} files are being read.`,
-    );
+    announce(`${filesAre(files.map(({ name }) => name))} being read.`);
     this.#composer.focus();
   }
 
@@ -98,7 +85,8 @@ export class AskView {
     }
     this.#composer.isRecording = true;
     announce("Recording.");
-    this.#attach(this.#recording).then(() => {
+    this.#attach(this.#recording);
+    this.#recording.ended.then(() => {
       this.#recording = null;
       this.#composer.isRecording = false;
       announce("The recording is over.");
@@ -143,22 +131,30 @@ export class AskView {
     const view = this.#view;
     attachment.stop?.();
     view.removeMedia(attachment);
+    this.#beginAnew(view);
+    this.#composer.focus();
+  }
+
+  /** Leaves the open turn; media that is left goes into another one. */
+  #beginAnew(view) {
+    clearTimeout(this.#again);
     this.#turn?.cancel();
     this.#turn = null;
     if (view.attachments.length) {
-      this.#sendMedia(view);
+      this.#sendMedia(view).then(() => this.#waitForQuestion());
     } else {
       this.#thread.drop(view);
       this.#view = null;
     }
-    this.#composer.focus();
   }
 
   #waitForQuestion() {
     clearTimeout(this.#release);
     if (this.#isAnswering) return;
     this.#release = setTimeout(() => {
-      if (!this.#recording) this.#turn?.cancel();
+      const media = this.#view?.attachments ?? [];
+      if (media.every((one) => one.isCommitted || one.failure)) this.#turn?.cancel();
+      else this.#waitForQuestion();
     }, WAIT_FOR_QUESTION_MS);
   }
 
@@ -172,18 +168,36 @@ export class AskView {
     this.#send(view);
   }
 
-  /** Asks the question of a view: what is stored since an earlier try is named, the rest sent. */
   #send(view) {
-    clearTimeout(this.#release);
     this.#isAnswering = this.#composer.isBusy = true;
     this.#view = view;
     view.begin();
+    this.#sendQuestion(view);
+  }
+
+  /** Asks the question of a view: what is stored since an earlier try is named, the rest sent. */
+  #sendQuestion(view) {
+    clearTimeout(this.#release);
+    clearTimeout(this.#again);
     this.#sendMedia(view);
     const stored = view.attachments.filter((one) => one.isCommitted && !this.#turn.has(one));
     this.#turn.ask(
       view.question,
       stored.map((one) => one.assetId),
     );
+  }
+
+  /** Stops the answer; a question that still waits is taken back instead, and its media kept. */
+  #stop() {
+    const view = this.#view;
+    if (!view.isWaiting) {
+      this.#turn.cancel();
+      return;
+    }
+    this.#composer.giveBack(view.takeBackQuestion());
+    this.#isAnswering = this.#composer.isBusy = false;
+    this.#beginAnew(view);
+    announce("The question was taken back.");
   }
 
   #take(turn, view, name, body) {
@@ -197,10 +211,11 @@ export class AskView {
 
   #failed(turn, view, failure) {
     if (turn !== this.#turn) return;
-    if (failure.reason === "CONVERSATION_BUSY" && view.question && this.#tries < BUSY_TRIES_MAX) {
-      // The server may not have noticed yet that the connection before this one was lost.
-      this.#tries += 1;
-      setTimeout(() => turn === this.#turn && this.#send(view), (failure.retry_s ?? 1) * 1000);
+    const delay_ms = passesIn_ms(failure);
+    if (delay_ms) {
+      view.waitFor(failure);
+      clearTimeout(this.#again);
+      this.#again = setTimeout(() => this.#tryAgain(view), delay_ms);
       return;
     }
     view.failed(failure, () => (view.question ? this.#send(view) : this.#sendMedia(view)));
@@ -208,9 +223,13 @@ export class AskView {
     else this.#turn = null;
   }
 
+  #tryAgain(view) {
+    if (view.question) this.#sendQuestion(view);
+    else this.#sendMedia(view).then(() => this.#waitForQuestion());
+  }
+
   #over() {
     this.#turn = this.#view = null;
-    this.#tries = 0;
     this.#isAnswering = this.#composer.isBusy = false;
   }
 }

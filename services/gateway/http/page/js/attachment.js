@@ -12,6 +12,7 @@ function freshId() {
 export class Attachment {
   assetId = freshId();
   isCommitted = false;
+  isUnderstood = false;
   failure = null;
 
   constructor(file) {

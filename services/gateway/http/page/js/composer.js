@@ -95,6 +95,11 @@ export class Composer {
     this.focus();
   }
 
+  /** Puts a question back in, before what has been written since. */
+  giveBack(question) {
+    this.propose([question, this.#input.value].filter(Boolean).join("\n"));
+  }
+
   focus() {
     this.#input.focus();
   }

@@ -98,6 +98,17 @@ export function explain(failure) {
   return { what, todo };
 }
 
+/**
+ * Failures that pass by themselves: models are being loaded; another turn is at work, or the server has not
+ * noticed yet that the connection before this one was lost.
+ */
+const PASSING = new Set(["NOT_READY", "CONVERSATION_BUSY"]);
+
+/** When to try again without being told to, in milliseconds; null where it would be of no use. */
+export function passesIn_ms({ reason, retry_s }) {
+  return PASSING.has(reason) ? (retry_s ?? 1) * 1000 : null;
+}
+
 /** Whether a key would help. */
 export function wantsKey(failure) {
   return failure.status === 401 || /^(CREDENTIAL|KEY|TOKEN)_/.test(failure.reason);

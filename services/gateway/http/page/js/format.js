@@ -42,6 +42,11 @@ export function count(number, noun) {
   return `${Number(number ?? 0).toLocaleString("en")} ${noun}${Number(number) === 1 ? "" : "s"}`;
 }
 
+/** ["a.jpg"] → "a.jpg is", of three → "3 files are". */
+export function filesAre(names) {
+  return names.length === 1 ? `${names[0]} is` : `${names.length} files are`;
+}
+
 /** 0.8621 → "86 %". */
 export function percent(share) {
   const value = (share ?? 0) * 100;

@@ -80,9 +80,9 @@ export class MediaPanel {
     );
   }
 
-  /** It belongs to a question now, and cannot be taken back. */
-  settle() {
-    this.#remove?.remove();
+  /** Whether it belongs to a question, and cannot be taken back by itself. */
+  set isSettled(isSettled) {
+    if (this.#remove) this.#remove.hidden = isSettled;
   }
 
   #recordingBegan() {
@@ -149,6 +149,7 @@ export class MediaPanel {
     setVariable(this.#bar, "understood", complete ? share : share * this.#sentShare);
     if (this.#attachment.isLive) return;
     const done = complete && encodedSegmentCount >= segmentCount;
+    this.#attachment.isUnderstood = done;
     this.#say(
       done ? this.#facts || "Ready" : `${encodedSegmentCount} of ${segmentCount} understood`,
     );

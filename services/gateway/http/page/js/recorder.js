@@ -28,6 +28,7 @@ class Recording extends Attachment {
   #pieces = [];
   #more = Promise.withResolvers();
   #isOver = false;
+  #ended = Promise.withResolvers();
 
   constructor(stream) {
     const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type));
@@ -47,6 +48,11 @@ class Recording extends Attachment {
   /** Whether the microphone is still open. */
   get isLive() {
     return !this.#isOver;
+  }
+
+  /** Resolves when the microphone is closed. */
+  get ended() {
+    return this.#ended.promise;
   }
 
   /** Closes the microphone. */
@@ -74,6 +80,7 @@ class Recording extends Attachment {
     this.sizeBytes = this.file.size;
     this.#wake();
     this.onended?.();
+    this.#ended.resolve();
   }
 
   #wake() {

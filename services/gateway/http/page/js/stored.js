@@ -27,6 +27,7 @@ async function load(assetId) {
     sizeBytes: file.bytes,
     isStored: true,
     isCommitted: true,
+    isUnderstood: true,
     failure: null,
     duration_s,
     widthPx: width,

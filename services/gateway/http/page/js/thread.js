@@ -1,6 +1,8 @@
 // The turns of a conversation, one below the other.
 
+import { readConversation } from "./conversation-api.js";
 import { el } from "./dom.js";
+import { explain, passesIn_ms } from "./errors.js";
 import { examples } from "./examples.js";
 import { notice } from "./notice.js";
 import { storedAsset } from "./stored.js";
@@ -11,9 +13,16 @@ const NEAR_THE_END_PX = 240;
 export class Thread {
   #views = [];
   #greeting;
+  #oncancel;
+  #isClosed = false;
+  #note = el("p", { class: "note", role: "status" });
 
-  /** `onexample(question)` is called when an example of the greeting is chosen. */
-  constructor(onexample) {
+  /**
+   * `onexample(question)` is called when an example of the greeting is chosen, `oncancel()` when a question
+   * that waits is to be taken back.
+   */
+  constructor(onexample, oncancel) {
+    this.#oncancel = oncancel;
     this.#greeting = examples(onexample);
     this.node = el("div", {
       class: "thread",
@@ -31,10 +40,46 @@ export class Thread {
   /** A new turn at the end. */
   add() {
     this.#greeting.remove();
-    const view = new TurnView((piece) => this.#show(view, piece));
+    const view = new TurnView((piece) => this.#show(view, piece), this.#oncancel);
     this.#views.push(view);
     this.node.append(view.node);
     return view;
+  }
+
+  /** Shows the turns of a conversation of earlier, before those that came meanwhile. */
+  async open(id) {
+    let turns;
+    try {
+      turns = await readConversation(id);
+    } catch (failure) {
+      this.#cannotOpen(id, failure);
+      return;
+    }
+    this.#note.remove();
+    const views = turns.map((turn) => {
+      const view = new TurnView((piece) => this.#show(view, piece));
+      view.restore(turn);
+      return view;
+    });
+    this.#views.unshift(...views);
+    this.node.prepend(...views.map(({ node }) => node));
+    this.scrollToEnd();
+  }
+
+  /** It is left. */
+  close() {
+    this.#isClosed = true;
+  }
+
+  #cannotOpen(id, failure) {
+    const delay_ms = passesIn_ms(failure);
+    if (!delay_ms) {
+      this.tell(failure, () => this.open(id));
+      return;
+    }
+    this.#note.textContent = explain(failure).what;
+    this.node.prepend(this.#note);
+    setTimeout(() => this.#isClosed || this.open(id), delay_ms);
   }
 
   /** Takes a turn out. */

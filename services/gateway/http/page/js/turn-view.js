@@ -5,6 +5,7 @@ import { el } from "./dom.js";
 import { MediaPanel } from "./media-panel.js";
 import { notice } from "./notice.js";
 import { storedAsset } from "./stored.js";
+import { Waiting } from "./waiting.js";
 
 const OF_MEDIA = new Set([
   "assetInfo",
@@ -15,6 +16,8 @@ const OF_MEDIA = new Set([
   "asset",
 ]);
 
+const OF_ANSWER = new Set(["evidence", "token", "citation", "turnComplete"]);
+
 export class TurnView {
   attachments = [];
   question = "";
@@ -22,17 +25,31 @@ export class TurnView {
   #media = el("div", { class: "media-list" });
   #question = el("h2", { class: "question", hidden: true });
   #problems = el("div");
+  #notice = null;
+  #isDue = false;
   #onshow;
+  #waiting;
 
-  /** `onshow(piece)` goes to the place of a piece of evidence, wherever it is. */
-  constructor(onshow) {
+  /**
+   * `onshow(piece)` goes to the place of a piece of evidence, wherever it is; `oncancel()` is called when
+   * the question is to be taken back.
+   */
+  constructor(onshow, oncancel = () => {}) {
     this.#onshow = onshow;
+    this.#waiting = new Waiting(oncancel);
     this.answer = new Answer(onshow);
     this.node = el(
       "article",
       { class: "turn" },
       this.#media,
-      el("div", { class: "talk" }, this.#question, this.answer.node, this.#problems),
+      el(
+        "div",
+        { class: "talk" },
+        this.#question,
+        this.#waiting.node,
+        this.answer.node,
+        this.#problems,
+      ),
     );
   }
 
@@ -68,10 +85,25 @@ export class TurnView {
 
   /** The question was asked. */
   ask(question) {
+    this.#showQuestion(question);
+    for (const panel of this.#panels.values()) panel.isSettled = true;
+  }
+
+  /** The question is taken back; what it was. The media stays. */
+  takeBackQuestion() {
+    const { question } = this;
+    this.#showQuestion("");
+    this.#isDue = false;
+    this.#waiting.end();
+    this.answer.node.hidden = true;
+    for (const panel of this.#panels.values()) panel.isSettled = false;
+    return question;
+  }
+
+  #showQuestion(question) {
     this.question = question;
     this.#question.textContent = question;
-    this.#question.hidden = false;
-    for (const panel of this.#panels.values()) panel.settle();
+    this.#question.hidden = !question;
   }
 
   /** An answer is on its way; what came of an earlier try is gone. */
@@ -80,13 +112,24 @@ export class TurnView {
     this.answer.node.replaceWith(answer.node);
     this.answer = answer;
     answer.begin();
+    this.#notice?.remove();
+    this.#isDue = true;
+    this.#waiting.forMedia(this.attachments);
+  }
+
+  /** Whether the question waits for media or for the server. */
+  get isWaiting() {
+    return this.#isDue && this.#waiting.isShown;
+  }
+
+  /** It is sent once a failure has passed. */
+  waitFor(failure) {
+    this.#waiting.forServer(failure, Boolean(this.question));
   }
 
   /** A turn of earlier, as it was. */
   restore(turn) {
-    this.question = turn.question;
-    this.#question.textContent = turn.question;
-    this.#question.hidden = false;
+    this.#showQuestion(turn.question);
     this.answer.restore(turn);
     this.#restoreMedia(turn.assetIds);
   }
@@ -100,13 +143,25 @@ export class TurnView {
   /** Takes an event of the conversation that belongs to this turn. */
   take(name, body, trace) {
     if (name === "asset") this.#noteOriginal(body);
-    if (OF_MEDIA.has(name)) this.#panels.get(body.assetId)?.take(name, body);
+    if (OF_MEDIA.has(name)) this.#takeMedia(name, body);
     else if (name === "itemError") this.#panels.get(body.itemId.split("/")[0])?.take(name, body);
     else if (name === "moderation") this.#tellFlagged(body);
-    else if (name === "evidence") this.answer.setEvidence(body);
+    else if (OF_ANSWER.has(name)) this.#takeAnswer(name, body, trace);
+  }
+
+  #takeMedia(name, body) {
+    this.#panels.get(body.assetId)?.take(name, body);
+    if (this.#isDue) this.#waiting.forMedia(this.attachments);
+    else this.#waiting.end();
+  }
+
+  #takeAnswer(name, body, trace) {
+    this.#isDue = false;
+    this.#waiting.end();
+    if (name === "evidence") this.answer.setEvidence(body);
     else if (name === "token") this.answer.addToken(body);
     else if (name === "citation") this.answer.addCitation(body);
-    else if (name === "turnComplete" && this.question) this.answer.complete(body, trace);
+    else if (this.question) this.answer.complete(body, trace);
   }
 
   // Evidence names equal bytes by the asset that first had them.
@@ -126,11 +181,16 @@ export class TurnView {
   /** It failed: shown at the asset at fault, if one is, else below the question. */
   failed(failure, onretry) {
     if (this.question) this.answer.stop();
+    this.#isDue = false;
+    this.#waiting.end();
     const atFault = this.attachments.find((attachment) => attachment.assetId === failure.subject);
     if (atFault) {
       atFault.failure = failure;
       this.#panels.get(atFault.assetId).failed(failure);
     }
-    if (!atFault || this.question) this.#problems.replaceChildren(notice(failure, onretry));
+    if (atFault && !this.question) return;
+    this.#notice?.remove();
+    this.#notice = notice(failure, onretry);
+    this.#problems.append(this.#notice);
   }
 }
