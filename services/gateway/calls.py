@@ -30,7 +30,7 @@ from services.gateway.policy import Policy
 from services.gateway.search import search
 from services.gateway.search_stream import SearchEvent, SearchMessage, answer_searches
 from services.gateway.traces import read_trace
-from services.gateway.transcription import transcribe
+from services.gateway.transcription import read_transcript, transcribe
 from services.gateway.upload import Upload, UploadEvent, UploadMessage
 from services.runtime.calls import CallScope, call_unary, read_stage
 from services.runtime.errors import InvalidInput
@@ -156,6 +156,16 @@ class GatewayCalls:
             async with contextlib.aclosing(heard) as responses:
                 async for response in responses:
                     yield response
+
+    async def get_transcript(
+        self, scope: CallScope, request: gateway_pb2.GetTranscriptRequest
+    ) -> AsyncGenerator[gateway_pb2.GetTranscriptResponse, None]:
+        """The words of a stored asset as they were heard when it was indexed."""
+        walk, policy = self._walk, self._policy(scope)
+        lines = read_transcript(walk.stages, walk.indexer, scope, request.asset_id, policy)
+        async with contextlib.aclosing(lines) as responses:
+            async for response in responses:
+                yield response
 
     # --- search ----------------------------------------------------------------------
 

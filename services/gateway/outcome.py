@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sensorium.fuse.v1 import fuse_pb2
 from sensorium.gateway.v1 import gateway_pb2
+from sensorium.media.v1 import evidence_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,9 @@ class TurnOutcome:
     answer: str
     citations: Sequence[gateway_pb2.Citation]
     complete: gateway_pb2.TurnComplete
+    evidence: Sequence[evidence_pb2.WeightedEvidence] = ()
+    """All that it was weighed from, in the order of the timeline."""
+    modality_weights: Sequence[evidence_pb2.ModalityWeight] = ()
     named_ids: Sequence[str] = ()
     """Stored assets that were named in it."""
     parts: Sequence[fuse_pb2.ContextPart] = ()

@@ -147,6 +147,8 @@ class Turn:
                     answer=generation.answer.text,
                     citations=citations,
                     complete=self._complete(generation, finish, media),
+                    evidence=evidence,
+                    modality_weights=fused.modality_weights if fused else (),
                     named_ids=self._named_ids,
                     parts=context.parts if context else (),
                     read_afresh=read_afresh,
@@ -336,4 +338,5 @@ class Turn:
             usage=usage,
             timings=timings(self.clock, segment_count),
             response_cached=generation.given_before is not None,
+            span_id=telemetry.current_span_id(),
         )

@@ -159,6 +159,17 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
             async for response in responses:
                 yield response
 
+    async def GetTranscript(
+        self, request: gateway_pb2.GetTranscriptRequest, context: Context
+    ) -> AsyncIterator[gateway_pb2.GetTranscriptResponse]:
+        """See the contract."""
+        async with (
+            self._enter(context, "GetTranscript") as scope,
+            aclosing(self._calls.get_transcript(scope, request)) as responses,
+        ):
+            async for response in responses:
+                yield response
+
     async def GetAssetUrl(
         self, request: gateway_pb2.GetAssetUrlRequest, context: Context
     ) -> gateway_pb2.GetAssetUrlResponse:

@@ -1,16 +1,17 @@
-"""Transcription: the words of a stored asset without an answer."""
+"""The words of a stored asset without an answer: heard now, or when it was indexed."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from sensorium.encode.v1 import encode_pb2
 from sensorium.gateway.v1 import gateway_pb2
-from sensorium.media.v1 import media_pb2
+from sensorium.media.v1 import evidence_pb2, media_pb2
 
-from services.gateway.catalogue import canonical_id, get_asset
+from services.gateway.catalogue import canonical_id, get_asset, list_documents
 from services.gateway.hearing import JudgedWords, TranscriptOrder
+from services.gateway.indexing import Indexer
 from services.gateway.ledger import Ledger
 from services.gateway.metering.tally import MediaTally
-from services.gateway.moderation import Moderation
+from services.gateway.moderation import Moderation, tell_nobody
 from services.gateway.perception import encode_config, encode_segments, segment_stored
 from services.gateway.policy import Policy
 from services.gateway.stages import Stages
@@ -64,3 +65,18 @@ async def transcribe(
             yield gateway_pb2.TranscribeResponse(
                 span=observation.locator.span, transcript=observation.transcript
             )
+
+
+async def read_transcript(
+    stages: Stages, indexer: Indexer, scope: CallScope, asset_id: str, policy: Policy
+) -> AsyncGenerator[gateway_pb2.GetTranscriptResponse, None]:
+    """What the index holds of the speech of an asset, in order of time. One that is being indexed
+    is waited for. Raises NotFound, InvalidInput CONTENT_BLOCKED."""
+    await indexer.settled(await get_asset(stages, scope, asset_id), scope)
+    # Read again: a job may just have marked it.
+    asset = await get_asset(stages, scope, asset_id)
+    Moderation(stages, scope, policy, tell_nobody).admit(asset)
+    for document in await list_documents(stages, scope, canonical_id(asset)):
+        said = document.evidence
+        if said.origin == evidence_pb2.EVIDENCE_ORIGIN_SPEECH:
+            yield gateway_pb2.GetTranscriptResponse(span=said.locator.span, text=said.text)

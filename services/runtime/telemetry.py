@@ -152,6 +152,11 @@ def current_trace_id() -> str:
     return trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
 
 
+def current_span_id() -> str:
+    """The current span, 16 hexadecimal digits; zeros outside of one."""
+    return trace.format_span_id(trace.get_current_span().get_span_context().span_id)
+
+
 class Metrics:
     """The platform's instruments, by the names that dashboards use."""
 

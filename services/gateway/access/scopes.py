@@ -39,6 +39,7 @@ REQUIRED: dict[str, tuple[Scope, ...]] = {
     "ListAssets": (Scope.READ,),
     "DownloadAsset": (Scope.READ,),
     "GetAssetUrl": (Scope.READ,),
+    "GetTranscript": (Scope.READ,),
     "GetThumbnail": (Scope.READ,),
     "StreamingUpload": (Scope.WRITE,),
     "GetUpload": (Scope.WRITE,),

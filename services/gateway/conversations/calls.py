@@ -7,6 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.catalogue import find_assets_by_id
+from services.gateway.conversations.details import restored_details
 from services.gateway.conversations.records import (
     NAME_CHARACTERS_MAX,
     ConversationRecord,
@@ -71,11 +72,12 @@ class ConversationCalls:
             count + 1,
             after,
             newest_first=request.newest_first,
+            with_evidence=request.with_weights,
         )
         named = {asset_id for turn in turns for asset_id in turn.asset_ids}
-        cited = {citation.asset_id for turn in turns for citation in turn.citations}
+        used = {each.asset_id for turn in turns for each in (*turn.citations, *turn.evidence)}
         # One that is just being deleted may still be named.
-        stored = await find_assets_by_id(self._stages, scope, sorted(named | cited))
+        stored = await find_assets_by_id(self._stages, scope, sorted(named | used))
         page = gateway_pb2.GetConversationResponse(conversation=_conversation(record))
         size_bytes = 0
         for turn in turns[:count]:
@@ -158,20 +160,15 @@ def _conversation(record: ConversationRecord) -> gateway_pb2.Conversation:
 
 
 def _turn(record: TurnRecord, stored: frozenset[str]) -> gateway_pb2.ConversationTurn:
-    return gateway_pb2.ConversationTurn(
-        number=record.number,
-        question=record.question,
-        answer=record.answer,
-        asset_ids=(asset_id for asset_id in record.asset_ids if asset_id in stored),
-        citations=(
-            gateway_pb2.Citation.FromString(each.data)
-            for each in record.citations
-            if each.asset_id in stored
-        ),
-        finish_reason=gateway_pb2.TurnFinishReason.ValueType(record.finish_reason),
-        create_time=_time(record.create_time_us),
-        complete_time=_time(record.complete_time_us),
-    )
+    turn = restored_details(record, stored)
+    turn.number = record.number
+    turn.question = record.question
+    turn.answer = record.answer
+    turn.asset_ids.extend(asset_id for asset_id in record.asset_ids if asset_id in stored)
+    turn.finish_reason = gateway_pb2.TurnFinishReason.ValueType(record.finish_reason)
+    turn.create_time.FromMicroseconds(record.create_time_us)
+    turn.complete_time.FromMicroseconds(record.complete_time_us)
+    return turn
 
 
 def _time(time_us: int) -> Timestamp:

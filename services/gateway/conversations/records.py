@@ -18,8 +18,8 @@ class ConversationRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredCitation:
-    """A citation, serialised, and the asset that it goes with."""
+class OfAsset:
+    """A citation or a piece of evidence, serialised, and the asset that it goes with."""
 
     asset_id: str
     data: bytes
@@ -32,10 +32,15 @@ class TurnRecord:
     question: str
     answer: str
     asset_ids: tuple[str, ...]
-    citations: tuple[StoredCitation, ...]
+    citations: tuple[OfAsset, ...]
     finish_reason: int
     create_time_us: int
     complete_time_us: int
+    evidence: tuple[OfAsset, ...] = ()
+    """What the answer was weighed from, in the order of the timeline."""
+    details: bytes = b""
+    """A serialised gateway.v1.ConversationTurn with what nothing else here tells; it is of no
+    asset."""
     number: int = 0
     """Its place, counted from 1; 0 until it is stored."""
 

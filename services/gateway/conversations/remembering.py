@@ -7,12 +7,18 @@ from typing import Protocol
 from sensorium.media.v1 import media_pb2
 
 from services.gateway.catalogue import find_assets_by_id
+from services.gateway.conversations.details import (
+    kept_citations,
+    kept_details,
+    kept_evidence,
+)
 from services.gateway.conversations.memory import Exchange, Memory, Thread, Threads, recent
-from services.gateway.conversations.records import StoredCitation, TurnRecord
+from services.gateway.conversations.records import TurnRecord
 from services.gateway.conversations.store import ConversationStore, busy, now_us
 from services.gateway.ledger import AssetEntry
 from services.gateway.outcome import TurnOutcome
 from services.gateway.stages import Stages
+from services.runtime import telemetry
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput
 
@@ -185,10 +191,9 @@ class _LastingTurn:
             asset_ids=tuple(
                 dict.fromkeys((*(entry.info.asset_id for entry in entries), *outcome.named_ids))
             ),
-            citations=tuple(
-                StoredCitation(each.evidence.evidence.asset_id, each.SerializeToString())
-                for each in outcome.citations
-            ),
+            citations=kept_citations(outcome.citations),
+            evidence=kept_evidence(outcome.evidence),
+            details=kept_details(outcome, telemetry.current_trace_id()),
             finish_reason=outcome.complete.finish_reason,
             create_time_us=self._created_us,
             complete_time_us=now_us(),

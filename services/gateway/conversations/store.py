@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.gateway.conversations.records import (
     ConversationRecord,
+    OfAsset,
     Recalled,
-    StoredCitation,
     TurnRecord,
     made_name,
 )
@@ -19,6 +19,7 @@ from services.gateway.conversations.tables import (
     conversations,
     turn_assets,
     turn_citations,
+    turn_evidence,
     turns,
 )
 from services.gateway.database.engine import Database
@@ -98,7 +99,14 @@ class ConversationStore:
             return await _get(connection, tenant_id, conversation_id)
 
     async def turns(
-        self, tenant_id: str, conversation_id: str, count: int, after: int, *, newest_first: bool
+        self,
+        tenant_id: str,
+        conversation_id: str,
+        count: int,
+        after: int,
+        *,
+        newest_first: bool,
+        with_evidence: bool = False,
     ) -> tuple[ConversationRecord, Sequence[TurnRecord]]:
         """A conversation and at most ``count`` of its turns, from the one that comes after the
         one numbered ``after`` on; 0 means from the first, or the last where those come first."""
@@ -114,18 +122,23 @@ class ConversationStore:
             numbers = [row.number for row in rows]
             assets = await _of_turns(connection, turn_assets, conversation_id, numbers)
             citations = await _of_turns(connection, turn_citations, conversation_id, numbers)
+            weighed = numbers if with_evidence else ()
+            evidence = await _of_turns(connection, turn_evidence, conversation_id, weighed)
         return record, [
             TurnRecord(
                 question=row.question,
                 answer=row.answer,
                 asset_ids=tuple(each.asset_id for each in assets.get(row.number, ())),
                 citations=tuple(
-                    StoredCitation(each.asset_id, each.citation)
-                    for each in citations.get(row.number, ())
+                    OfAsset(each.asset_id, each.citation) for each in citations.get(row.number, ())
                 ),
                 finish_reason=row.finish_reason,
                 create_time_us=row.create_time_us,
                 complete_time_us=row.complete_time_us,
+                evidence=tuple(
+                    OfAsset(each.asset_id, each.evidence) for each in evidence.get(row.number, ())
+                ),
+                details=row.details or b"",
                 number=row.number,
             )
             for row in rows
@@ -205,6 +218,7 @@ class ConversationStore:
                     finish_reason=turn.finish_reason,
                     create_time_us=turn.create_time_us,
                     complete_time_us=turn.complete_time_us,
+                    details=turn.details,
                 )
             )
             key["tenant_id"] = tenant_id
@@ -216,14 +230,22 @@ class ConversationStore:
                 {**key, "place": place, "asset_id": each.asset_id, "citation": each.data}
                 for place, each in enumerate(turn.citations)
             ]
-            for table, rows in ((turn_assets, assets), (turn_citations, citations)):
+            evidence = [
+                {**key, "place": place, "asset_id": each.asset_id, "evidence": each.data}
+                for place, each in enumerate(turn.evidence)
+            ]
+            for table, rows in (
+                (turn_assets, assets),
+                (turn_citations, citations),
+                (turn_evidence, evidence),
+            ):
                 if rows:
                     await connection.execute(insert(table), rows)
 
     async def forget_asset(self, tenant_id: str, asset_id: str) -> None:
-        """Have no turn name or cite an asset; what was said of it stays said."""
+        """Have no turn name, cite or weigh an asset; what was said of it stays said."""
         async with self._database.transaction() as connection:
-            for table in (turn_assets, turn_citations):
+            for table in (turn_assets, turn_citations, turn_evidence):
                 await connection.execute(
                     delete(table).where(
                         table.c.tenant_id == tenant_id, table.c.asset_id == asset_id

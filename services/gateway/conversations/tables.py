@@ -45,6 +45,9 @@ turns = Table(
     Column("finish_reason", Integer, nullable=False),
     Column("create_time_us", BigInteger, nullable=False),
     Column("complete_time_us", BigInteger, nullable=False),
+    # A serialised gateway.v1.ConversationTurn with what no other column tells; null in turns
+    # of before this column.
+    Column("details", LargeBinary),
 )
 
 
@@ -75,4 +78,10 @@ turn_citations = _of_a_turn(
     "conversation_citations",
     # A serialised gateway.v1.Citation.
     Column("citation", LargeBinary, nullable=False),
+)
+
+turn_evidence = _of_a_turn(
+    "conversation_evidence",
+    # A serialised media.v1.WeightedEvidence.
+    Column("evidence", LargeBinary, nullable=False),
 )

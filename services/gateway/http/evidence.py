@@ -74,6 +74,13 @@ class Citation(Schema):
     """The sentence that it supports."""
 
 
+class ModalityWeight(Schema):
+    """The gate of a modality: how much it counted. All together are 1."""
+
+    modality: Modality
+    weight: float
+
+
 class Stage(Schema):
     """When one stage worked."""
 
@@ -102,7 +109,7 @@ def to_evidence(piece: evidence_pb2.WeightedEvidence) -> Evidence:
     return Evidence(
         asset_id=found.asset_id,
         asset_name=found.asset_name,
-        modality=cast(Modality, _word(media_pb2.Modality.Name(found.modality))),
+        modality=_modality(found.modality),
         origin=origin_of(found.origin),
         text=found.text,
         key=piece.citation_key,
@@ -124,6 +131,14 @@ def to_citation(cited: gateway_pb2.Citation) -> Citation:
         asset_sha256=cited.asset_sha256,
         answer_range=_characters(cited.answer_range) if cited.HasField("answer_range") else None,
     )
+
+
+def to_gates(weights: gateway_pb2.EvidenceWeights) -> list[ModalityWeight]:
+    """The gates of a turn."""
+    return [
+        ModalityWeight(modality=_modality(each.modality), weight=each.weight)
+        for each in weights.modality_weights
+    ]
 
 
 def to_timings(marks: gateway_pb2.Timings) -> Timings:
@@ -173,6 +188,10 @@ def characters_of(locator: media_pb2.Locator) -> Characters | None:
 
 def _characters(found: media_pb2.CharRange) -> Characters:
     return Characters(start=found.start, end=found.end)
+
+
+def _modality(modality: media_pb2.Modality.ValueType) -> Modality:
+    return cast(Modality, _word(media_pb2.Modality.Name(modality)))
 
 
 def _word(name: str) -> str:

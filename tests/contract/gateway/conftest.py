@@ -11,6 +11,8 @@ from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import evidence_pb2, media_pb2, moderation_pb2, upload_pb2
 from sensorium.search.v1 import search_pb2
 
+from services.gateway.conversations.store import ConversationStore
+from services.gateway.database.engine import Database
 from services.gateway.policy import Policy
 from services.gateway.search import search
 from services.gateway.stages import Stages, connect
@@ -141,3 +143,18 @@ def url(request: pytest.FixtureRequest) -> str:
         return ""
     running: Postgres = request.getfixturevalue("postgres_server")
     return running.new_database()
+
+
+@pytest.fixture
+async def database(url: str, tmp_path: Path) -> AsyncIterator[Database]:
+    """An empty database, with its tables."""
+    database = Database(make_settings(tmp_path, database_url=url))
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def store(database: Database) -> ConversationStore:
+    """The conversations in it."""
+    return ConversationStore(database)

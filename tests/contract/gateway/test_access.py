@@ -170,6 +170,7 @@ NAMING: dict[str, Callable[[str], Iterable[Message]]] = {
     "GetAsset": lambda name: [pb.GetAssetRequest(asset_id=name)],
     "GetUpload": lambda name: [pb.GetUploadRequest(asset_id=name)],
     "DownloadAsset": lambda name: [pb.DownloadAssetRequest(asset_id=name)],
+    "GetTranscript": lambda name: [pb.GetTranscriptRequest(asset_id=name)],
     "GetAssetUrl": lambda name: [pb.GetAssetUrlRequest(asset_id=name)],
     "GetThumbnail": lambda name: [pb.GetThumbnailRequest(asset_id=name)],
     "DeleteAsset": lambda name: [pb.DeleteAssetRequest(asset_id=name)],

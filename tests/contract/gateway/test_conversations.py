@@ -43,14 +43,6 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
 
 
 @pytest.fixture
-async def store(url: str, tmp_path: Path) -> AsyncIterator[ConversationStore]:
-    database = Database(make_settings(tmp_path, database_url=url))
-    await database.open()
-    yield ConversationStore(database)
-    await database.close()
-
-
-@pytest.fixture
 def story(tmp_path: Path) -> str:
     path = tmp_path / "story.txt"
     path.write_text(STORY)

@@ -189,7 +189,7 @@ class Answer:
             created=self.created,
             model=self.model,
             choices=[choice],
-            usage=_usage(complete.usage),
+            usage=to_usage(complete.usage),
             sensorium=self._extension(complete),
         )
 
@@ -219,7 +219,7 @@ class Answer:
             created=self.created,
             model=self.model,
             choices=[],
-            usage=_usage(complete.usage),
+            usage=to_usage(complete.usage),
         )
 
     def _chunk(self, delta: Delta) -> ChatChunk:
@@ -245,7 +245,8 @@ class Answer:
         )
 
 
-def _usage(usage: gateway_pb2.Usage) -> Usage:
+def to_usage(usage: gateway_pb2.Usage) -> Usage:
+    """What an answer took."""
     return Usage(
         prompt_tokens=usage.prompt_token_count,
         completion_tokens=usage.completion_token_count,

@@ -11,7 +11,17 @@ from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.calls import GatewayCalls
 from services.gateway.http.body.json_body import read_json
-from services.gateway.http.evidence import Citation, to_citation
+from services.gateway.http.chat.response import FINISH_REASONS, FinishReason, Usage, to_usage
+from services.gateway.http.evidence import (
+    Citation,
+    Evidence,
+    ModalityWeight,
+    Timings,
+    to_citation,
+    to_evidence,
+    to_gates,
+    to_timings,
+)
 from services.gateway.http.front import FrontDep
 from services.gateway.http.openapi import json_body
 from services.gateway.http.router import Router
@@ -23,11 +33,6 @@ router = Router(prefix="/v1/conversations", tags=["conversations"])
 
 CONVERSATIONS_A_PAGE_MAX = 1000
 ITEMS_A_PAGE_MAX = 100
-FINISH_REASONS = {
-    gateway_pb2.TURN_FINISH_REASON_STOP: "stop",
-    gateway_pb2.TURN_FINISH_REASON_LENGTH: "length",
-    gateway_pb2.TURN_FINISH_REASON_CONTENT_FILTER: "content_filter",
-}
 
 Order = Literal["asc", "desc"]
 PageToken = Annotated[str, Query(max_length=256, pattern="^[A-Za-z0-9_-]*={0,2}$")]
@@ -106,7 +111,23 @@ class Turn(Schema):
     """Assets that came with it or were named in it and are still stored."""
     citations: list[Citation]
     """What the answer rests on, but what has been deleted since."""
-    finish_reason: str
+    evidence: list[Evidence]
+    """What the answer was weighed from, but what has been deleted since: of more than 64 pieces or
+    32 KiB the weightiest, in the order of the timeline. Empty unless ``with_evidence`` asks for
+    it."""
+    modality_weights: list[ModalityWeight]
+    """With the evidence."""
+    usage: Usage | None
+    """What it took; null, as ``timings``, in turns of before this was kept."""
+    media_bytes: int
+    timings: Timings | None
+    response_cached: bool
+    """Whether the answer was given before, to the same question over the same evidence."""
+    trace_id: str
+    """Of ``/v1/traces``, as long as it is recent."""
+    span_id: str
+    """The turn's span in it."""
+    finish_reason: FinishReason
     created_at: float
     """Seconds since 1970."""
     completed_at: float
@@ -196,6 +217,7 @@ async def get_conversation(
     limit: Annotated[int, Query(ge=1, le=ITEMS_A_PAGE_MAX)] = 100,
     page_token: PageToken = "",
     order: Order = "asc",
+    with_evidence: bool = False,
 ) -> ConversationWithTurns:
     """A conversation and its turns."""
     async with front.enter(request, "GetConversation") as scope:
@@ -204,6 +226,7 @@ async def get_conversation(
             page_size=limit,
             page_token=page_token,
             newest_first=order == "desc",
+            with_weights=with_evidence,
         )
         found = await front.calls.conversations.get(scope, asked)
         return ConversationWithTurns(
@@ -326,6 +349,14 @@ def _turn(message: gateway_pb2.ConversationTurn) -> Turn:
         answer=message.answer,
         asset_ids=list(message.asset_ids),
         citations=[to_citation(each) for each in message.citations],
+        evidence=[to_evidence(each) for each in message.weights.evidence],
+        modality_weights=to_gates(message.weights),
+        usage=to_usage(message.usage) if message.HasField("usage") else None,
+        media_bytes=message.usage.media_bytes,
+        timings=to_timings(message.timings) if message.HasField("timings") else None,
+        response_cached=message.response_cached,
+        trace_id=message.trace_id,
+        span_id=message.span_id,
         finish_reason=FINISH_REASONS[message.finish_reason],
         created_at=_seconds(message.create_time),
         completed_at=_seconds(message.complete_time),

@@ -18,7 +18,7 @@ from services.gateway.http.router import Router
 from services.gateway.http.schema import Schema
 from services.gateway.http.streamed import HeldResponse
 from services.runtime.calls import CallScope
-from services.runtime.durations import to_duration
+from services.runtime.durations import to_duration, to_seconds
 from services.runtime.errors import InternalFailure, LimitExceeded
 
 router = Router(prefix="/v1/files", tags=["files"])
@@ -27,6 +27,20 @@ RANGE_PAST_END = 416
 OFFSET_S_MAX = 1e6
 CACHED = "private, no-cache"
 """A browser may keep it, and asks each time whether it is still there."""
+
+
+class TranscriptLine(Schema):
+    """Words that were heard together, and when, in seconds."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+class FileTranscript(Schema):
+    """What was heard in a file, in order of time."""
+
+    data: list[TranscriptLine]
 
 
 class LookAlike(Schema):
@@ -114,6 +128,23 @@ async def retrieve_thumbnail(
         made = await front.calls.get_thumbnail(scope, wanted)
         headers = {"Cache-Control": CACHED}
         return Response(made.jpeg, headers=headers, media_type="image/jpeg")
+
+
+@router.get("/{file_id}/transcript")
+async def get_transcript(file_id: str, request: Request, front: FrontDep) -> FileTranscript:
+    """What was heard in a file when it was indexed; nothing is listened to again."""
+    async with front.enter(request, "GetTranscript") as scope:
+        wanted = gateway_pb2.GetTranscriptRequest(asset_id=file_id)
+        async with contextlib.aclosing(front.calls.get_transcript(scope, wanted)) as lines:
+            data = [
+                TranscriptLine(
+                    start_s=to_seconds(line.span.start),
+                    end_s=to_seconds(line.span.end),
+                    text=line.text,
+                )
+                async for line in lines
+            ]
+        return FileTranscript(data=data)
 
 
 @router.get("/{file_id}/duplicates")

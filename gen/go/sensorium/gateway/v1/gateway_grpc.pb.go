@@ -40,6 +40,11 @@ type GatewayServiceClient interface {
 	// INVALID_ARGUMENT, reason CONTENT_BLOCKED, before the first words that the
 	// tenant's policy blocks.
 	Transcribe(ctx context.Context, in *TranscribeRequest, opts ...grpc.CallOption) (GatewayService_TranscribeClient, error)
+	// Reads what was heard in a stored asset when it was indexed, in order of time.
+	// Nothing is listened to again: it comes at once, and nothing comes of an asset that
+	// is not indexed. Fails with NOT_FOUND, and with INVALID_ARGUMENT (CONTENT_BLOCKED)
+	// where the tenant's policy blocks the asset.
+	GetTranscript(ctx context.Context, in *GetTranscriptRequest, opts ...grpc.CallOption) (GatewayService_GetTranscriptClient, error)
 	// Finds moments, regions and passages across modalities, but none of an asset that
 	// the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
 	// reason CONTENT_BLOCKED, where the policy blocks the query.
@@ -252,6 +257,38 @@ func (x *gatewayServiceTranscribeClient) Recv() (*TranscribeResponse, error) {
 	return m, nil
 }
 
+func (c *gatewayServiceClient) GetTranscript(ctx context.Context, in *GetTranscriptRequest, opts ...grpc.CallOption) (GatewayService_GetTranscriptClient, error) {
+	stream, err := c.cc.NewStream(ctx, &_GatewayService_serviceDesc.Streams[4], "/sensorium.gateway.v1.GatewayService/GetTranscript", opts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &gatewayServiceGetTranscriptClient{stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+type GatewayService_GetTranscriptClient interface {
+	Recv() (*GetTranscriptResponse, error)
+	grpc.ClientStream
+}
+
+type gatewayServiceGetTranscriptClient struct {
+	grpc.ClientStream
+}
+
+func (x *gatewayServiceGetTranscriptClient) Recv() (*GetTranscriptResponse, error) {
+	m := new(GetTranscriptResponse)
+	if err := x.ClientStream.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
 func (c *gatewayServiceClient) Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error) {
 	out := new(SearchResponse)
 	err := c.cc.Invoke(ctx, "/sensorium.gateway.v1.GatewayService/Search", in, out, opts...)
@@ -262,7 +299,7 @@ func (c *gatewayServiceClient) Search(ctx context.Context, in *SearchRequest, op
 }
 
 func (c *gatewayServiceClient) StreamingSearch(ctx context.Context, opts ...grpc.CallOption) (GatewayService_StreamingSearchClient, error) {
-	stream, err := c.cc.NewStream(ctx, &_GatewayService_serviceDesc.Streams[4], "/sensorium.gateway.v1.GatewayService/StreamingSearch", opts...)
+	stream, err := c.cc.NewStream(ctx, &_GatewayService_serviceDesc.Streams[5], "/sensorium.gateway.v1.GatewayService/StreamingSearch", opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -347,7 +384,7 @@ func (c *gatewayServiceClient) ListAssets(ctx context.Context, in *ListAssetsReq
 }
 
 func (c *gatewayServiceClient) DownloadAsset(ctx context.Context, in *DownloadAssetRequest, opts ...grpc.CallOption) (GatewayService_DownloadAssetClient, error) {
-	stream, err := c.cc.NewStream(ctx, &_GatewayService_serviceDesc.Streams[5], "/sensorium.gateway.v1.GatewayService/DownloadAsset", opts...)
+	stream, err := c.cc.NewStream(ctx, &_GatewayService_serviceDesc.Streams[6], "/sensorium.gateway.v1.GatewayService/DownloadAsset", opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -433,7 +470,7 @@ func (c *gatewayServiceClient) DeleteAsset(ctx context.Context, in *DeleteAssetR
 }
 
 func (c *gatewayServiceClient) Check(ctx context.Context, in *CheckRequest, opts ...grpc.CallOption) (GatewayService_CheckClient, error) {
-	stream, err := c.cc.NewStream(ctx, &_GatewayService_serviceDesc.Streams[6], "/sensorium.gateway.v1.GatewayService/Check", opts...)
+	stream, err := c.cc.NewStream(ctx, &_GatewayService_serviceDesc.Streams[7], "/sensorium.gateway.v1.GatewayService/Check", opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -536,6 +573,11 @@ type GatewayServiceServer interface {
 	// INVALID_ARGUMENT, reason CONTENT_BLOCKED, before the first words that the
 	// tenant's policy blocks.
 	Transcribe(*TranscribeRequest, GatewayService_TranscribeServer) error
+	// Reads what was heard in a stored asset when it was indexed, in order of time.
+	// Nothing is listened to again: it comes at once, and nothing comes of an asset that
+	// is not indexed. Fails with NOT_FOUND, and with INVALID_ARGUMENT (CONTENT_BLOCKED)
+	// where the tenant's policy blocks the asset.
+	GetTranscript(*GetTranscriptRequest, GatewayService_GetTranscriptServer) error
 	// Finds moments, regions and passages across modalities, but none of an asset that
 	// the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
 	// reason CONTENT_BLOCKED, where the policy blocks the query.
@@ -624,6 +666,9 @@ func (UnimplementedGatewayServiceServer) Caption(context.Context, *CaptionReques
 }
 func (UnimplementedGatewayServiceServer) Transcribe(*TranscribeRequest, GatewayService_TranscribeServer) error {
 	return status.Errorf(codes.Unimplemented, "method Transcribe not implemented")
+}
+func (UnimplementedGatewayServiceServer) GetTranscript(*GetTranscriptRequest, GatewayService_GetTranscriptServer) error {
+	return status.Errorf(codes.Unimplemented, "method GetTranscript not implemented")
 }
 func (UnimplementedGatewayServiceServer) Search(context.Context, *SearchRequest) (*SearchResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method Search not implemented")
@@ -810,6 +855,27 @@ type gatewayServiceTranscribeServer struct {
 }
 
 func (x *gatewayServiceTranscribeServer) Send(m *TranscribeResponse) error {
+	return x.ServerStream.SendMsg(m)
+}
+
+func _GatewayService_GetTranscript_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetTranscriptRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(GatewayServiceServer).GetTranscript(m, &gatewayServiceGetTranscriptServer{stream})
+}
+
+type GatewayService_GetTranscriptServer interface {
+	Send(*GetTranscriptResponse) error
+	grpc.ServerStream
+}
+
+type gatewayServiceGetTranscriptServer struct {
+	grpc.ServerStream
+}
+
+func (x *gatewayServiceGetTranscriptServer) Send(m *GetTranscriptResponse) error {
 	return x.ServerStream.SendMsg(m)
 }
 
@@ -1307,6 +1373,11 @@ var _GatewayService_serviceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Transcribe",
 			Handler:       _GatewayService_Transcribe_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "GetTranscript",
+			Handler:       _GatewayService_GetTranscript_Handler,
 			ServerStreams: true,
 		},
 		{

@@ -824,6 +824,13 @@ export declare type TurnComplete = Message<"sensorium.gateway.v1.TurnComplete"> 
    * @generated from field: bool response_cached = 4;
    */
   responseCached: boolean;
+
+  /**
+   * The turn's span in the trace of its call: 16 hexadecimal digits.
+   *
+   * @generated from field: string span_id = 5;
+   */
+  spanId: string;
 };
 
 /**
@@ -1554,6 +1561,53 @@ export declare type TranscribeResponse = Message<"sensorium.gateway.v1.Transcrib
  * Use `create(TranscribeResponseSchema)` to create a new message.
  */
 export declare const TranscribeResponseSchema: GenMessage<TranscribeResponse>;
+
+/**
+ * Of what.
+ *
+ * @generated from message sensorium.gateway.v1.GetTranscriptRequest
+ */
+export declare type GetTranscriptRequest = Message<"sensorium.gateway.v1.GetTranscriptRequest"> & {
+  /**
+   * A stored asset.
+   *
+   * @generated from field: string asset_id = 1;
+   */
+  assetId: string;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.GetTranscriptRequest.
+ * Use `create(GetTranscriptRequestSchema)` to create a new message.
+ */
+export declare const GetTranscriptRequestSchema: GenMessage<GetTranscriptRequest>;
+
+/**
+ * Words that were heard together.
+ *
+ * @generated from message sensorium.gateway.v1.GetTranscriptResponse
+ */
+export declare type GetTranscriptResponse = Message<"sensorium.gateway.v1.GetTranscriptResponse"> & {
+  /**
+   * When they are said.
+   *
+   * @generated from field: sensorium.media.v1.TimeSpan span = 1;
+   */
+  span?: TimeSpan | undefined;
+
+  /**
+   * The words.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message sensorium.gateway.v1.GetTranscriptResponse.
+ * Use `create(GetTranscriptResponseSchema)` to create a new message.
+ */
+export declare const GetTranscriptResponseSchema: GenMessage<GetTranscriptResponse>;
 
 /**
  * One of several things that a search looks for.
@@ -3183,6 +3237,49 @@ export declare type ConversationTurn = Message<"sensorium.gateway.v1.Conversatio
    * @generated from field: google.protobuf.Timestamp complete_time = 8;
    */
   completeTime?: Timestamp | undefined;
+
+  /**
+   * What the answer was weighed from, but what has been deleted since: of more than 64
+   * pieces or 32 KiB the weightiest. Set only where the request wants it and some was kept.
+   *
+   * @generated from field: sensorium.gateway.v1.EvidenceWeights weights = 9;
+   */
+  weights?: EvidenceWeights | undefined;
+
+  /**
+   * What it took. Unset, as is all below, for turns of before this was kept.
+   *
+   * @generated from field: sensorium.gateway.v1.Usage usage = 10;
+   */
+  usage?: Usage | undefined;
+
+  /**
+   * Where the time went.
+   *
+   * @generated from field: sensorium.gateway.v1.Timings timings = 11;
+   */
+  timings?: Timings | undefined;
+
+  /**
+   * See TurnComplete.
+   *
+   * @generated from field: bool response_cached = 12;
+   */
+  responseCached: boolean;
+
+  /**
+   * The trace that the turn is part of, which GetTrace reads as long as it is recent.
+   *
+   * @generated from field: string trace_id = 13;
+   */
+  traceId: string;
+
+  /**
+   * The turn's span in it.
+   *
+   * @generated from field: string span_id = 14;
+   */
+  spanId: string;
 };
 
 /**
@@ -3320,6 +3417,13 @@ export declare type GetConversationRequest = Message<"sensorium.gateway.v1.GetCo
    * @generated from field: bool newest_first = 4;
    */
   newestFirst: boolean;
+
+  /**
+   * Whether the turns carry what their answers were weighed from.
+   *
+   * @generated from field: bool with_weights = 5;
+   */
+  withWeights: boolean;
 };
 
 /**
@@ -3739,6 +3843,19 @@ export declare const GatewayService: GenService<{
     methodKind: "server_streaming";
     input: typeof TranscribeRequestSchema;
     output: typeof TranscribeResponseSchema;
+  },
+  /**
+   * Reads what was heard in a stored asset when it was indexed, in order of time.
+   * Nothing is listened to again: it comes at once, and nothing comes of an asset that
+   * is not indexed. Fails with NOT_FOUND, and with INVALID_ARGUMENT (CONTENT_BLOCKED)
+   * where the tenant's policy blocks the asset.
+   *
+   * @generated from rpc sensorium.gateway.v1.GatewayService.GetTranscript
+   */
+  getTranscript: {
+    methodKind: "server_streaming";
+    input: typeof GetTranscriptRequestSchema;
+    output: typeof GetTranscriptResponseSchema;
   },
   /**
    * Finds moments, regions and passages across modalities, but none of an asset that

@@ -921,6 +921,7 @@ class TurnComplete(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     RESPONSE_CACHED_FIELD_NUMBER: _builtins.int
+    SPAN_ID_FIELD_NUMBER: _builtins.int
     finish_reason: Global___TurnFinishReason.ValueType
     """Why."""
     response_cached: _builtins.bool
@@ -928,6 +929,8 @@ class TurnComplete(_message.Message):
     same evidence: its tokens were sent again, its citations verified again. Usage
     then tells what it took the first time.
     """
+    span_id: _builtins.str
+    """The turn's span in the trace of its call: 16 hexadecimal digits."""
     @_builtins.property
     def usage(self) -> Global___Usage:
         """What it took."""
@@ -943,10 +946,11 @@ class TurnComplete(_message.Message):
         usage: Global___Usage | None = ...,
         timings: Global___Timings | None = ...,
         response_cached: _builtins.bool = ...,
+        span_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finish_reason", b"finish_reason", "response_cached", b"response_cached", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finish_reason", b"finish_reason", "response_cached", b"response_cached", "span_id", b"span_id", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1593,6 +1597,56 @@ class TranscribeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TranscribeResponse: _TypeAlias = TranscribeResponse  # noqa: Y015
+
+@_typing.final
+class GetTranscriptRequest(_message.Message):
+    """Of what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """A stored asset."""
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTranscriptRequest: _TypeAlias = GetTranscriptRequest  # noqa: Y015
+
+@_typing.final
+class GetTranscriptResponse(_message.Message):
+    """Words that were heard together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPAN_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The words."""
+    @_builtins.property
+    def span(self) -> _media_pb2.TimeSpan:
+        """When they are said."""
+
+    def __init__(
+        self,
+        *,
+        span: _media_pb2.TimeSpan | None = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["span", b"span"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["span", b"span", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTranscriptResponse: _TypeAlias = GetTranscriptResponse  # noqa: Y015
 
 @_typing.final
 class QueryPart(_message.Message):
@@ -3144,6 +3198,12 @@ class ConversationTurn(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     COMPLETE_TIME_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    RESPONSE_CACHED_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    SPAN_ID_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Its place in the conversation, counted from 1."""
     question: _builtins.str
@@ -3152,6 +3212,12 @@ class ConversationTurn(_message.Message):
     """The answer as it was sent."""
     finish_reason: Global___TurnFinishReason.ValueType
     """Why the answer ended."""
+    response_cached: _builtins.bool
+    """See TurnComplete."""
+    trace_id: _builtins.str
+    """The trace that the turn is part of, which GetTrace reads as long as it is recent."""
+    span_id: _builtins.str
+    """The turn's span in it."""
     @_builtins.property
     def asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Assets that came with the turn or were named in it and are still stored."""
@@ -3168,6 +3234,20 @@ class ConversationTurn(_message.Message):
     def complete_time(self) -> _timestamp_pb2.Timestamp:
         """When the answer was complete."""
 
+    @_builtins.property
+    def weights(self) -> Global___EvidenceWeights:
+        """What the answer was weighed from, but what has been deleted since: of more than 64
+        pieces or 32 KiB the weightiest. Set only where the request wants it and some was kept.
+        """
+
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What it took. Unset, as is all below, for turns of before this was kept."""
+
+    @_builtins.property
+    def timings(self) -> Global___Timings:
+        """Where the time went."""
+
     def __init__(
         self,
         *,
@@ -3179,10 +3259,16 @@ class ConversationTurn(_message.Message):
         finish_reason: Global___TurnFinishReason.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         complete_time: _timestamp_pb2.Timestamp | None = ...,
+        weights: Global___EvidenceWeights | None = ...,
+        usage: Global___Usage | None = ...,
+        timings: Global___Timings | None = ...,
+        response_cached: _builtins.bool = ...,
+        trace_id: _builtins.str = ...,
+        span_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "timings", b"timings", "usage", b"usage", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "asset_ids", b"asset_ids", "citations", b"citations", "complete_time", b"complete_time", "create_time", b"create_time", "finish_reason", b"finish_reason", "number", b"number", "question", b"question"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "asset_ids", b"asset_ids", "citations", b"citations", "complete_time", b"complete_time", "create_time", b"create_time", "finish_reason", b"finish_reason", "number", b"number", "question", b"question", "response_cached", b"response_cached", "span_id", b"span_id", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3300,6 +3386,7 @@ class GetConversationRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     NEWEST_FIRST_FIELD_NUMBER: _builtins.int
+    WITH_WEIGHTS_FIELD_NUMBER: _builtins.int
     conversation_id: _builtins.str
     """The conversation."""
     page_size: _builtins.int
@@ -3310,6 +3397,8 @@ class GetConversationRequest(_message.Message):
     """From the page before; empty for the first."""
     newest_first: _builtins.bool
     """Whether the last turns come first."""
+    with_weights: _builtins.bool
+    """Whether the turns carry what their answers were weighed from."""
     def __init__(
         self,
         *,
@@ -3317,10 +3406,11 @@ class GetConversationRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         newest_first: _builtins.bool = ...,
+        with_weights: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "with_weights", b"with_weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -61,6 +61,11 @@ class GatewayServiceStub:
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.TranscribeRequest.SerializeToString,
                 response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.TranscribeResponse.FromString,
                 _registered_method=True)
+        self.GetTranscript = channel.unary_stream(
+                '/sensorium.gateway.v1.GatewayService/GetTranscript',
+                request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTranscriptRequest.SerializeToString,
+                response_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTranscriptResponse.FromString,
+                _registered_method=True)
         self.Search = channel.unary_unary(
                 '/sensorium.gateway.v1.GatewayService/Search',
                 request_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.SearchRequest.SerializeToString,
@@ -215,6 +220,16 @@ class GatewayServiceServicer:
         """Writes out the speech of a stored asset, in order of time. Fails with
         INVALID_ARGUMENT, reason CONTENT_BLOCKED, before the first words that the
         tenant's policy blocks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTranscript(self, request, context):
+        """Reads what was heard in a stored asset when it was indexed, in order of time.
+        Nothing is listened to again: it comes at once, and nothing comes of an asset that
+        is not indexed. Fails with NOT_FOUND, and with INVALID_ARGUMENT (CONTENT_BLOCKED)
+        where the tenant's policy blocks the asset.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -419,6 +434,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.Transcribe,
                     request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.TranscribeRequest.FromString,
                     response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.TranscribeResponse.SerializeToString,
+            ),
+            'GetTranscript': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetTranscript,
+                    request_deserializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTranscriptRequest.FromString,
+                    response_serializer=sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTranscriptResponse.SerializeToString,
             ),
             'Search': grpc.unary_unary_rpc_method_handler(
                     servicer.Search,
@@ -662,6 +682,33 @@ class GatewayService:
             '/sensorium.gateway.v1.GatewayService/Transcribe',
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.TranscribeRequest.SerializeToString,
             sensorium_dot_gateway_dot_v1_dot_gateway__pb2.TranscribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTranscript(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sensorium.gateway.v1.GatewayService/GetTranscript',
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTranscriptRequest.SerializeToString,
+            sensorium_dot_gateway_dot_v1_dot_gateway__pb2.GetTranscriptResponse.FromString,
             options,
             channel_credentials,
             insecure,

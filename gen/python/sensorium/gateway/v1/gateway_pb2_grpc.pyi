@@ -60,6 +60,12 @@ class GatewayServiceStub:
     INVALID_ARGUMENT, reason CONTENT_BLOCKED, before the first words that the
     tenant's policy blocks.
     """
+    GetTranscript: _grpc.UnaryStreamMultiCallable[_gateway_pb2.GetTranscriptRequest, _gateway_pb2.GetTranscriptResponse]
+    """Reads what was heard in a stored asset when it was indexed, in order of time.
+    Nothing is listened to again: it comes at once, and nothing comes of an asset that
+    is not indexed. Fails with NOT_FOUND, and with INVALID_ARGUMENT (CONTENT_BLOCKED)
+    where the tenant's policy blocks the asset.
+    """
     Search: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]
     """Finds moments, regions and passages across modalities, but none of an asset that
     the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
@@ -172,6 +178,12 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Writes out the speech of a stored asset, in order of time. Fails with
     INVALID_ARGUMENT, reason CONTENT_BLOCKED, before the first words that the
     tenant's policy blocks.
+    """
+    GetTranscript: _aio.UnaryStreamMultiCallable[_gateway_pb2.GetTranscriptRequest, _gateway_pb2.GetTranscriptResponse]  # type: ignore[assignment]
+    """Reads what was heard in a stored asset when it was indexed, in order of time.
+    Nothing is listened to again: it comes at once, and nothing comes of an asset that
+    is not indexed. Fails with NOT_FOUND, and with INVALID_ARGUMENT (CONTENT_BLOCKED)
+    where the tenant's policy blocks the asset.
     """
     Search: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]  # type: ignore[assignment]
     """Finds moments, regions and passages across modalities, but none of an asset that
@@ -312,6 +324,18 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Writes out the speech of a stored asset, in order of time. Fails with
         INVALID_ARGUMENT, reason CONTENT_BLOCKED, before the first words that the
         tenant's policy blocks.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTranscript(
+        self,
+        request: _gateway_pb2.GetTranscriptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_pb2.GetTranscriptResponse], _abc.AsyncIterator[_gateway_pb2.GetTranscriptResponse]]:
+        """Reads what was heard in a stored asset when it was indexed, in order of time.
+        Nothing is listened to again: it comes at once, and nothing comes of an asset that
+        is not indexed. Fails with NOT_FOUND, and with INVALID_ARGUMENT (CONTENT_BLOCKED)
+        where the tenant's policy blocks the asset.
         """
 
     @_abc_1.abstractmethod
