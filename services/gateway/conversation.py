@@ -165,7 +165,7 @@ class Conversation:
             with self._admission.permit(self._scope):
                 async with self._memory.turn() as remembered:
                     result = await turn.run(remembered.memory)
-                    await remembered.keep(result, _committed(turn))
+                    await remembered.keep(result, turn.ledger.committed())
         except (asyncio.CancelledError, BaseExceptionGroup):
             # What fails while a turn is being cancelled fails because of that.
             task = asyncio.current_task()
@@ -180,7 +180,7 @@ class Conversation:
             complete = result.complete
             self._count(complete)
         finally:
-            committed = _committed(turn)
+            committed = turn.ledger.committed()
             if not samples_as_usual(self._config.perception):
                 # One question's choice of frames is not what later ones rest on.
                 for entry in committed:
@@ -231,7 +231,3 @@ def _exchanges(history: Iterable[gateway_pb2.PriorMessage]) -> list[Exchange]:
         message = generate_pb2.Message(role=ROLES[said.speaker], content=said.text)
         exchanges[-1].append(message)
     return [Exchange(tuple(exchange)) for exchange in exchanges]
-
-
-def _committed(turn: Turn) -> list[AssetEntry]:
-    return [entry for entry in turn.ledger.assets.values() if entry.asset]

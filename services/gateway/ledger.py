@@ -202,7 +202,7 @@ def alone(segment: media_pb2.MediaSegment) -> media_pb2.MediaSegment:
 
 
 class Ledger:
-    """All assets of a turn or an upload, in the order in which they were announced.
+    """All assets of a turn or an upload, in the order in which it became known what they are.
 
     ``reading`` tells that writing is looked for as the pictures come; otherwise
     their pixels are kept (``unread``) to do it later. A picture that was announced with a
@@ -217,6 +217,12 @@ class Ledger:
     def announce(self, start: upload_pb2.AssetStart) -> None:
         """Record what the client wants of an asset, before anything is known of it."""
         self._details[start.asset_id] = start.detail
+
+    def committed(self) -> list[AssetEntry]:
+        """The assets that are durable, in the order in which they were announced."""
+        place = {asset_id: index for index, asset_id in enumerate(self._details)}
+        entries = [entry for entry in self.assets.values() if entry.asset]
+        return sorted(entries, key=lambda entry: place.get(entry.info.asset_id, len(place)))
 
     def note_ingest(self, event: ingest_pb2.StreamingIngestResponse) -> None:
         """Record an event of ingest."""
