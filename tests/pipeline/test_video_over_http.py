@@ -70,7 +70,7 @@ async def test_the_prompt_may_follow_the_film(web: httpx2.AsyncClient, samples: 
 @pytest.mark.parametrize(
     "parts, code, param",
     [
-        ([("prompt", "What?"), b"FILM", ("max_frames", "2")], "FIELD_TOO_LATE", None),
+        ([("prompt", "What?"), b"FILM", ("max_frames", "2")], "FIELD_TOO_LATE", "max_frames"),
         ([b"FILM"], "QUESTION_MISSING", "prompt"),
         ([("frame_sampling", "often"), b"FILM"], "FIELD_INVALID", "frame_sampling"),
         ([("max_frames", "0"), b"FILM"], "FIELD_INVALID", "max_frames"),

@@ -23,7 +23,9 @@ def _read(sent: Any) -> date | datetime:
 When = Annotated[
     date | datetime,
     BeforeValidator(_read),
-    WithJsonSchema({"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "format": each} for each in ("date", "date-time")]}
+    ),
 ]
 """As RFC 3339 has it; without an offset it is in UTC."""
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from services.gateway.http import failures
+from services.gateway.http.errors import ErrorBody
 from services.gateway.http.examples import examples
 from services.runtime.settings import Settings
 
@@ -69,16 +70,17 @@ def json_or_form(model: type[BaseModel], field: str) -> dict[str, Any]:
 
 
 def event_stream(*models: type[BaseModel]) -> dict[str, Any]:
-    """The entry of ``responses`` for events whose data is one of the models, up to ``[DONE]``.
-    The models' schemas come from ``describe``."""
-    data = {"anyOf": [reference(model) for model in models]}
-    schema = {
+    """The entry of ``responses`` for events whose data is one of the models, or what went wrong
+    meanwhile, up to ``[DONE]``. The models' schemas come from ``describe``."""
+    told = {
         "type": "string",
-        "description": "Server-sent events; the data of each is JSON, that of the last [DONE].",
         "contentMediaType": "application/json",
-        "contentSchema": data,
+        "contentSchema": {"anyOf": [*map(reference, models), reference(ErrorBody)]},
     }
-    return {"content": {"text/event-stream": {"schema": schema}}}
+    data = {"anyOf": [told, {"const": "[DONE]", "description": "The last event."}]}
+    # Of each event: only OpenAPI 3.2 has another word for it.
+    event = {"type": "object", "properties": {"data": data}, "required": ["data"]}
+    return {"content": {"text/event-stream": {"schema": event}}}
 
 
 def describe(
@@ -129,8 +131,9 @@ def _complete(paths: dict[str, Any], shown: Mapping[str, Any]) -> None:
 
 def _without_null(schema: dict[str, Any]) -> None:
     """A parameter that may be left out; a URL cannot say null."""
-    if schema.get("anyOf", [])[1:] == [{"type": "null"}]:
-        schema |= schema.pop("anyOf")[0]
+    found = [each for each in schema.pop("anyOf", ()) if each != {"type": "null"}]
+    if found:
+        schema |= found[0] if len(found) == 1 else {"anyOf": found}
 
 
 def _tags(paths: dict[str, Any]) -> list[dict[str, str]]:

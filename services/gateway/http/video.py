@@ -41,6 +41,7 @@ METHODS = {
 # What the contract names a field -> what the request does.
 FIELDS = {
     "text": "prompt",
+    "config.messages": "prompt",
     "config.answer.model": "model",
     "config.answer.max_tokens": "max_tokens",
     "config.answer.temperature": "temperature",
@@ -170,10 +171,14 @@ class VideoAnalysis:
 
         def check(form: VideoForm) -> Labels:
             self._check_prompt(form.prompt)
-            if form.model_copy(update={"prompt": early.prompt}) != early:
-                raise InvalidInput(
-                    "FIELD_TOO_LATE", "Send all fields but the prompt before the file."
-                )
+            known = early.model_dump()
+            for name, value in form.model_dump(exclude={"prompt"}).items():
+                if value != known[name]:
+                    raise InvalidInput(
+                        "FIELD_TOO_LATE",
+                        "Send all fields but the prompt before the file.",
+                        subject=name,
+                    )
             return Labels()
 
         if early.prompt:

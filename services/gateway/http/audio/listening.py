@@ -33,6 +33,7 @@ FIELDS = {
     "config.language": "language",
     "language": "language",
     "question": "prompt",
+    "config.messages": "prompt",
     "text": "prompt",
 }
 

@@ -38,5 +38,8 @@ def form_body(model: type[BaseModel], file: str = "The file.") -> dict[str, Any]
     schema = model.model_json_schema()
     schema["properties"]["file"] = {"type": "string", "format": "binary", "description": file}
     schema["required"] = [*schema.get("required", ()), "file"]
+    for name in schema["required"]:
+        # A field that may come after the file has one until it does.
+        schema["properties"][name].pop("default", None)
     content = {"multipart/form-data": {"schema": schema}}
     return {"requestBody": {"required": True, "content": content}}

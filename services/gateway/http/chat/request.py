@@ -8,15 +8,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from services.gateway.http.schema import FileId, Language, MediaUrl, Schema, Strict, unsupported
+from services.gateway.http.schema import (
+    FileId,
+    Language,
+    MediaUrl,
+    Schema,
+    Strict,
+    one_of,
+    unsupported,
+)
 from services.runtime.errors import InvalidInput
 
 STOP_STRINGS_MAX = 8
+_NO_TOOL = [{"type": "string", "enum": ["none", "auto"]}, {"type": "null"}]
 StopString = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 def _only(**values: Any) -> Any:
-    """A field of OpenAI's of which only these values are supported; see ``check_supported``."""
+    """A field of OpenAI's of which only some values are supported; see ``check_supported``. In
+    words of JSON Schema that generators of clients know or pass over."""
     return Field(None, json_schema_extra=values)
 
 
@@ -91,9 +101,7 @@ class AudioPart(Schema):
 class FileReference(Schema):
     """A file: one that was uploaded, or one in the request."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": ["file_id"]}, {"required": ["file_data"]}]}
-    )
+    model_config = ConfigDict(json_schema_extra=one_of("file_id", "file_data"))
 
     file_id: FileId | None = None
     """Id of an uploaded file; files and assets are the same."""
@@ -196,7 +204,7 @@ class ChatRequest(Schema):
     top_p: float | None = Field(None, gt=0, le=1)
     seed: int | None = None
     stop: StopString | Annotated[list[StopString], Field(max_length=STOP_STRINGS_MAX)] | None = None
-    n: int | None = _only(enum=[1, None])
+    n: int | None = _only(minimum=1, maximum=1)
     stream: bool | None = False
     """Whether the answer comes as server-sent events, ended by ``[DONE]``."""
     stream_options: StreamOptions | None = None
@@ -205,19 +213,19 @@ class ChatRequest(Schema):
     sensorium: AnswerExtension = AnswerExtension()
 
     tools: list[Any] | None = _only(maxItems=0)
-    tool_choice: Any = _only(enum=["none", "auto", None])
+    tool_choice: Any = _only(anyOf=_NO_TOOL)
     functions: list[Any] | None = _only(maxItems=0)
-    function_call: Any = _only(enum=["none", "auto", None])
+    function_call: Any = _only(anyOf=_NO_TOOL)
     response_format: dict[str, Any] | None = _only(properties={"type": {"const": "text"}})
-    modalities: list[str] | None = _only(enum=[["text"], None])
+    modalities: list[str] | None = _only(items={"const": "text"}, minItems=1, maxItems=1)
     audio: Any = _only(type="null")
     prediction: Any = _only(type="null")
     web_search_options: Any = _only(type="null")
-    logprobs: bool | None = _only(enum=[False, None])
-    top_logprobs: int | None = _only(enum=[0, None])
+    logprobs: bool | None = _only(**{"not": {"const": True}})
+    top_logprobs: int | None = _only(minimum=0, maximum=0)
     logit_bias: dict[str, Any] | None = _only(maxProperties=0)
-    frequency_penalty: float | None = _only(enum=[0, None])
-    presence_penalty: float | None = _only(enum=[0, None])
+    frequency_penalty: float | None = _only(minimum=0, maximum=0)
+    presence_penalty: float | None = _only(minimum=0, maximum=0)
 
 
 def check_supported(request: ChatRequest) -> None:

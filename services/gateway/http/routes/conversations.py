@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Request
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
 from sensorium.gateway.v1 import gateway_pb2
 
 from services.gateway.calls import GatewayCalls
@@ -25,7 +24,7 @@ from services.gateway.http.evidence import (
 from services.gateway.http.front import FrontDep
 from services.gateway.http.openapi import json_body
 from services.gateway.http.router import Router
-from services.gateway.http.schema import Schema, Unsupported
+from services.gateway.http.schema import Schema, Unsupported, Words, one_of
 from services.runtime.calls import CallScope
 from services.runtime.errors import NotFound
 
@@ -57,23 +56,19 @@ class ConversationFields(Schema):
     """Only empty: what is in a conversation was asked and answered here."""
 
 
-_NAMED: JsonDict = {"required": ["name"], "properties": {"name": {"pattern": r"\S"}}}
+class OtherName(BaseModel, extra="forbid"):
+    """Another name, in OpenAI's place for it."""
+
+    name: Words = Field(max_length=200)
 
 
-class ConversationChanges(ConversationFields):
+class ConversationChanges(Schema):
     """Another name, in one of the two places for it."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [
-                _NAMED,
-                {
-                    "required": ["metadata"],
-                    "properties": {"metadata": {"type": "object", **_NAMED}},
-                },
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra=one_of("name", "metadata"))
+
+    name: Annotated[Words, Field(max_length=200)] | None = None
+    metadata: OtherName | None = None
 
 
 class ConversationObject(Schema):
@@ -327,7 +322,7 @@ def _of_turn(turn: gateway_pb2.ConversationTurn) -> Iterator[Item]:
     )
 
 
-def _name(fields: ConversationFields) -> str:
+def _name(fields: ConversationFields | ConversationChanges) -> str:
     return fields.name or (fields.metadata.name if fields.metadata else "")
 
 

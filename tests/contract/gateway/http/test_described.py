@@ -84,3 +84,13 @@ async def test_whether_a_key_is_asked_for_is_told(
         described = json.loads((await guarded.get("/openapi.json")).body)
     assert described["security"] == [{"bearer": []}]
     assert described["paths"]["/healthz"]["get"]["security"] == [{}]
+
+
+async def test_the_events_of_a_stream_are_described(described: dict[str, Any]) -> None:
+    answered = described["paths"]["/v1/chat/completions"]["post"]["responses"]["200"]
+    event = answered["content"]["text/event-stream"]["schema"]
+    told, done = event["properties"]["data"]["anyOf"]
+    models = [each["$ref"].rpartition("/")[2] for each in told["contentSchema"]["anyOf"]]
+    assert models == ["ChatChunk", "LastChunk", "UsageChunk", "ErrorBody"]
+    assert set(models) <= set(described["components"]["schemas"])
+    assert done["const"] == "[DONE]"
