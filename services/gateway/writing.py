@@ -11,8 +11,9 @@ row that overlap are joined where their texts agree.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 VIEW = -1
 """The source of what was read in the view; tiles count from 0."""
@@ -77,7 +78,23 @@ class Reading:
 def merge_readings(
     readings: Iterable[Reading], picture: Box, tiles: dict[int, Box]
 ) -> list[Reading]:
-    """Returns each line of the page once, row by row from the top, from left to right."""
+    """Returns each line of the page once, row by row from the top, from left to right.
+
+    Those of one source come in reading order. Where that mostly goes upwards, the page stands on
+    its head: it is merged, and returned, as it reads.
+    """
+    readings = list(readings)
+    if not _goes_upwards(readings):
+        return _merged_upright(readings, picture, tiles)
+    merged = _merged_upright(
+        [replace(reading, box=_turned(reading.box, picture)) for reading in readings],
+        picture,
+        {index: _turned(tile, picture) for index, tile in tiles.items()},
+    )
+    return [replace(line, box=_turned(line.box, picture)) for line in merged]
+
+
+def _merged_upright(readings: list[Reading], picture: Box, tiles: dict[int, Box]) -> list[Reading]:
     page = _Page(picture, tiles)
     small = []
     for reading in sorted(readings, key=page.precedence):
@@ -278,6 +295,22 @@ def _common(extent: tuple[int, int], other: tuple[int, int]) -> int:
 
 def _common_area(box: Box, other: Box) -> int:
     return _common(_across(box), _across(other)) * _common(_along(box), _along(other))
+
+
+def _goes_upwards(readings: list[Reading]) -> bool:
+    steps = [
+        (before.box, after.box)
+        for before, after in pairwise(readings)
+        if before.sources == after.sources
+    ]
+    down = sum(before.bottom <= after.top for before, after in steps)
+    return sum(after.bottom <= before.top for before, after in steps) > down
+
+
+def _turned(box: Box, picture: Box) -> Box:
+    """A box in the picture turned upside down."""
+    across, along = picture.left + picture.right, picture.top + picture.bottom
+    return Box(across - box.right, along - box.bottom, across - box.left, along - box.top)
 
 
 def _in_reading_order(lines: list[Reading]) -> list[Reading]:

@@ -52,6 +52,23 @@ async def test_small_text_of_a_4k_page_is_read_once_and_whole(client: Client, pa
     assert " / ".join(piece.text for piece in read) == " / ".join(line.text for line in LINES)
 
 
+async def test_a_4k_page_that_stands_on_its_head_is_read_as_it_is_written(
+    client: Client, tmp_path: Path
+) -> None:
+    written = (
+        "The ferry to the island leaves the harbour twice a day, and in winter once a week",
+        "In the small cafe beside the ticket office the passengers wait for better weather",
+        "Last Thursday a young teacher told the captain that her suitcase was missing",
+        "He looked under every bench and found only an umbrella without a handle",
+    )
+    lines = [PrintedLine(text, 900, 1000 + 60 * row, 36) for row, text in enumerate(written)]
+    path = tmp_path / "page.png"
+    draw_page(lines).transpose(Image.Transpose.ROTATE_180).save(path)
+    seen = await ask(client, "What is written on the page?", [path])
+    read = [piece for piece in seen.evidence if piece.origin == "ocr"]
+    assert " / ".join(piece.text for piece in read) == " / ".join(written)
+
+
 async def matches_of(client: Client, text: str, sha256: str) -> tuple[SearchMatch, ...]:
     """Where a page matches words; empty if it does not."""
     options = SearchOptions(modalities=("image",), match_count_max=50)

@@ -14,7 +14,6 @@ from services.encode.backends.ocr_networks import (
     LineDetector,
     LineRecogniser,
     Network,
-    UpsideDownClassifier,
     characters_of,
 )
 from services.encode.backends.pictures import decode
@@ -54,12 +53,10 @@ class PaddleOcr:
         recogniser = "PP-OCRv6_rec_small.onnx"
         self._detect = LineDetector(network("PP-OCRv6_det_small.onnx"))
         self._recognise = LineRecogniser(network(recogniser), characters_of(files[recogniser]))
-        self._is_upside_down = UpsideDownClassifier(network("ch_ppocr_mobile_v2.0_cls_mobile.onnx"))
         self._description = ModelDescription(model.ref, f"openvino-{precision}", model.sha256)
         # The first pass of a network is slow.
         blank = np.full((720, 1280, 3), 255, np.uint8)
         self._detect(blank)
-        self._is_upside_down(blank[:40])
         self._recognise(blank[:40])
 
     @classmethod
@@ -98,33 +95,27 @@ class PaddleOcr:
             if (box := _bounds(corners)).height_px >= picture.line_height_min_px
         ]
         lines = self._lines(found)
-        if lines and _median_confidence(lines) < _UPRIGHT_CONFIDENCE:
-            lines = max(lines, self._lines(self._turned(found)), key=_median_confidence)
-        sure = (line for line in lines if line.confidence >= CONFIDENCE_MIN)
-        return ReadPage(tuple(sure), width_px, height_px)
-
-    def _turned(self, found: Sequence[Found]) -> list[Found]:
-        """The lines with those turned that look upside down; and all of them, the last one first,
-        where most do: then the page is.
-
-        Not done at first, because long ones often do: the classifier takes every seventh line of
-        a page for one.
-        """
-        upside_down = [self._is_upside_down(strip) for _, strip in found]
-        if 2 * sum(upside_down) > len(found):
-            return [(box, np.rot90(strip, 2)) for box, strip in reversed(found)]
-        return [
-            (box, np.rot90(strip, 2) if turn else strip)
-            for (box, strip), turn in zip(found, upside_down, strict=True)
-        ]
+        if lines and median(line.confidence for line in lines) < _UPRIGHT_CONFIDENCE:
+            # By reading it: the usual classifier of orientation takes most long lines that stand
+            # on their head for upright, and every seventh upright one for the contrary.
+            turned = [(box, np.rot90(strip, 2)) for box, strip in reversed(found)]
+            lines = max(lines, self._lines(turned), key=_legibility)
+        return ReadPage(tuple(filter(_is_sure, lines)), width_px, height_px)
 
     def _lines(self, found: Sequence[Found]) -> list[ReadLine]:
         read = (ReadLine(*self._recognise(strip), box) for box, strip in found)
         return [line for line in read if len(line.text) >= _CHARACTERS_MIN]
 
 
-def _median_confidence(lines: Sequence[ReadLine]) -> float:
-    return median(line.confidence for line in lines) if lines else 0.0
+def _is_sure(line: ReadLine) -> bool:
+    return line.confidence >= CONFIDENCE_MIN
+
+
+def _legibility(lines: Sequence[ReadLine]) -> float:
+    """Letters of the lines that are sure, each as much as it is sure."""
+    return sum(
+        line.confidence * len(line.text.replace(" ", "")) for line in lines if _is_sure(line)
+    )
 
 
 def _bounds(corners: Corners) -> Box:

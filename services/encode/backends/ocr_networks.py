@@ -1,5 +1,4 @@
-"""The three networks of PP-OCR on OpenVINO: where lines of text are, whether one is upside down,
-and what it says.
+"""The two networks of PP-OCR on OpenVINO: where lines of text are, and what one says.
 
 What happens to pixels before a network and to numbers behind it is RapidOCR's.
 """
@@ -43,8 +42,6 @@ _STRIP_HEIGHT_PX = 48
 _STRIP_WIDTH_MIN_PX = 320
 # The first strip of a width costs as much as three others, so there are few of them.
 _STRIP_WIDTHS_PER_DOUBLING = 8
-_CLASSIFIED_WIDTH_PX = 192
-_UPSIDE_DOWN_MIN = 0.9
 
 
 class Network:
@@ -93,18 +90,6 @@ class LineDetector:
         return list(zip(corners, strips, strict=True))
 
 
-class UpsideDownClassifier:
-    """Tells lines that stand on their head."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-
-    def __call__(self, strip: BgrPixels) -> bool:
-        """Whether a line stands on its head."""
-        ((_, upside_down),) = self._network(_fitted(strip, _CLASSIFIED_WIDTH_PX))
-        return bool(upside_down > _UPSIDE_DOWN_MIN)
-
-
 class LineRecogniser:
     """Reads lines of text by connectionist temporal classification (Graves et al., 2006)."""
 
@@ -127,7 +112,8 @@ def characters_of(model_file: Path) -> list[str]:
 
 
 def _inked(picture: BgrPixels) -> tuple[slice, slice]:
-    """The rows and columns of a nearly blank picture that have ink, with a margin; else all.
+    """The rows and columns of a nearly blank picture that have ink, with a margin that leaves it
+    not too flat; else all.
 
     A lone short line of small type is lost on much paper, and found where it is stretched. It is
     nearly blank if that costs no more than to look at all of it.
@@ -135,18 +121,20 @@ def _inked(picture: BgrPixels) -> tuple[slice, slice]:
     height_px, width_px = picture.shape[:2]
     paper = np.median(picture[::8, ::8], axis=(0, 1)).astype(np.uint8)
     ink = (np.maximum(picture, paper) - np.minimum(picture, paper) > _INK_MIN).any(axis=2)
-    rows, columns = (_widened(np.flatnonzero(ink.any(axis=axis))) for axis in (1, 0))
+    columns = _widened(np.flatnonzero(ink.any(axis=0)), _MARGIN_PX)
+    paper_px = (columns.stop - columns.start) // _FLATNESS_MAX // 2
+    rows = _widened(np.flatnonzero(ink.any(axis=1)), max(_MARGIN_PX, paper_px))
     area_px = (rows.stop - rows.start) * (columns.stop - columns.start)
     if 0 < area_px * _STRETCH_MAX**2 <= height_px * width_px:
         return rows, columns
     return slice(0, height_px), slice(0, width_px)
 
 
-def _widened(places: NDArray[np.intp]) -> slice:
+def _widened(places: NDArray[np.intp], margin_px: int) -> slice:
     """From the first to the last of some places, with a margin; the end may lie outside."""
     if not len(places):
         return slice(0, 0)
-    return slice(max(0, int(places[0]) - _MARGIN_PX), int(places[-1]) + 1 + _MARGIN_PX)
+    return slice(max(0, int(places[0]) - margin_px), int(places[-1]) + 1 + margin_px)
 
 
 def _width_px(strip: BgrPixels) -> int:
@@ -158,10 +146,9 @@ def _width_px(strip: BgrPixels) -> int:
 
 
 def _fitted(strip: BgrPixels, width_px: int) -> NDArray[np.float32]:
-    """A line as a network takes it, -1 to 1, of shape (1, 3, 48, width_px): scaled to the height,
-    or where it is longer to the width; zeros behind it."""
+    """A line as the recogniser takes it: -1 to 1, shape (1, 3, 48, width_px), zeros behind it."""
     height_px, length_px = strip.shape[:2]
-    fitted_px = min(width_px, math.ceil(_STRIP_HEIGHT_PX * length_px / height_px))
+    fitted_px = math.ceil(_STRIP_HEIGHT_PX * length_px / height_px)
     scaled = Image.fromarray(strip).resize((fitted_px, _STRIP_HEIGHT_PX), Image.Resampling.BILINEAR)
     fitted = np.zeros((1, 3, _STRIP_HEIGHT_PX, width_px), np.float32)
     fitted[0, :, :, :fitted_px] = np.asarray(scaled, np.float32).transpose(2, 0, 1) / 127.5 - 1

@@ -156,8 +156,12 @@ async def test_a_page_is_read_in_order(engines: Engines) -> None:
     assert any("markers of the coins" in line for line in lines)
 
 
-async def test_long_lines_of_an_upright_page_are_not_turned_round(engines: Engines) -> None:
-    """The classifier of orientation takes some of these for upside down."""
+@pytest.mark.parametrize("degrees", [0, 180])
+async def test_long_lines_are_read_whichever_way_up_they_are(
+    engines: Engines, degrees: int
+) -> None:
+    """A classifier of orientation takes some of these for upside down, and of those that are,
+    most for upright."""
     words = (
         "The ferry to the island leaves the harbour twice a day. In winter the sea is often too "
         "rough, and the passengers wait in the small cafe beside the ticket office. Last Thursday "
@@ -169,7 +173,7 @@ async def test_long_lines_of_an_upright_page_are_not_turned_round(engines: Engin
         [PrintedLine(text, 48, 240 + 38 * row, 24) for row, text in enumerate(written)],
         (1400, 720),
     )
-    assert await texts(engines, as_png(page), Task.OCR) == written
+    assert await texts(engines, as_png(page.rotate(degrees)), Task.OCR) == written
 
 
 async def test_a_page_that_is_upside_down_is_read_all_the_same(engines: Engines) -> None:

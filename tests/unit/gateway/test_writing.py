@@ -1,10 +1,10 @@
 """Lines of a page from readings of its view and its overlapping tiles."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from services.gateway.writing import VIEW, Box, Reading, merge_readings
@@ -95,6 +95,26 @@ def pages(draw: st.DrawFn) -> list[Written]:
 def test_every_line_is_there_once_whole_and_in_order(lines: list[Written]) -> None:
     merged = merge_readings(readings_of(lines), PICTURE, TILES)
     assert [(line.text, line.box) for line in merged] == [(line.text, line.box) for line in lines]
+
+
+def upside_down(box: Box) -> Box:
+    return Box(
+        WIDTH_PX - box.right, HEIGHT_PX - box.bottom, WIDTH_PX - box.left, HEIGHT_PX - box.top
+    )
+
+
+@settings(deadline=None, max_examples=20)
+@given(pages())
+def test_a_page_that_stands_on_its_head_is_merged_as_it_reads(lines: list[Written]) -> None:
+    assume(len(lines) > 1)
+    merged = merge_readings(
+        [replace(each, box=upside_down(each.box)) for each in readings_of(lines)],
+        PICTURE,
+        {index: upside_down(tile) for index, tile in TILES.items()},
+    )
+    assert [(line.text, upside_down(line.box)) for line in merged] == [
+        (line.text, line.box) for line in lines
+    ]
 
 
 def reading(text: str, source: int, left: int, right: int, top: int = 100) -> Reading:
