@@ -164,7 +164,10 @@ async def test_the_operators_message_reaches_the_model(chat: Chat, role: str) ->
 async def test_detail_says_whether_small_writing_is_read(chat: Chat, tmp_path: Path) -> None:
     page = Image.new("RGB", (3000, 2000), "white")
     font = ImageFont.load_default(size=26)
-    ImageDraw.Draw(page).text((2300, 1700), "Harbour permit 7731", fill="black", font=font)
+    draw = ImageDraw.Draw(page)
+    draw.text((2300, 1700), "Harbour permit 7731", fill="black", font=font)
+    # Alone on the page, the line would be found in its view too.
+    draw.rectangle((40, 40, 2960, 1960), outline="black", width=6)
     path = tmp_path / "page.jpg"
     page.save(path, quality=95)
     # The question does not ask for writing.

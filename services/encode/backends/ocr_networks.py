@@ -32,6 +32,7 @@ _DETECTION_SIDE_PX = 736
 _STRETCH_MAX = 4
 # Of the colour channels, 0 to 255: what differs more from the paper is ink.
 _INK_MIN = 16
+_LINE_FLATNESS_MIN = 3
 # Of paper around the ink, which the detector is used to.
 _MARGIN_PX = 16
 # Limits of RapidOCR: a strip that is flatter than so gets a margin above and below.
@@ -68,7 +69,7 @@ class LineDetector:
     def __call__(self, picture: BgrPixels) -> list[tuple[Corners, BgrPixels]]:
         """The corners of each line, float32 of shape (4, 2), and the line cut out, straight; from
         top to bottom."""
-        rows, columns = _inked(picture)
+        rows, columns = _lone_line(picture)
         place = np.array([columns.start, rows.start], np.float32)
         return [(corners + place, strip) for corners, strip in self._find(picture[rows, columns])]
 
@@ -111,29 +112,30 @@ def characters_of(model_file: Path) -> list[str]:
     return characters
 
 
-def _inked(picture: BgrPixels) -> tuple[slice, slice]:
-    """The rows and columns of a nearly blank picture that have ink, with a margin that leaves it
-    not too flat; else all.
+def _lone_line(picture: BgrPixels) -> tuple[slice, slice]:
+    """The rows and columns of a picture with the ink of a lone line, with a margin that leaves it
+    not too flat; all of them, where there is more to see.
 
-    A lone short line of small type is lost on much paper, and found where it is stretched. It is
-    nearly blank if that costs no more than to look at all of it.
+    A short line of small type is lost on much paper, and found where it is stretched. That is
+    done where it costs no more than to look at all of the picture, and not for what is no line: in
+    small drawings letters would be seen that are none.
     """
     height_px, width_px = picture.shape[:2]
     paper = np.median(picture[::8, ::8], axis=(0, 1)).astype(np.uint8)
     ink = (np.maximum(picture, paper) - np.minimum(picture, paper) > _INK_MIN).any(axis=2)
-    columns = _widened(np.flatnonzero(ink.any(axis=0)), _MARGIN_PX)
-    paper_px = (columns.stop - columns.start) // _FLATNESS_MAX // 2
-    rows = _widened(np.flatnonzero(ink.any(axis=1)), max(_MARGIN_PX, paper_px))
-    area_px = (rows.stop - rows.start) * (columns.stop - columns.start)
-    if 0 < area_px * _STRETCH_MAX**2 <= height_px * width_px:
-        return rows, columns
+    across, along = np.flatnonzero(ink.any(axis=0)), np.flatnonzero(ink.any(axis=1))
+    if len(along) and np.ptp(across) >= _LINE_FLATNESS_MIN * np.ptp(along):
+        columns = _widened(across, _MARGIN_PX)
+        paper_px = (columns.stop - columns.start) // _FLATNESS_MAX // 2
+        rows = _widened(along, max(_MARGIN_PX, paper_px))
+        area_px = (rows.stop - rows.start) * (columns.stop - columns.start)
+        if area_px * _STRETCH_MAX**2 <= height_px * width_px:
+            return rows, columns
     return slice(0, height_px), slice(0, width_px)
 
 
 def _widened(places: NDArray[np.intp], margin_px: int) -> slice:
     """From the first to the last of some places, with a margin; the end may lie outside."""
-    if not len(places):
-        return slice(0, 0)
     return slice(max(0, int(places[0]) - margin_px), int(places[-1]) + 1 + margin_px)
 
 
