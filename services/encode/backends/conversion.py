@@ -48,11 +48,17 @@ def _convert_into(folder: Path, convert: Callable[[], ov.Model]) -> None:
 
 
 def compile_for_cpu(
-    model_file: Path, precision: str, cpu_threads: int, stream_count: int = 1
+    model_file: Path,
+    precision: str,
+    cpu_threads: int,
+    stream_count: int = 1,
+    *,
+    pinned: bool = True,
 ) -> ov.CompiledModel:
     """A model ready to run on the CPU: ``stream_count`` requests at once, which share
     ``cpu_threads`` threads.
 
+    ``pinned`` keeps each thread on a core of its own: for short passes that take all of them.
     ``precision`` is "f32" or "bf16"; always explicit, since OpenVINO would pick
     bf16 by itself on a CPU that has it, for models that it ruins too.
     """
@@ -64,7 +70,7 @@ def compile_for_cpu(
             "INFERENCE_NUM_THREADS": cpu_threads,
             "NUM_STREAMS": stream_count,
             # Pinned, the streams of two models meet on one core.
-            "ENABLE_CPU_PINNING": stream_count == 1,
+            "ENABLE_CPU_PINNING": pinned and stream_count == 1,
         },
     )
 

@@ -49,7 +49,8 @@ class Network:
     """One input, one output, one request at a time."""
 
     def __init__(self, model_file: Path, precision: str, cpu_threads: int) -> None:
-        compiled = compile_for_cpu(model_file, precision, cpu_threads)
+        # Unpinned: for seconds it would be on one core with whoever is pinned to that.
+        compiled = compile_for_cpu(model_file, precision, cpu_threads, pinned=False)
         self._request = compiled.create_infer_request()
 
     def __call__(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
