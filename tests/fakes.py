@@ -138,12 +138,12 @@ class FakeEncoder:
     async def engines(self, settings: Settings) -> Engines:
         """The fakes at work."""
         threads = ThreadPoolExecutor(2)
-        phrases = [self.vocabulary.phrase(i) for i in range(len(self.vocabulary.names))]
+        names = self.vocabulary.names
         speech: SpeechEngine = Engine(self.speech, BatchOptions("encode.transcribe", 1, 1), threads)
         self.loaded = Engines(
             text=Engine(self.text, BatchOptions("encode.text")),
             classifier=Engine(self.classifier, BatchOptions("encode.image"), threads),
-            class_space=ClassSpace(np.stack([fake_vector(phrase) for phrase in phrases])),
+            class_space=ClassSpace(np.stack([fake_vector(name) for name in names])),
             vocabulary=self.vocabulary,
             ocr=Engine(self.ocr, BatchOptions("encode.ocr", 1, 1), threads),
             speech_english=speech,

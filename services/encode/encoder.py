@@ -161,7 +161,7 @@ class Encoder:
             return pack(TaskResult(vector.tobytes(), described))
 
         identity = (engines.classifier.description.identity, engines.text.description.identity)
-        return await self._cached(segment, options, ("recognise-1", *identity), compute)
+        return await self._cached(segment, options, ("recognise-2", *identity), compute)
 
     async def _reading(
         self, segment: Segment, options: EncodeOptions, state: StreamState

@@ -136,9 +136,9 @@ async def load_engines(
         # In turn: both may convert with torch, and the class names need the text model.
         text = timed(choice.text, lambda: registry.TEXT_EMBEDDERS[choice.text](choice.text, quick))
         vocabulary = load_vocabulary(resolve(choice.class_names, cache_dir).path)
-        phrases = [vocabulary.phrase(index) for index in range(len(vocabulary.names))]
+        wordings = [vocabulary.wordings(index) for index in range(len(vocabulary.names))]
         identity = text.description.identity
-        vectors = load_class_vectors(cache_dir, phrases, text.forward, identity)
+        vectors = load_class_vectors(cache_dir, wordings, text.forward, identity)
         classifier = timed(
             choice.classifier,
             lambda: registry.CLASSIFIERS[choice.classifier](choice.classifier, quick),

@@ -30,9 +30,11 @@ class Vocabulary:
         """A class in words: "Egyptian Mau (cat, animal)"."""
         return _described(self.names[index], self.broader[index])
 
-    def phrase(self, index: int) -> str:
-        """A class as a phrase to embed: "Egyptian Mau, cat, animal"."""
-        return ", ".join([self.names[index], *self.broader[index]])
+    def wordings(self, index: int) -> list[str]:
+        """A class as texts to embed: "a photo of Egyptian Mau, cat, animal", and each of its
+        words alone."""
+        words = [self.names[index], *self.broader[index]]
+        return [f"a photo of {', '.join(words)}", *words]
 
 
 @dataclass(frozen=True, slots=True)
