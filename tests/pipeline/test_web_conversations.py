@@ -1,17 +1,20 @@
-"""Conversations on the page: found again, however many there are."""
+"""Conversations on the page: found again, however many there are, and shown as they were."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Locator, expect
+from sensorium_client import Client
+from sensorium_client.samples import Samples
 
 from services.gateway.conversations.records import TurnRecord
 from services.gateway.conversations.store import ConversationStore
 from services.gateway.database.engine import Database
 from tests.contract.gateway.whole import Gateway, serve_gateway
 from tests.harness import make_settings
-from tests.pipeline.browsing import needs_chromium, new_visit
+from tests.pipeline.browsing import ANSWER_MS, Visit, needs_chromium, new_visit, refusing
 
 pytestmark = needs_chromium
 
@@ -58,3 +61,67 @@ async def test_older_conversations_are_shown_when_asked_for_and_stay(
         await rows.last.click()
         await expect(rows.last).to_have_attribute("aria-current", "page")
         await expect(visit.turn.locator(".question")).to_have_text("What?")
+
+
+SHOWN = """
+turn => {
+const length = (node) => node?.style.cssText.replace(/\\d+\\.\\d+/g, (n) => Number(n).toFixed(4));
+return Object.fromEntries(Object.entries({
+  words: ".answer > .words", marked: ".marker", sources: ".citation", facts: ".facts",
+  heard: ".transcript li", gates: ".gates li", weighed: ".weights li", time: ".waterfall li",
+}).map(([name, selector]) => [name, [...turn.querySelectorAll(selector)].map((node) =>
+  [node.textContent, length(node), length(node.querySelector("[style]"))])]));
+}
+"""
+
+
+async def shown(turn: Locator) -> dict[str, Any]:
+    """What a turn tells, and how long its bars are."""
+    return dict(await turn.evaluate(SHOWN))
+
+
+async def test_a_conversation_opened_again_tells_what_it_told_while_it_was_answered(
+    visit: Visit, client: Client, samples: Samples
+) -> None:
+    page = visit.page
+    await visit.ask("Who built the lighthouse?", samples.recording, samples.film)
+    await expect(visit.turn.locator(".transcript li")).not_to_have_count(0)
+    before = await shown(visit.turn)
+    assert all(before[part] for part in ("sources", "facts", "heard", "gates", "weighed", "time"))
+    await page.reload()
+    media = visit.turn.get_by_role("figure")
+    await expect(media).to_have_count(2)
+    for medium in await media.all():
+        await medium.scroll_into_view_if_needed()
+    heard = visit.turn.locator(".transcript li")
+    await expect(heard).to_have_count(len(before["heard"]), timeout=ANSWER_MS)
+    assert await shown(visit.turn) == before
+
+    await visit.turn.locator(".evidence summary").click()
+    await visit.turn.locator(".weights a").filter(has_text="strawberry").click()
+    sound = visit.turn.locator("audio")
+    await expect(sound).to_have_js_property("paused", False)
+    assert float(await sound.evaluate("media => media.currentTime")) >= 4.0
+    await visit.turn.locator(".trace summary").click()
+    await visit.turn.get_by_role("button", name="Show every span").click()
+    await expect(visit.turn.locator(".waterfall .name").first).to_have_text("gateway.turn")
+    await visit.picture("opened-again")
+
+    # As after a restart: traces are kept in memory.
+    await page.route("**/v1/traces/*", refusing(404, "TRACE_UNKNOWN", "0"))
+    await page.reload()
+    await visit.turn.locator(".trace summary").click()
+    await visit.turn.get_by_role("button", name="Show every span").click()
+    trace = visit.turn.locator(".trace")
+    await expect(trace).to_contain_text("does not keep every span of this answer any more")
+    await expect(trace.locator(".waterfall ol li")).not_to_have_count(0)
+    await page.unroute_all()
+    assert [problem for problem in visit.problems if "404" not in problem] == []
+    visit.problems.clear()
+
+    for asset_id in [asset.asset_id async for asset in client.list_assets()]:
+        await client.delete(asset_id)
+    await page.reload()
+    await expect(visit.turn.locator(".answer > .words")).to_have_text(before["words"][0][0])
+    await expect(page.locator("figure, .citation, .marker, .evidence, .gates")).to_have_count(0)
+    await expect(visit.turn.locator(".trace")).to_have_count(1)

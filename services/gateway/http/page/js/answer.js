@@ -4,7 +4,7 @@ import { SentenceAnnouncer, announce } from "./announcer.js";
 import { CitationList } from "./citations.js";
 import { el } from "./dom.js";
 import { evidenceSection } from "./evidence.js";
-import { bytes, count, lapse, seconds } from "./format.js";
+import { bytes, count, lapse } from "./format.js";
 import { pieceOf } from "./pieces.js";
 import { traceSection } from "./trace.js";
 
@@ -58,34 +58,26 @@ export class Answer {
     this.#link();
   }
 
+  /** What it is weighed from, as pieces.js has it. */
   setEvidence(weights) {
-    if (weights.evidence?.length) this.#more.prepend(evidenceSection(weights, this.#onshow));
+    if (weights.pieces.length) this.#more.prepend(evidenceSection(weights, this.#onshow));
   }
 
-  /** The turn is over; `trace` says where its spans are. */
-  complete({ finishReason, usage = {}, timings, responseCached }, trace) {
+  /** The turn is over, and took some work. */
+  complete(work) {
     this.stop();
     this.#announcer.end();
-    this.#tell(ENDS[finishReason.replace("TURN_FINISH_REASON_", "").toLowerCase()]);
-    this.#facts.textContent = [
-      responseCached && "from the cache",
-      timings?.timeToFirstToken && `first word after ${lapse(seconds(timings.timeToFirstToken))}`,
-      usage.completionTokenCount && count(usage.completionTokenCount, "token"),
-      Number(usage.mediaBytes) > 0 && `${bytes(usage.mediaBytes)} of media`,
-    ]
-      .filter(Boolean)
-      .join(" · ");
-    this.#facts.hidden = !this.#facts.textContent;
-    if (timings) this.#more.append(traceSection(timings, trace));
+    this.#showWork(work);
   }
 
   /** An answer of earlier, as it was; citations are {piece, basis}. */
-  restore({ answer, citations, finishReason }) {
+  restore({ answer, citations, weights, work }) {
     this.node.hidden = false;
     this.#text = answer;
     for (const { piece, basis } of citations) this.#citations.add(piece, basis);
     this.#link();
-    this.#tell(ENDS[finishReason]);
+    this.setEvidence(weights);
+    this.#showWork(work);
   }
 
   /** Nothing more will come. */
@@ -93,6 +85,20 @@ export class Answer {
     this.node.classList.remove("writing");
     this.#words.removeAttribute("aria-busy");
     this.node.hidden = false;
+  }
+
+  #showWork({ finish, tokenCount, mediaBytes, isCached, timings, trace }) {
+    this.#tell(ENDS[finish]);
+    this.#facts.textContent = [
+      isCached && "from the cache",
+      timings?.waited_s && `first word after ${lapse(timings.waited_s)}`,
+      tokenCount && count(tokenCount, "token"),
+      mediaBytes && `${bytes(mediaBytes)} of media`,
+    ]
+      .filter(Boolean)
+      .join(" · ");
+    this.#facts.hidden = !this.#facts.textContent;
+    if (timings) this.#more.append(traceSection(timings, trace));
   }
 
   #link() {

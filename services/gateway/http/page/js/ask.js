@@ -201,7 +201,7 @@ export class AskView {
   }
 
   #take(turn, view, name, body) {
-    view.take(name, body, this.#conversation.trace);
+    view.take(name, body, this.#conversation.traceId);
     if (name === "token") this.#thread.follow();
     if (name !== "turnComplete" || turn !== this.#turn || !view.question) return;
     noteTurn(view.question, body);

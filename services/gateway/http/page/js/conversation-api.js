@@ -1,7 +1,8 @@
 // Conversations that last, in the page's own terms.
 
 import { getJson, request, sendJson } from "./api.js";
-import { pieceOfHttp } from "./pieces.js";
+import { pieceOfHttp, weightsOfHttp } from "./pieces.js";
+import { workOfHttp } from "./work.js";
 
 const PATH = "/v1/conversations";
 /** Of one request. */
@@ -38,16 +39,30 @@ export async function createConversation() {
 
 /** Its last turns, oldest first. */
 export async function readConversation(id) {
-  const { turns } = await getJson(`${at(id)}?order=desc&limit=${TURNS_SHOWN_MAX}`);
+  const turns = [];
+  let pageToken = "";
+  // A page holds less where its turns are long.
+  do {
+    const query = new URLSearchParams({
+      order: "desc",
+      limit: TURNS_SHOWN_MAX - turns.length,
+      with_evidence: true,
+      page_token: pageToken,
+    });
+    const page = await getJson(`${at(id)}?${query}`);
+    turns.push(...page.turns);
+    pageToken = page.next_page_token;
+  } while (pageToken && turns.length < TURNS_SHOWN_MAX);
   return turns.reverse().map((turn) => ({
     question: turn.question,
     answer: turn.answer,
     assetIds: turn.asset_ids,
-    finishReason: turn.finish_reason,
     citations: turn.citations.map(({ evidence, basis }) => ({
       piece: pieceOfHttp(evidence),
       basis,
     })),
+    weights: weightsOfHttp(turn),
+    work: workOfHttp(turn),
   }));
 }
 

@@ -13,7 +13,6 @@ export class Conversation {
   #turn = null;
   #onmade;
   #traceId = "";
-  #turnCount = 0;
 
   /** `id` names one that lasts; without it one is made at the first turn, and `onmade(id)` called. */
   constructor(id = "", onmade = () => {}) {
@@ -23,15 +22,13 @@ export class Conversation {
 
   /** Begins a turn. Its listener has `event(name, body)` and `failed(failure)`. */
   begin(listener) {
-    if (!this.#socket?.isOpen && !this.#opening) this.#turnCount = 0;
-    this.#turnCount += 1;
     this.#turn = new Turn(this.#open(), listener);
     return this.#turn;
   }
 
-  /** Where the last turn is found: the trace of its socket, and which turn of it, from 0. */
-  get trace() {
-    return { id: this.#traceId, turnIndex: this.#turnCount - 1 };
+  /** The trace of its socket, which its turns are part of. */
+  get traceId() {
+    return this.#traceId;
   }
 
   /** Goes away. */

@@ -52,3 +52,14 @@ export function setVariable(node, name, value) {
   node.style.setProperty(`--${name}`, value);
   return node;
 }
+
+/** Resolves when an element comes into view. */
+export function seen(node) {
+  return new Promise((resolve) => {
+    new IntersectionObserver((entries, observer) => {
+      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+      observer.disconnect();
+      resolve();
+    }).observe(node);
+  });
+}

@@ -84,6 +84,10 @@ const KNOWN = {
     "This conversation is answering elsewhere.",
     "Wait until it has finished there, then try again.",
   ],
+  TRACE_UNKNOWN: [
+    "The server does not keep every span of this answer any more.",
+    "It keeps those of recent answers, until it is restarted.",
+  ],
   PATH_UNKNOWN: ["This server does not offer that.", "Update the server to use it."],
 };
 

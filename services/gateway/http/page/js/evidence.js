@@ -3,32 +3,31 @@
 import { originOf, placeLink } from "./citations.js";
 import { el, icon, setVariable } from "./dom.js";
 import { count, percent } from "./format.js";
-import { kindOf, pluralOf } from "./kinds.js";
-import { pieceOf } from "./pieces.js";
+import { pluralOf } from "./kinds.js";
 import { placeText } from "./places.js";
 
-/** The section of one EvidenceWeights event; `onshow(piece)` goes to the place of a piece. */
-export function evidenceSection({ evidence = [], modalityWeights = [] }, onshow) {
-  const pieces = evidence.map(pieceOf).sort((one, other) => other.weight - one.weight);
+/** The section of the weights of an answer; `onshow(piece)` goes to the place of a piece. */
+export function evidenceSection({ pieces, gates }, onshow) {
   return el(
     "details",
     { class: "evidence" },
     el("summary", {}, "Evidence ", el("span", { class: "hint" }, count(pieces.length, "piece"))),
-    modalityWeights.length > 0 && gates(modalityWeights),
+    gates.length > 0 && gateList(gates),
     el(
       "ol",
       { class: "weights" },
-      pieces.map((piece) => row(piece, onshow)),
+      pieces
+        .toSorted((one, other) => other.weight - one.weight)
+        .map((piece) => row(piece, onshow)),
     ),
   );
 }
 
-function gates(weights) {
+function gateList(gates) {
   return el(
     "ul",
     { class: "gates", "aria-label": "Weight of each modality" },
-    weights.map(({ modality, weight = 0 }) => {
-      const kind = kindOf(modality);
+    gates.map(({ kind, weight }) => {
       const gate = el("li", { "data-kind": kind }, `${pluralOf(kind)} ${percent(weight)}`);
       return setVariable(gate, "share", weight);
     }),

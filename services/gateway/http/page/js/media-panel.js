@@ -1,12 +1,13 @@
 // One asset of a turn: what it looks and sounds like, how far it has come, and the way into it.
 
 import { mediaUrl, thumbnailPath } from "./api.js";
-import { el, icon, iconButton, setVariable } from "./dom.js";
+import { el, icon, iconButton, seen, setVariable } from "./dom.js";
 import { explain } from "./errors.js";
 import { bytes, clock, seconds } from "./format.js";
 import { localFrames, storedFrames } from "./frames.js";
 import { iconOf, kindOf } from "./kinds.js";
 import { makePlayer } from "./player.js";
+import { storedTranscript } from "./stored.js";
 import { Transcript } from "./transcript.js";
 
 export class MediaPanel {
@@ -102,6 +103,17 @@ export class MediaPanel {
     if (widthPx) this.#player?.setSize(widthPx, heightPx);
     this.#tellFacts(widthPx, heightPx, duration_s);
     this.#say(this.#facts);
+    if (this.#attachment.hasSound) this.#readTranscript();
+  }
+
+  async #readTranscript() {
+    // Many may be on the page, and a server that still indexes one lets it wait.
+    await seen(this.node);
+    try {
+      this.#transcript.fill(await storedTranscript(this.#attachment.assetId));
+    } catch (failure) {
+      this.#transcript.failed(explain(failure).what);
+    }
   }
 
   #showPlayer(kind) {

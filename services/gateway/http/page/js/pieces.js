@@ -1,5 +1,6 @@
 // A piece of evidence in the page's own terms, whether the socket told of it or the HTTP API:
-// {assetId, assetName, kind, origin, text, key, weight, inContext, place}.
+// {assetId, assetName, kind, origin, text, key, weight, inContext, place}. What an answer is weighed from:
+// {pieces, gates: [{kind, weight}]}.
 
 import { kindOf } from "./kinds.js";
 import { placeOf, placeOfHttp } from "./places.js";
@@ -43,5 +44,21 @@ export function pieceOfHttp(evidence) {
     weight,
     inContext,
     place: placeOfHttp(evidence),
+  };
+}
+
+/** An EvidenceWeights of the contract. */
+export function weightsOf({ evidence = [], modalityWeights = [] }) {
+  return {
+    pieces: evidence.map(pieceOf),
+    gates: modalityWeights.map(({ modality, weight = 0 }) => ({ kind: kindOf(modality), weight })),
+  };
+}
+
+/** The weights of a turn of the HTTP API. */
+export function weightsOfHttp({ evidence, modality_weights: gates }) {
+  return {
+    pieces: evidence.map(pieceOfHttp),
+    gates: gates.map(({ modality: kind, weight }) => ({ kind, weight })),
   };
 }

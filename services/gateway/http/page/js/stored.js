@@ -16,7 +16,8 @@ export function storedAsset(assetId) {
 
 async function load(assetId) {
   const file = await getJson(`/v1/files/${encodeURIComponent(assetId)}`);
-  const { modality, width, height, duration_s, renditions } = file.sensorium;
+  const { modality, width, height, duration_s, renditions, has_audio, duplicate_of } =
+    file.sensorium;
   // Where the original is no format of browsers, the server may have made one that is.
   const web = renditions.find(({ name }) => name === "video-web" || name === "web");
   const path = contentPath(assetId) + (web ? `?rendition=${web.name}` : "");
@@ -29,9 +30,17 @@ async function load(assetId) {
     isCommitted: true,
     isUnderstood: true,
     failure: null,
+    hasSound: has_audio,
+    duplicateOf: duplicate_of,
     duration_s,
     widthPx: width,
     heightPx: height,
     url: await mediaUrl(path),
   };
+}
+
+/** What was heard in it, as the index has it: [{start_s, text}]. Throws Failure. */
+export async function storedTranscript(assetId) {
+  const { data } = await getJson(`/v1/files/${encodeURIComponent(assetId)}/transcript`);
+  return data;
 }

@@ -2,46 +2,48 @@
 
 import { getJson } from "./api.js";
 import { el } from "./dom.js";
-import { lapse, seconds } from "./format.js";
+import { Failure, explain } from "./errors.js";
+import { lapse } from "./format.js";
 import { stageWaterfall, waterfall } from "./waterfall.js";
 
 const DEPTH_MAX = 6;
-const TURN = "gateway.turn";
+const UNKNOWN = "TRACE_UNKNOWN";
 
-/** The section of a turn's timings. */
+/** The section of a turn's timings, as work.js has them and its trace. */
 export function traceSection(timings, trace) {
   const body = el("div", {}, stageWaterfall(timings));
+  const problem = el("p", { class: "hint", role: "status" });
   const button = el(
     "button",
     {
       type: "button",
       class: "quiet small",
       async onclick() {
-        button.disabled = true;
-        const spans = await spansOf(trace).catch(() => []);
-        if (spans.length) body.replaceChildren(waterfall(spans));
-        else
-          button.replaceWith(
-            el("span", { class: "hint" }, "The server does not keep this trace any more."),
-          );
+        try {
+          body.replaceChildren(waterfall(await spansOf(trace)));
+        } catch (failure) {
+          const { what, todo } = explain(failure);
+          problem.textContent = `${what} ${todo}`;
+          if (failure.reason === UNKNOWN) button.remove();
+        }
       },
     },
     "Show every span",
   );
-  body.append(button);
+  body.append(button, problem);
   return el(
     "details",
     { class: "trace" },
-    el("summary", {}, "Time ", el("span", { class: "hint" }, lapse(seconds(timings.lastToken)))),
+    el("summary", {}, "Time ", el("span", { class: "hint" }, lapse(timings.lastToken_s))),
     body,
   );
 }
 
-/** The spans of one turn, each below the one that caused it. */
-async function spansOf({ id, turnIndex }) {
+/** The spans of one turn, each below the one that caused it. Throws Failure, TRACE_UNKNOWN where they are gone. */
+async function spansOf({ id, spanId: turnId }) {
   const { spans } = await getJson(`/v1/traces/${id}`);
-  const turn = spans.filter(({ name }) => name === TURN)[turnIndex];
-  if (!turn) return [];
+  const turn = spans.find(({ spanId }) => spanId === turnId);
+  if (!turn) throw new Failure({ reason: UNKNOWN, message: "" });
   const began_ms = Date.parse(turn.startTime);
   const rows = [];
   const add = (span, depth) => {

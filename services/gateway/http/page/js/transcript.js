@@ -21,7 +21,23 @@ export class Transcript {
 
   /** Words that are settled. */
   add({ span, transcript }) {
-    const start_s = seconds(span.start);
+    this.#addLine(seconds(span.start), transcript.text ?? "");
+    this.#show("");
+  }
+
+  /** All that was heard in an asset that is stored: [{start_s, text}]. */
+  fill(lines) {
+    for (const { start_s, text } of lines) this.#addLine(start_s, text);
+    this.node.hidden = !lines.length;
+  }
+
+  /** It cannot be read. */
+  failed(what) {
+    this.node.replaceChildren(el("p", { class: "note" }, what));
+    this.node.hidden = false;
+  }
+
+  #addLine(start_s, text) {
     this.#lines.append(
       el(
         "li",
@@ -31,11 +47,10 @@ export class Transcript {
           { type: "button", class: "line", onclick: () => this.#onseek(start_s) },
           el("span", { class: "time" }, clock(start_s)),
           " ",
-          transcript.text ?? "",
+          text,
         ),
       ),
     );
-    this.#show("");
   }
 
   /** Words that are just being said: a guess, shown meanwhile. */

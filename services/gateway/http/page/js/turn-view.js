@@ -4,8 +4,10 @@ import { Answer } from "./answer.js";
 import { el } from "./dom.js";
 import { MediaPanel } from "./media-panel.js";
 import { notice } from "./notice.js";
+import { weightsOf } from "./pieces.js";
 import { storedAsset } from "./stored.js";
 import { Waiting } from "./waiting.js";
+import { workOf } from "./work.js";
 
 const OF_MEDIA = new Set([
   "assetInfo",
@@ -137,16 +139,18 @@ export class TurnView {
   async #restoreMedia(assetIds) {
     const found = await Promise.allSettled(assetIds.map(storedAsset));
     // What is not stored any more is left out.
-    for (const { value: asset } of found) if (asset) this.addMedia(asset);
+    const assets = found.map(({ value }) => value).filter(Boolean);
+    for (const asset of assets) this.addMedia(asset);
+    for (const asset of assets) this.#noteOriginal(asset);
   }
 
   /** Takes an event of the conversation that belongs to this turn. */
-  take(name, body, trace) {
+  take(name, body, traceId) {
     if (name === "asset") this.#noteOriginal(body);
     if (OF_MEDIA.has(name)) this.#takeMedia(name, body);
     else if (name === "itemError") this.#panels.get(body.itemId.split("/")[0])?.take(name, body);
     else if (name === "moderation") this.#tellFlagged(body);
-    else if (OF_ANSWER.has(name)) this.#takeAnswer(name, body, trace);
+    else if (OF_ANSWER.has(name)) this.#takeAnswer(name, body, traceId);
   }
 
   #takeMedia(name, body) {
@@ -155,13 +159,13 @@ export class TurnView {
     else this.#waiting.end();
   }
 
-  #takeAnswer(name, body, trace) {
+  #takeAnswer(name, body, traceId) {
     this.#isDue = false;
     this.#waiting.end();
-    if (name === "evidence") this.answer.setEvidence(body);
+    if (name === "evidence") this.answer.setEvidence(weightsOf(body));
     else if (name === "token") this.answer.addToken(body);
     else if (name === "citation") this.answer.addCitation(body);
-    else if (this.question) this.answer.complete(body, trace);
+    else if (this.question) this.answer.complete(workOf(body, traceId));
   }
 
   // Evidence names equal bytes by the asset that first had them.

@@ -1,7 +1,7 @@
 // When each part of the platform worked for an answer.
 
 import { el, setVariable } from "./dom.js";
-import { lapse, seconds } from "./format.js";
+import { lapse } from "./format.js";
 
 const WORDS = {
   ingest: "Take in media",
@@ -43,17 +43,13 @@ export function waterfall(spans, marks = []) {
   );
 }
 
-/** The waterfall of the Timings of a turn. */
-export function stageWaterfall(timings) {
-  const spans = (timings.stages ?? [])
-    .map(({ stage, start, end }) => ({
-      name: WORDS[stage] ?? stage,
-      start_s: seconds(start),
-      end_s: seconds(end),
-    }))
+/** The waterfall of the timings of a turn, as work.js has them. */
+export function stageWaterfall({ stages, lastByte_s, firstToken_s }) {
+  const spans = stages
+    .map(({ stage, start_s, end_s }) => ({ name: WORDS[stage] ?? stage, start_s, end_s }))
     .sort((a, b) => a.start_s - b.start_s);
   return waterfall(spans, [
-    { at_s: seconds(timings.lastByte), text: "Question complete" },
-    { at_s: seconds(timings.firstToken), text: "First word" },
+    { at_s: lastByte_s, text: "Question complete" },
+    { at_s: firstToken_s, text: "First word" },
   ]);
 }
