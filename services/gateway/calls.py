@@ -216,11 +216,14 @@ class GatewayCalls:
         scope: CallScope,
         config: gateway_pb2.UploadConfig,
         messages: AsyncIterator[UploadMessage],
+        *,
+        words_awaited: bool = False,
     ) -> AsyncGenerator[UploadEvent, None]:
         """Media to store and index; ``messages`` are those after the config."""
 
         async def upload(emit: Emit[UploadEvent]) -> None:
-            await Upload(self._walk, scope, config, emit).run(messages)
+            walk = self._walk
+            await Upload(walk, scope, config, emit, words_awaited=words_awaited).run(messages)
 
         with named(CONVERSE_FIELDS):
             async with contextlib.aclosing(duplex(upload)) as events:

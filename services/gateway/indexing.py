@@ -232,6 +232,11 @@ class Indexer:
             async for event in encode_segments(self._stages, scope, config, segments()):
                 ledger.note_encode(event)
                 await moderation.media(ledger.of_segment, event)
+        if asset.info.has_audio:
+            # What a job that was cut short wrote may be of a conversation, whose windows of
+            # sound are shorter: some of them have no successor of the same id.
+            async with self.writing(scope, known):
+                await delete_documents(self._stages, scope, [known])
         return await self._write(ledger.assets[known], scope)
 
     @contextlib.asynccontextmanager

@@ -149,13 +149,19 @@ def samples_as_usual(options: gateway_pb2.PerceptionOptions) -> bool:
 
 
 def ingest_config(
-    options: gateway_pb2.PerceptionOptions, scope: CallScope, *, words_held: bool
+    options: gateway_pb2.PerceptionOptions,
+    scope: CallScope,
+    *,
+    words_held: bool,
+    words_awaited: bool = True,
 ) -> ingest_pb2.IngestConfig:
-    """Options of an ingest call. Where words are held until they are judged, none are guessed."""
+    """Options of an ingest call. Where words are held until they are judged, none are guessed.
+    Where nobody waits for the first of them, windows of sound are long."""
     return ingest_pb2.IngestConfig(
         frame_sampling=options.frame_sampling,
         user_id=scope.user_id,
         audio_previews=options.partial_transcripts and not words_held,
+        long_audio_windows=not (words_awaited or options.partial_transcripts),
     )
 
 
@@ -186,8 +192,8 @@ async def each(
 async def segment_stored(
     stages: Stages, scope: CallScope, asset_id: str
 ) -> AsyncIterator[IngestEvent]:
-    """Cut a stored asset again; the events are those of its upload."""
-    request = ingest_pb2.SegmentAssetRequest(asset_id=asset_id)
+    """Cut a stored asset again; the events are those of its upload, if nobody waited for words."""
+    request = ingest_pb2.SegmentAssetRequest(asset_id=asset_id, long_audio_windows=True)
     async for event in read_stage(stages.ingest.SegmentAsset, request, scope):
         kind = event.WhichOneof("event")
         yield IngestEvent(**{kind: getattr(event, kind)})

@@ -31,7 +31,10 @@ UploadMessage = gateway_pb2.StreamingUploadRequest
 
 
 class Upload:
-    """One ``StreamingUpload`` from its config to its summary."""
+    """One ``StreamingUpload`` from its config to its summary.
+
+    ``words_awaited`` has the first words of a recording told soon rather than more of them right.
+    """
 
     def __init__(
         self,
@@ -39,11 +42,14 @@ class Upload:
         scope: CallScope,
         config: gateway_pb2.UploadConfig,
         emit: Emit[UploadEvent],
+        *,
+        words_awaited: bool = False,
     ) -> None:
         self._walk = walk
         self._scope = scope
         self._config = config
         self._emit = emit
+        self._words_awaited = words_awaited
         self._ledger = Ledger(reading=True)
         policy = walk.policies.of(scope.tenant_id)
         self._moderation = Moderation(walk.stages, scope, policy, self._tell)
@@ -61,7 +67,12 @@ class Upload:
         perception = open_perception(
             self._walk.stages,
             self._scope,
-            ingest_config(options, self._scope, words_held=self._moderation.holds_words),
+            ingest_config(
+                options,
+                self._scope,
+                words_held=self._moderation.holds_words,
+                words_awaited=self._words_awaited,
+            ),
             encode_config(
                 ALL_TASKS,
                 options.language,

@@ -33,8 +33,14 @@ class SoundTrack:
         self._origin_s = origin_s
         self._damage = damage
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
-        self._cutter = PauseCutter(
-            options.audio_window_min_s, options.audio_window_max_s, options.audio_window_first_s
+        self._cutter = (
+            PauseCutter.patient()
+            if options.long_audio_windows
+            else PauseCutter(
+                options.audio_window_min_s,
+                options.audio_window_max_s,
+                options.audio_window_first_s,
+            )
         )
         self._previews = PreviewPace() if options.audio_previews else None
         self._start_s: float | None = None

@@ -43,6 +43,7 @@ class FrameSampling:
 class CutOptions:
     """How an asset is cut into segments. The same options give the same segments.
 
+    ``long_audio_windows`` has the lengths of sound be those of ``PauseCutter.patient`` instead.
     ``audio_previews`` lets sound be shown before its window is cut; it changes no segment.
     """
 
@@ -50,6 +51,7 @@ class CutOptions:
     audio_window_first_s: float = 4.0
     audio_window_min_s: float = 6.0
     audio_window_max_s: float = 14.0
+    long_audio_windows: bool = False
     audio_previews: bool = False
     thread_count: int = 1
     """Threads of one video decoder."""

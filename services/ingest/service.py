@@ -51,6 +51,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             )
         options = dataclasses.replace(
             self._cut_options(config.frame_sampling, "config.frame_sampling"),
+            long_audio_windows=config.long_audio_windows,
             audio_previews=config.audio_previews,
         )
         scope = StreamScope(
@@ -66,6 +67,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             frame_sampling=convert.write_sampling(options.frame_sampling),
             user_id=scope.user_id,
             audio_previews=options.audio_previews,
+            long_audio_windows=options.long_audio_windows,
         )
         yield Response(ready=ingest_pb2.StreamReady(effective_config=effective))
 
@@ -95,7 +97,10 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         context: grpc.aio.ServicerContext[ingest_pb2.SegmentAssetRequest, SegmentResponse],
     ) -> AsyncIterator[SegmentResponse]:
         """Cut a committed asset again."""
-        options = self._cut_options(request.frame_sampling, "frame_sampling")
+        options = dataclasses.replace(
+            self._cut_options(request.frame_sampling, "frame_sampling"),
+            long_audio_windows=request.long_audio_windows,
+        )
         segment_count = 0
         items = self._engine.recut(tenant_id(context), request.asset_id, options)
         async with contextlib.aclosing(items):

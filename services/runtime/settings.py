@@ -179,11 +179,12 @@ class Settings(BaseSettings):
     frame_count_max: int = Field(32, ge=1, le=256)
     """Most frames sampled from one video, unless the request says fewer."""
     audio_window_first_s: float = Field(4.0, gt=0)
-    """Shortest stretch of sound before the first cut, which brings the first words."""
+    """Of a conversation: shortest stretch of sound before the first cut, which brings the first
+    words."""
     audio_window_min_s: float = Field(6.0, gt=0)
-    """Shortest stretch of sound between two later cuts."""
+    """Of a conversation: shortest stretch of sound between two later cuts."""
     audio_window_max_s: float = Field(14.0, gt=0, le=30)
-    """Longest stretch of sound between two cuts."""
+    """Of a conversation: longest stretch of sound between two cuts."""
     upload_expiry_s: float = Field(24 * 3600.0, gt=0)
     """How long an interrupted upload can be resumed."""
 

@@ -41,7 +41,7 @@ class World:
             yield request(config=ingest_pb2.IngestConfig(store_only=True))
             for asset_id in asset_ids:
                 data = content or f"text of {asset_id}".encode()
-                name = f"{asset_id}.txt"
+                name = asset_id if content else f"{asset_id}.txt"
                 yield request(asset_start=upload_pb2.AssetStart(asset_id=asset_id, name=name))
                 yield request(chunk=upload_pb2.MediaChunk(asset_id=asset_id, data=data))
                 yield request(

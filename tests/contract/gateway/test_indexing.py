@@ -11,7 +11,8 @@ from services.gateway.policy import Policies
 from services.gateway.stages import connect
 from services.host import builders
 from services.search.lease import FolderLease
-from tests.contract.gateway.conftest import SCOPE, World
+from tests import media
+from tests.contract.gateway.conftest import SCOPE, World, document
 from tests.fakes import FakeEncoder
 from tests.harness import make_settings, serve_all
 from tests.pipeline.platform import until
@@ -39,3 +40,17 @@ async def test_a_job_outlasts_a_change_of_the_process_that_writes_the_index(
         assert (await get_asset(stages, SCOPE, "note")).indexed
         await indexer.close()
         await stages.close()
+
+
+async def test_an_asset_that_is_read_again_leaves_nothing_of_the_job_that_was_cut_short(
+    world: World,
+) -> None:
+    await world.store("talk", content=media.wav(media.speech_like(20.0)))
+    await world.index([document("talk", 7, 0.5)])
+    asset = await get_asset(world.stages, SCOPE, "talk")
+    indexer = Indexer(world.stages, Policies())
+    written = await indexer.submit(AssetEntry(asset.info, asset), SCOPE)
+    kept = await list_documents(world.stages, SCOPE, "talk")
+    assert len(kept) == written > 0
+    assert "words 7" not in {each.evidence.text for each in kept}
+    await indexer.close()

@@ -240,6 +240,19 @@ async def test_stored_asset_is_cut_again_as_it_was(ingest: Ingest) -> None:
         assert again[-1].segments_complete.segment_count == len(events.segments)
 
 
+async def test_who_asks_for_long_windows_of_sound_has_them_each_time(ingest: Ingest) -> None:
+    sound = media.wav(media.speech_like(40.0, pause_every_s=5.0))
+    usual = await ingest.send(whole("a", sound))
+    events = await ingest.send(whole("b", sound), long_audio_windows=True)
+    assert events.of("ready")[0].effective_config.long_audio_windows
+    assert len(events.segments) < len(usual.segments)
+    shortest_bytes = 2 * 10 * media.SAMPLE_RATE_HZ
+    assert all(len(each.audio.samples) >= shortest_bytes for each in events.segments[:-1])
+    request = ingest_pb2.SegmentAssetRequest(asset_id="b", long_audio_windows=True)
+    again = [r async for r in ingest.stub.SegmentAsset(request, metadata=TENANT)]
+    assert [r.segment for r in again if r.WhichOneof("event") == "segment"] == events.segments
+
+
 async def test_assets_are_listed_newest_first_in_stable_pages(ingest: Ingest) -> None:
     for asset_id in ("a", "b", "c"):
         await ingest.send(whole(asset_id, JPEG))

@@ -2,6 +2,7 @@
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sensorium.encode.v1.encode_pb2 import (
@@ -120,3 +121,15 @@ def test_no_words_are_guessed_where_they_are_held_until_they_are_judged() -> Non
     options = gateway_pb2.PerceptionOptions(partial_transcripts=True)
     assert ingest_config(options, CallScope(), words_held=False).audio_previews
     assert not ingest_config(options, CallScope(), words_held=True).audio_previews
+
+
+@pytest.mark.parametrize(
+    ("partial_transcripts", "words_awaited", "long"),
+    [(False, False, True), (True, False, False), (False, True, False)],
+)
+def test_windows_of_sound_are_long_where_nobody_waits_for_words(
+    partial_transcripts: bool, words_awaited: bool, long: bool
+) -> None:
+    options = gateway_pb2.PerceptionOptions(partial_transcripts=partial_transcripts)
+    config = ingest_config(options, CallScope(), words_held=False, words_awaited=words_awaited)
+    assert config.long_audio_windows is long

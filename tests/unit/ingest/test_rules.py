@@ -64,13 +64,14 @@ def test_no_method_takes_more_than_its_budget_or_its_rate(
     st.integers(0, 40 * SAMPLE_RATE_HZ),
     st.lists(st.integers(1, 5 * SAMPLE_RATE_HZ), max_size=20),
     st.integers(0, 3),
+    st.booleans(),
 )
 def test_windows_tile_the_signal_whatever_the_pieces(
-    count: int, sizes: list[int], seed: int
+    count: int, sizes: list[int], seed: int, is_patient: bool
 ) -> None:
     signal = np.random.default_rng(seed).integers(-9000, 9000, count).astype(np.int16)
     pieces = np.split(signal, np.clip(np.cumsum(sizes), 0, count)) if sizes else [signal]
-    cutter, whole = PauseCutter(4, 12), PauseCutter(4, 12)
+    cutter, whole = (PauseCutter(4, 12, is_patient=is_patient) for _ in range(2))
     windows = [window for piece in pieces for window in cutter.push(piece)] + list(cutter.flush())
     expected = list(whole.push(signal)) + list(whole.flush())
     assert [len(window) for window in windows] == [len(window) for window in expected]
@@ -94,13 +95,24 @@ def test_sound_is_cut_in_its_pauses() -> None:
     assert 7.1 <= len(first) / SAMPLE_RATE_HZ <= 7.3
 
 
-@given(st.lists(st.integers(1, SAMPLE_RATE_HZ), max_size=30), st.integers(15, 60))
-def test_a_long_pause_ends_a_window_of_any_length(sizes: list[int], pause_tenths: int) -> None:
+def test_who_is_patient_has_sound_cut_in_its_longest_pause() -> None:
+    signal = media.speech_like(40, pause_every_s=60)
+    for start_s, end_s in ((12.0, 12.4), (17.0, 17.8), (24.0, 24.3)):
+        signal[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)] = 0
+    cutter = PauseCutter.patient()
+    windows = [*cutter.push(signal), *cutter.flush()]
+    assert [round(len(window) / SAMPLE_RATE_HZ, 1) for window in windows] == [17.4, 22.6]
+
+
+@given(st.lists(st.integers(1, SAMPLE_RATE_HZ), max_size=30), st.integers(15, 60), st.booleans())
+def test_a_long_pause_ends_a_window_of_any_length(
+    sizes: list[int], pause_tenths: int, is_patient: bool
+) -> None:
     sentence = media.speech_like(2.0, pause_every_s=60)
     pause = np.zeros(pause_tenths * SAMPLE_RATE_HZ // 10, np.int16)
     signal = np.concatenate([sentence, pause, sentence, pause, sentence])
     pieces = np.split(signal, np.clip(np.cumsum(sizes), 0, len(signal)))
-    cutter = PauseCutter(6, 14, first_min_s=4)
+    cutter = PauseCutter.patient() if is_patient else PauseCutter(6, 14, first_min_s=4)
     windows = [window for piece in pieces for window in cutter.push(piece)] + list(cutter.flush())
     assert len(windows) == 3
     assert 2.45 <= len(windows[0]) / SAMPLE_RATE_HZ <= 2.55

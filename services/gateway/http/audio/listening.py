@@ -78,7 +78,8 @@ class Listening:
             language=early.language, word_times=early.word_times
         )
         config = gateway_pb2.UploadConfig(perception=perception)
-        events = store(self._front.calls, scope, config, upload.messages(self._labels))
+        messages = upload.messages(self._labels)
+        events = store(self._front.calls, scope, config, messages, words_awaited=early.stream)
         silent = False
         async with aclosing(events):
             async for event in events:

@@ -106,11 +106,15 @@ async def store(
     scope: CallScope,
     config: gateway_pb2.UploadConfig,
     messages: AsyncIterator[UploadMessage],
+    *,
+    words_awaited: bool = False,
 ) -> AsyncGenerator[UploadEvent, None]:
     """Events of the upload of one file, up to the end of its indexing. Raises SensoriumError
     for what is wrong with the file, naming ``file``."""
     committed = False
-    async with contextlib.aclosing(calls.upload(scope, config, messages)) as events:
+    async with contextlib.aclosing(
+        calls.upload(scope, config, messages, words_awaited=words_awaited)
+    ) as events:
         async for event in events:
             kind = event.WhichOneof("event")
             committed = committed or kind == "asset"

@@ -25,7 +25,7 @@ type IngestServiceClient interface {
 	// OUT_OF_RANGE (past a limit of size, length or pixels), ALREADY_EXISTS (the
 	// asset id holds other bytes), FAILED_PRECONDITION (message out of order).
 	StreamingIngest(ctx context.Context, opts ...grpc.CallOption) (IngestService_StreamingIngestClient, error)
-	// Cuts a committed asset again, as StreamingIngest did when it came.
+	// Cuts a committed asset again, as StreamingIngest did when it came with the same options.
 	// Fails with NOT_FOUND when the tenant has no such asset.
 	SegmentAsset(ctx context.Context, in *SegmentAssetRequest, opts ...grpc.CallOption) (IngestService_SegmentAssetClient, error)
 	// Tells how far an interrupted upload got. Fails with NOT_FOUND when the
@@ -340,7 +340,7 @@ type IngestServiceServer interface {
 	// OUT_OF_RANGE (past a limit of size, length or pixels), ALREADY_EXISTS (the
 	// asset id holds other bytes), FAILED_PRECONDITION (message out of order).
 	StreamingIngest(IngestService_StreamingIngestServer) error
-	// Cuts a committed asset again, as StreamingIngest did when it came.
+	// Cuts a committed asset again, as StreamingIngest did when it came with the same options.
 	// Fails with NOT_FOUND when the tenant has no such asset.
 	SegmentAsset(*SegmentAssetRequest, IngestService_SegmentAssetServer) error
 	// Tells how far an interrupted upload got. Fails with NOT_FOUND when the

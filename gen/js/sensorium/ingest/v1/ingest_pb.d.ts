@@ -59,6 +59,14 @@ export declare type IngestConfig = Message<"sensorium.ingest.v1.IngestConfig"> &
    * @generated from field: bool audio_previews = 5;
    */
   audioPreviews: boolean;
+
+  /**
+   * Whether sound is cut into windows of 10 to 29 s, for callers that would rather
+   * have more words right than the first of them soon.
+   *
+   * @generated from field: bool long_audio_windows = 6;
+   */
+  longAudioWindows: boolean;
 };
 
 /**
@@ -317,6 +325,13 @@ export declare type SegmentAssetRequest = Message<"sensorium.ingest.v1.SegmentAs
    * @generated from field: sensorium.media.v1.FrameSampling frame_sampling = 2;
    */
   frameSampling?: FrameSampling | undefined;
+
+  /**
+   * As in IngestConfig.
+   *
+   * @generated from field: bool long_audio_windows = 3;
+   */
+  longAudioWindows: boolean;
 };
 
 /**
@@ -1128,7 +1143,7 @@ export declare const IngestService: GenService<{
     output: typeof StreamingIngestResponseSchema;
   },
   /**
-   * Cuts a committed asset again, as StreamingIngest did when it came.
+   * Cuts a committed asset again, as StreamingIngest did when it came with the same options.
    * Fails with NOT_FOUND when the tenant has no such asset.
    *
    * @generated from rpc sensorium.ingest.v1.IngestService.SegmentAsset

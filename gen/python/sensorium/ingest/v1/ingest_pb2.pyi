@@ -36,6 +36,7 @@ class IngestConfig(_message.Message):
     FRAME_SAMPLING_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     AUDIO_PREVIEWS_FIELD_NUMBER: _builtins.int
+    LONG_AUDIO_WINDOWS_FIELD_NUMBER: _builtins.int
     store_only: _builtins.bool
     """Store only: no segments are cut."""
     ephemeral: _builtins.bool
@@ -46,6 +47,10 @@ class IngestConfig(_message.Message):
     """The user that committed assets belong to; may be empty."""
     audio_previews: _builtins.bool
     """Whether audio_preview events tell of sound before its window is cut."""
+    long_audio_windows: _builtins.bool
+    """Whether sound is cut into windows of 10 to 29 s, for callers that would rather
+    have more words right than the first of them soon.
+    """
     @_builtins.property
     def frame_sampling(self) -> _media_pb2.FrameSampling:
         """Which frames of a video are sent as segments."""
@@ -58,10 +63,11 @@ class IngestConfig(_message.Message):
         frame_sampling: _media_pb2.FrameSampling | None = ...,
         user_id: _builtins.str = ...,
         audio_previews: _builtins.bool = ...,
+        long_audio_windows: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_previews", b"audio_previews", "ephemeral", b"ephemeral", "frame_sampling", b"frame_sampling", "store_only", b"store_only", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_previews", b"audio_previews", "ephemeral", b"ephemeral", "frame_sampling", b"frame_sampling", "long_audio_windows", b"long_audio_windows", "store_only", b"store_only", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,8 +282,11 @@ class SegmentAssetRequest(_message.Message):
 
     ASSET_ID_FIELD_NUMBER: _builtins.int
     FRAME_SAMPLING_FIELD_NUMBER: _builtins.int
+    LONG_AUDIO_WINDOWS_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """A committed asset."""
+    long_audio_windows: _builtins.bool
+    """As in IngestConfig."""
     @_builtins.property
     def frame_sampling(self) -> _media_pb2.FrameSampling:
         """Which frames of a video are sent as segments."""
@@ -287,10 +296,11 @@ class SegmentAssetRequest(_message.Message):
         *,
         asset_id: _builtins.str = ...,
         frame_sampling: _media_pb2.FrameSampling | None = ...,
+        long_audio_windows: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["frame_sampling", b"frame_sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "frame_sampling", b"frame_sampling"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "frame_sampling", b"frame_sampling", "long_audio_windows", b"long_audio_windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -144,7 +144,7 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SegmentAsset(self, request, context):
-        """Cuts a committed asset again, as StreamingIngest did when it came.
+        """Cuts a committed asset again, as StreamingIngest did when it came with the same options.
         Fails with NOT_FOUND when the tenant has no such asset.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -46,7 +46,7 @@ class IngestServiceStub:
     asset id holds other bytes), FAILED_PRECONDITION (message out of order).
     """
     SegmentAsset: _grpc.UnaryStreamMultiCallable[_ingest_pb2.SegmentAssetRequest, _ingest_pb2.SegmentAssetResponse]
-    """Cuts a committed asset again, as StreamingIngest did when it came.
+    """Cuts a committed asset again, as StreamingIngest did when it came with the same options.
     Fails with NOT_FOUND when the tenant has no such asset.
     """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetUploadRequest, _ingest_pb2.GetUploadResponse]
@@ -125,7 +125,7 @@ class IngestServiceAsyncStub(IngestServiceStub):
     asset id holds other bytes), FAILED_PRECONDITION (message out of order).
     """
     SegmentAsset: _aio.UnaryStreamMultiCallable[_ingest_pb2.SegmentAssetRequest, _ingest_pb2.SegmentAssetResponse]  # type: ignore[assignment]
-    """Cuts a committed asset again, as StreamingIngest did when it came.
+    """Cuts a committed asset again, as StreamingIngest did when it came with the same options.
     Fails with NOT_FOUND when the tenant has no such asset.
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetUploadRequest, _ingest_pb2.GetUploadResponse]  # type: ignore[assignment]
@@ -213,7 +213,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_pb2.SegmentAssetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingest_pb2.SegmentAssetResponse], _abc.AsyncIterator[_ingest_pb2.SegmentAssetResponse]]:
-        """Cuts a committed asset again, as StreamingIngest did when it came.
+        """Cuts a committed asset again, as StreamingIngest did when it came with the same options.
         Fails with NOT_FOUND when the tenant has no such asset.
         """
 
