@@ -67,8 +67,9 @@ class ConversationChanges(Schema):
 
     model_config = ConfigDict(json_schema_extra=one_of("name", "metadata"))
 
-    name: Annotated[Words, Field(max_length=200)] | None = None
-    metadata: OtherName | None = None
+    # None of the two may be null.
+    name: Words = Field(default_factory=str, max_length=200)
+    metadata: OtherName = Field(default_factory=lambda: OtherName(name=""))
 
 
 class ConversationObject(Schema):

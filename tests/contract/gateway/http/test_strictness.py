@@ -86,6 +86,12 @@ async def test_what_openai_does_and_this_server_does_not_is_refused(openai: Asyn
         assert (refused.value.code, refused.value.param) == ("PARAM_UNSUPPORTED", param)
 
 
+@pytest.mark.parametrize("field", ["name", "metadata"])
+async def test_a_name_is_not_taken_away(web: httpx2.AsyncClient, field: str) -> None:
+    response = await web.patch("/v1/conversations/some", json={field: None})
+    assert refusal(response) == (400, "FIELD_INVALID", field)
+
+
 @pytest.mark.parametrize("tokens", [[1, 2, 3], [[1, 2], [3]]])
 async def test_who_sends_tokens_is_told_how_to_send_text(
     web: httpx2.AsyncClient, tokens: list[Any]
