@@ -208,7 +208,7 @@ async def _dense_row(client: Client, plan: Plan) -> Row:
         measured=f"p50 {seconds(estimate(waits_s).median)}",
         against="the last byte sent",
         notes=[
-            f"{len(text)} characters; the view and six tiles are read before the answer",
+            f"{len(text)} characters; six tiles and large print in the view are read before it",
             *breakdown(turns),
         ],
         samples={"client_s": waits_s},
