@@ -13,7 +13,7 @@ from services.generate.prefill import Prefiller
 from services.generate.prompt import PromptWriter
 from services.generate.sampling import Sampling
 from services.generate.slots import SlotPool
-from services.runtime.errors import InvalidInput
+from services.runtime.errors import InvalidInput, LimitExceeded
 from services.runtime.priority import Priority
 
 T = TypeVar("T")
@@ -86,12 +86,7 @@ class Engine:
             InvalidInput: UNKNOWN_MODEL; MESSAGES_REFUSED by the chat template.
             LimitExceeded: CONTEXT_TOO_LONG.
         """
-        if model not in ("", self.model.reference):
-            raise InvalidInput(
-                "UNKNOWN_MODEL",
-                f"This server runs {self.model.reference}; leave model empty to use it.",
-                subject="config.model",
-            )
+        self._check_model(model)
         generation = Generation(
             self._writer,
             self._pool,
@@ -103,6 +98,38 @@ class Engine:
         )
         await generation.begin(messages)
         return generation
+
+    async def read_ahead(
+        self, model: str, messages: Sequence[ChatMessage], lines: Sequence[str]
+    ) -> tuple[int, int]:
+        """Read how a prompt after ``messages`` begins, with its first lines of context, where
+        nothing else wants the model. Returns its tokens, and how many of them a slot has read.
+
+        Raises:
+            InvalidInput: UNKNOWN_MODEL; MESSAGES_REFUSED by the chat template.
+            LimitExceeded: CONTEXT_TOO_LONG.
+        """
+        self._check_model(model)
+        first = not any(message.context for message in messages)
+        tokens = await self._in_thread(lambda: self._writer.opening(messages))
+        if lines:
+            tokens += await self._in_thread(lambda: self._writer.context(lines, first=first))
+        if len(tokens) > self.model.window_tokens:
+            raise LimitExceeded(
+                "CONTEXT_TOO_LONG",
+                f"The beginning has {len(tokens)} tokens; the model's window has "
+                f"{self.model.window_tokens}.",
+                subject="context_lines",
+            )
+        return len(tokens), await self._prefiller.read_spare(tokens)
+
+    def _check_model(self, model: str) -> None:
+        if model not in ("", self.model.reference):
+            raise InvalidInput(
+                "UNKNOWN_MODEL",
+                f"This server runs {self.model.reference}; leave model empty to use it.",
+                subject="config.model",
+            )
 
     async def finish(self) -> None:
         """Wait for the threads that are still at work; nothing can be generated any more."""

@@ -43,8 +43,7 @@ class Permits:
 
     async def acquire(self, *, urgent: bool, priority: Priority = Priority.NORMAL) -> None:
         """Wait for a permit. Raises Overloaded GENERATE_QUEUE_FULL."""
-        if self._free:
-            self._free -= 1
+        if self.try_acquire():
             return
         queue = self._urgent[priority] if urgent else self._background
         if urgent and self._urgent_waiting >= self._urgent_waiting_max:
@@ -64,6 +63,13 @@ class Permits:
                 # It was granted in the same moment: hand it on.
                 self.release()
             raise
+
+    def try_acquire(self) -> bool:
+        """Take a permit if one is free."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
 
     def release(self) -> None:
         """Give a permit back: to the next waiter, if there is one."""

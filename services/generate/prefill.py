@@ -2,7 +2,8 @@
 
 Chunks end at multiples of CHUNK_TOKENS. The engine therefore evaluates a prompt
 in the same batches whether it came whole or line by line, and its numbers, and
-so the greedy tokens, are the same.
+so the greedy tokens, are the same. Only what is read between two turns ends
+where its lines do: the next question is all that is left to read then.
 """
 
 import asyncio
@@ -43,6 +44,29 @@ class Prefiller:
             await self.gate.acquire(urgent=True, priority=priority)
             await self._read_chunk(lease, tokens[:position])
             yield position
+
+    async def read_spare(self, tokens: Sequence[int]) -> int:
+        """Read all of ``tokens`` in the background, for as long as there is a slot that no stream
+        wants; between two chunks it holds none.
+
+        Returns how many of the tokens a slot has read then. Cancelling does not stop a chunk
+        under way.
+        """
+        had = 0
+        # Less than before: more conversations than slots, one would push out the other.
+        while had <= (read := self._pool.cached_length(tokens)) < len(tokens):
+            await self.gate.acquire(urgent=False)
+            lease = self._pool.try_acquire(tokens)
+            if lease is None:
+                self.gate.release()
+                break
+            position = common_prefix_length(lease.slot.cached, tokens)
+            had = min(aligned(position) + CHUNK_TOKENS, len(tokens))
+            try:
+                await self._read_chunk(lease, tokens[:had])
+            finally:
+                lease.release()
+        return read
 
     async def read_next_chunk(self, tokens: Sequence[int], claimant: object) -> int:
         """Read one more whole chunk of ``tokens`` in the background, on the claimant's slot.

@@ -1,4 +1,4 @@
-"""StreamingGenerate: protobuf to generation and back."""
+"""Generation and reading ahead: from protobuf and back."""
 
 import asyncio
 import contextlib
@@ -46,6 +46,23 @@ class GenerateService(generate_pb2_grpc.GenerateServiceServicer):
             async for event in events:
                 yield event
 
+    async def ReadAhead(
+        self,
+        request: pb.ReadAheadRequest,
+        context: grpc.aio.ServicerContext[pb.ReadAheadRequest, pb.ReadAheadResponse],
+    ) -> pb.ReadAheadResponse:
+        """See the proto."""
+        config = request.config
+        count, read = await self._loaded().read_ahead(
+            config.model, _messages(config), request.context_lines
+        )
+        return pb.ReadAheadResponse(token_count=count, read_token_count=read)
+
+    def _loaded(self) -> Engine:
+        if self.engine is None:
+            raise Unavailable("NOT_READY", "The language model is not loaded.", retry_after_s=1.0)
+        return self.engine
+
     async def _converse(
         self,
         config: pb.GenerateConfig,
@@ -53,12 +70,11 @@ class GenerateService(generate_pb2_grpc.GenerateServiceServicer):
         priority: Priority,
         emit: Emit[Response],
     ) -> None:
-        if self.engine is None:
-            raise Unavailable("NOT_READY", "The language model is not loaded.", retry_after_s=1.0)
+        engine = self._loaded()
         sampling = self._sampling(config.sampling)
-        generation = await self.engine.open(config.model, _messages(config), sampling, priority)
+        generation = await engine.open(config.model, _messages(config), sampling, priority)
         try:
-            effective = _effective_config(self.engine.model.reference, sampling)
+            effective = _effective_config(engine.model.reference, sampling)
             await emit(Response(ready=pb.StreamReady(effective_config=effective)))
             async with asyncio.TaskGroup() as group:
                 telling = group.create_task(_tell_reading(generation.reading, emit))

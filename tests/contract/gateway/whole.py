@@ -71,6 +71,12 @@ class FakeGenerator(generate_pb2_grpc.GenerateServiceServicer):
         yield response(complete=generate_pb2.Complete(finish_reason=reason, usage=usage))
         yield response(summary=generate_pb2.GenerateSummary())
 
+    async def ReadAhead(
+        self, request: generate_pb2.ReadAheadRequest, context: Any
+    ) -> generate_pb2.ReadAheadResponse:
+        """See the contract: as if all slots were wanted."""
+        return generate_pb2.ReadAheadResponse(token_count=PROMPT_TOKENS)
+
     def stage(self, settings: Settings) -> Stage:
         """The stage around it."""
 

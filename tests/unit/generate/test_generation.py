@@ -117,6 +117,62 @@ async def test_the_next_turn_does_not_read_the_context_again(engine: Engine) -> 
     assert second.usage.cached_token_count >= spoken - 2
 
 
+HISTORY = [
+    ChatMessage("user", "When is the meeting?", tuple(NOTES[2:3])),
+    ChatMessage("assistant", "On Thursday."),
+]
+LATE = [NOTES[0], NOTES[1]]
+
+
+async def test_after_reading_ahead_only_the_question_is_left_to_read(engine: Engine) -> None:
+    question = "What animal is it?"
+    tokens, read = await engine.read_ahead("", HISTORY, LATE)
+    assert read == tokens
+    _, generation = await ask(engine, question, LATE, messages=HISTORY)
+    assert generation.usage.cached_token_count == tokens
+    # So it was of any use.
+    assert generation.usage.prompt_token_count - tokens < 20 < tokens
+
+
+async def test_a_turn_that_comes_meanwhile_goes_on_with_what_was_read(engine: Engine) -> None:
+    question = "When is the meeting?"
+    answer, first = await ask(engine, question, NOTES)
+    history = [ChatMessage("user", question, tuple(NOTES)), ChatMessage("assistant", answer)]
+    reading = asyncio.create_task(engine.read_ahead("", history, LONG[:20]))
+    await until(lambda: engine.active_slots > 0)
+    reading.cancel()
+    _, second = await ask(engine, "On which day does it take place?", messages=history)
+    assert reading.cancelled()
+    # The slot that has all of it was at work; another one would have begun from the start.
+    spoken = first.usage.prompt_token_count + first.usage.completion_token_count
+    assert second.usage.cached_token_count >= spoken - 2
+
+
+async def test_nothing_is_read_ahead_where_streams_want_all_slots(engine: Engine) -> None:
+    open_streams = [
+        await engine.open("", (), Sampling(max_tokens=4)) for _ in range(engine.model.slot_count)
+    ]
+    try:
+        for index, generation in enumerate(open_streams):
+            await generation.append([f"[{index}] {NOTES[index]}", *NOTES])
+            count = len(generation.prompt)
+            await until(lambda gen=generation, n=count: gen.read_ahead_token_count >= n - 32)  # type: ignore[misc]
+        tokens, read = await engine.read_ahead("", HISTORY, LATE)
+        assert read < tokens / 2
+        for generation in open_streams:
+            held = engine.cached_token_count(generation)
+            assert held >= generation.read_ahead_token_count
+    finally:
+        for generation in open_streams:
+            await generation.close()
+
+
+async def test_a_beginning_longer_than_the_window_is_refused(engine: Engine) -> None:
+    with pytest.raises(LimitExceeded) as refused:
+        await engine.read_ahead("", HISTORY, LONG * 10)
+    assert refused.value.reason == "CONTEXT_TOO_LONG"
+
+
 async def test_a_reset_forgets_the_context_of_earlier_messages_too(engine: Engine) -> None:
     said = [("user", "When is the meeting?"), ("assistant", "On Thursday.")]
     told = [ChatMessage(role, text, tuple(NOTES[2:] * (role == "user"))) for role, text in said]

@@ -25,6 +25,14 @@ type GenerateServiceClient interface {
 	// OUT_OF_RANGE (reason CONTEXT_TOO_LONG: prompt and max_tokens exceed the
 	// model's window), FAILED_PRECONDITION (half-close before start).
 	StreamingGenerate(ctx context.Context, opts ...grpc.CallOption) (GenerateService_StreamingGenerateClient, error)
+	// Reads how the next prompt of a conversation begins, to its last token, so
+	// that StreamingGenerate finds it read. It takes only what no stream wants: a
+	// slot that none has claimed, a chunk at a time, after all others. Where there
+	// is none it stops. Cancelling the call ends it with the chunk under way.
+	//
+	// Fails with INVALID_ARGUMENT (unknown model), OUT_OF_RANGE (reason
+	// CONTEXT_TOO_LONG).
+	ReadAhead(ctx context.Context, in *ReadAheadRequest, opts ...grpc.CallOption) (*ReadAheadResponse, error)
 }
 
 type generateServiceClient struct {
@@ -66,6 +74,15 @@ func (x *generateServiceStreamingGenerateClient) Recv() (*StreamingGenerateRespo
 	return m, nil
 }
 
+func (c *generateServiceClient) ReadAhead(ctx context.Context, in *ReadAheadRequest, opts ...grpc.CallOption) (*ReadAheadResponse, error) {
+	out := new(ReadAheadResponse)
+	err := c.cc.Invoke(ctx, "/sensorium.generate.v1.GenerateService/ReadAhead", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // GenerateServiceServer is the server API for GenerateService service.
 // All implementations must embed UnimplementedGenerateServiceServer
 // for forward compatibility
@@ -78,6 +95,14 @@ type GenerateServiceServer interface {
 	// OUT_OF_RANGE (reason CONTEXT_TOO_LONG: prompt and max_tokens exceed the
 	// model's window), FAILED_PRECONDITION (half-close before start).
 	StreamingGenerate(GenerateService_StreamingGenerateServer) error
+	// Reads how the next prompt of a conversation begins, to its last token, so
+	// that StreamingGenerate finds it read. It takes only what no stream wants: a
+	// slot that none has claimed, a chunk at a time, after all others. Where there
+	// is none it stops. Cancelling the call ends it with the chunk under way.
+	//
+	// Fails with INVALID_ARGUMENT (unknown model), OUT_OF_RANGE (reason
+	// CONTEXT_TOO_LONG).
+	ReadAhead(context.Context, *ReadAheadRequest) (*ReadAheadResponse, error)
 	mustEmbedUnimplementedGenerateServiceServer()
 }
 
@@ -87,6 +112,9 @@ type UnimplementedGenerateServiceServer struct {
 
 func (UnimplementedGenerateServiceServer) StreamingGenerate(GenerateService_StreamingGenerateServer) error {
 	return status.Errorf(codes.Unimplemented, "method StreamingGenerate not implemented")
+}
+func (UnimplementedGenerateServiceServer) ReadAhead(context.Context, *ReadAheadRequest) (*ReadAheadResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ReadAhead not implemented")
 }
 func (UnimplementedGenerateServiceServer) mustEmbedUnimplementedGenerateServiceServer() {}
 
@@ -127,10 +155,33 @@ func (x *generateServiceStreamingGenerateServer) Recv() (*StreamingGenerateReque
 	return m, nil
 }
 
+func _GenerateService_ReadAhead_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadAheadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GenerateServiceServer).ReadAhead(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/sensorium.generate.v1.GenerateService/ReadAhead",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GenerateServiceServer).ReadAhead(ctx, req.(*ReadAheadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 var _GenerateService_serviceDesc = grpc.ServiceDesc{
 	ServiceName: "sensorium.generate.v1.GenerateService",
 	HandlerType: (*GenerateServiceServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ReadAhead",
+			Handler:    _GenerateService_ReadAhead_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "StreamingGenerate",

@@ -559,6 +559,60 @@ export declare type StreamingGenerateResponse = Message$1<"sensorium.generate.v1
 export declare const StreamingGenerateResponseSchema: GenMessage<StreamingGenerateResponse>;
 
 /**
+ * How the next prompt of a conversation begins.
+ *
+ * @generated from message sensorium.generate.v1.ReadAheadRequest
+ */
+export declare type ReadAheadRequest = Message$1<"sensorium.generate.v1.ReadAheadRequest"> & {
+  /**
+   * As that of StreamingGenerate; how tokens are chosen does not matter.
+   *
+   * @generated from field: sensorium.generate.v1.GenerateConfig config = 1;
+   */
+  config?: GenerateConfig | undefined;
+
+  /**
+   * The lines of context that will come first.
+   *
+   * @generated from field: repeated string context_lines = 2;
+   */
+  contextLines: string[];
+};
+
+/**
+ * Describes the message sensorium.generate.v1.ReadAheadRequest.
+ * Use `create(ReadAheadRequestSchema)` to create a new message.
+ */
+export declare const ReadAheadRequestSchema: GenMessage<ReadAheadRequest>;
+
+/**
+ * How far it was read.
+ *
+ * @generated from message sensorium.generate.v1.ReadAheadResponse
+ */
+export declare type ReadAheadResponse = Message$1<"sensorium.generate.v1.ReadAheadResponse"> & {
+  /**
+   * Tokens of this beginning.
+   *
+   * @generated from field: uint32 token_count = 1;
+   */
+  tokenCount: number;
+
+  /**
+   * Of these, tokens that a slot has read now; fewer where streams wanted all slots.
+   *
+   * @generated from field: uint32 read_token_count = 2;
+   */
+  readTokenCount: number;
+};
+
+/**
+ * Describes the message sensorium.generate.v1.ReadAheadResponse.
+ * Use `create(ReadAheadResponseSchema)` to create a new message.
+ */
+export declare const ReadAheadResponseSchema: GenMessage<ReadAheadResponse>;
+
+/**
  * Who speaks.
  *
  * @generated from enum sensorium.generate.v1.Role
@@ -659,6 +713,22 @@ export declare const GenerateService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof StreamingGenerateRequestSchema;
     output: typeof StreamingGenerateResponseSchema;
+  },
+  /**
+   * Reads how the next prompt of a conversation begins, to its last token, so
+   * that StreamingGenerate finds it read. It takes only what no stream wants: a
+   * slot that none has claimed, a chunk at a time, after all others. Where there
+   * is none it stops. Cancelling the call ends it with the chunk under way.
+   *
+   * Fails with INVALID_ARGUMENT (unknown model), OUT_OF_RANGE (reason
+   * CONTEXT_TOO_LONG).
+   *
+   * @generated from rpc sensorium.generate.v1.GenerateService.ReadAhead
+   */
+  readAhead: {
+    methodKind: "unary";
+    input: typeof ReadAheadRequestSchema;
+    output: typeof ReadAheadResponseSchema;
   },
 }>;
 

@@ -597,3 +597,59 @@ class StreamingGenerateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___StreamingGenerateResponse: _TypeAlias = StreamingGenerateResponse  # noqa: Y015
+
+@_typing.final
+class ReadAheadRequest(_message.Message):
+    """How the next prompt of a conversation begins."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFIG_FIELD_NUMBER: _builtins.int
+    CONTEXT_LINES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def config(self) -> Global___GenerateConfig:
+        """As that of StreamingGenerate; how tokens are chosen does not matter."""
+
+    @_builtins.property
+    def context_lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The lines of context that will come first."""
+
+    def __init__(
+        self,
+        *,
+        config: Global___GenerateConfig | None = ...,
+        context_lines: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "context_lines", b"context_lines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadAheadRequest: _TypeAlias = ReadAheadRequest  # noqa: Y015
+
+@_typing.final
+class ReadAheadResponse(_message.Message):
+    """How far it was read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    READ_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    token_count: _builtins.int
+    """Tokens of this beginning."""
+    read_token_count: _builtins.int
+    """Of these, tokens that a slot has read now; fewer where streams wanted all slots."""
+    def __init__(
+        self,
+        *,
+        token_count: _builtins.int = ...,
+        read_token_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["read_token_count", b"read_token_count", "token_count", b"token_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadAheadResponse: _TypeAlias = ReadAheadResponse  # noqa: Y015

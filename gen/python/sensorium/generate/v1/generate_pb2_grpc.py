@@ -40,6 +40,11 @@ class GenerateServiceStub:
                 request_serializer=sensorium_dot_generate_dot_v1_dot_generate__pb2.StreamingGenerateRequest.SerializeToString,
                 response_deserializer=sensorium_dot_generate_dot_v1_dot_generate__pb2.StreamingGenerateResponse.FromString,
                 _registered_method=True)
+        self.ReadAhead = channel.unary_unary(
+                '/sensorium.generate.v1.GenerateService/ReadAhead',
+                request_serializer=sensorium_dot_generate_dot_v1_dot_generate__pb2.ReadAheadRequest.SerializeToString,
+                response_deserializer=sensorium_dot_generate_dot_v1_dot_generate__pb2.ReadAheadResponse.FromString,
+                _registered_method=True)
 
 
 class GenerateServiceServicer:
@@ -59,6 +64,19 @@ class GenerateServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadAhead(self, request, context):
+        """Reads how the next prompt of a conversation begins, to its last token, so
+        that StreamingGenerate finds it read. It takes only what no stream wants: a
+        slot that none has claimed, a chunk at a time, after all others. Where there
+        is none it stops. Cancelling the call ends it with the chunk under way.
+
+        Fails with INVALID_ARGUMENT (unknown model), OUT_OF_RANGE (reason
+        CONTEXT_TOO_LONG).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GenerateServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -66,6 +84,11 @@ def add_GenerateServiceServicer_to_server(servicer, server):
                     servicer.StreamingGenerate,
                     request_deserializer=sensorium_dot_generate_dot_v1_dot_generate__pb2.StreamingGenerateRequest.FromString,
                     response_serializer=sensorium_dot_generate_dot_v1_dot_generate__pb2.StreamingGenerateResponse.SerializeToString,
+            ),
+            'ReadAhead': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadAhead,
+                    request_deserializer=sensorium_dot_generate_dot_v1_dot_generate__pb2.ReadAheadRequest.FromString,
+                    response_serializer=sensorium_dot_generate_dot_v1_dot_generate__pb2.ReadAheadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -96,6 +119,33 @@ class GenerateService:
             '/sensorium.generate.v1.GenerateService/StreamingGenerate',
             sensorium_dot_generate_dot_v1_dot_generate__pb2.StreamingGenerateRequest.SerializeToString,
             sensorium_dot_generate_dot_v1_dot_generate__pb2.StreamingGenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAhead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sensorium.generate.v1.GenerateService/ReadAhead',
+            sensorium_dot_generate_dot_v1_dot_generate__pb2.ReadAheadRequest.SerializeToString,
+            sensorium_dot_generate_dot_v1_dot_generate__pb2.ReadAheadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,15 @@ class GenerateServiceStub:
     OUT_OF_RANGE (reason CONTEXT_TOO_LONG: prompt and max_tokens exceed the
     model's window), FAILED_PRECONDITION (half-close before start).
     """
+    ReadAhead: _grpc.UnaryUnaryMultiCallable[_generate_pb2.ReadAheadRequest, _generate_pb2.ReadAheadResponse]
+    """Reads how the next prompt of a conversation begins, to its last token, so
+    that StreamingGenerate finds it read. It takes only what no stream wants: a
+    slot that none has claimed, a chunk at a time, after all others. Where there
+    is none it stops. Cancelling the call ends it with the chunk under way.
+
+    Fails with INVALID_ARGUMENT (unknown model), OUT_OF_RANGE (reason
+    CONTEXT_TOO_LONG).
+    """
 
 @_typing.type_check_only
 class GenerateServiceAsyncStub(GenerateServiceStub):
@@ -56,6 +65,15 @@ class GenerateServiceAsyncStub(GenerateServiceStub):
     Fails with INVALID_ARGUMENT (unknown model, option out of range),
     OUT_OF_RANGE (reason CONTEXT_TOO_LONG: prompt and max_tokens exceed the
     model's window), FAILED_PRECONDITION (half-close before start).
+    """
+    ReadAhead: _aio.UnaryUnaryMultiCallable[_generate_pb2.ReadAheadRequest, _generate_pb2.ReadAheadResponse]  # type: ignore[assignment]
+    """Reads how the next prompt of a conversation begins, to its last token, so
+    that StreamingGenerate finds it read. It takes only what no stream wants: a
+    slot that none has claimed, a chunk at a time, after all others. Where there
+    is none it stops. Cancelling the call ends it with the chunk under way.
+
+    Fails with INVALID_ARGUMENT (unknown model), OUT_OF_RANGE (reason
+    CONTEXT_TOO_LONG).
     """
 
 class GenerateServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -74,6 +92,21 @@ class GenerateServiceServicer(metaclass=_abc_1.ABCMeta):
         Fails with INVALID_ARGUMENT (unknown model, option out of range),
         OUT_OF_RANGE (reason CONTEXT_TOO_LONG: prompt and max_tokens exceed the
         model's window), FAILED_PRECONDITION (half-close before start).
+        """
+
+    @_abc_1.abstractmethod
+    def ReadAhead(
+        self,
+        request: _generate_pb2.ReadAheadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generate_pb2.ReadAheadResponse, _abc.Awaitable[_generate_pb2.ReadAheadResponse]]:
+        """Reads how the next prompt of a conversation begins, to its last token, so
+        that StreamingGenerate finds it read. It takes only what no stream wants: a
+        slot that none has claimed, a chunk at a time, after all others. Where there
+        is none it stops. Cancelling the call ends it with the chunk under way.
+
+        Fails with INVALID_ARGUMENT (unknown model), OUT_OF_RANGE (reason
+        CONTEXT_TOO_LONG).
         """
 
 def add_GenerateServiceServicer_to_server(servicer: GenerateServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
