@@ -24,7 +24,7 @@ NOTHING_TELLS = "The notes do not tell. Answer: I cannot tell from what I was gi
 class Context:
     """One fusion whose parts flow on into one generation.
 
-    ``parts`` are those that the model has read in this turn, and ``lines`` all that it has;
+    ``parts`` are those that the model has read for this turn, and ``lines`` all that it has;
     ``read_afresh`` tells that it no longer has those of earlier turns.
     """
 
@@ -37,6 +37,10 @@ class Context:
         self.parts: list[fuse_pb2.ContextPart] = []
         self.lines: list[str] = []
         self.read_afresh = False
+
+    async def begin(self, ahead: Sequence[fuse_pb2.ContextPart]) -> None:
+        """Begin with what the model has read before this turn, and fuse knows as read."""
+        await self._append(ahead)
 
     async def asset_info(self, info: media_pb2.AssetInfo) -> None:
         """An asset begins."""
@@ -115,16 +119,19 @@ class Context:
     async def relay(self) -> fuse_pb2.FusedContext:
         """Pass stable parts on to the model as they come; the fused context at the end."""
         fused: fuse_pb2.FusedContext | None = None
+        relayed_count = 0
         async for event in self._fusion:
             self._clock.stage("fuse")
             kind = event.WhichOneof("event")
             if kind == "context_part":
                 await self._append([event.context_part])
+                relayed_count += 1
             elif kind == "fused_context":
                 fused = event.fused_context
                 if not fused.prefix_kept:
                     await self._reset()
-                await self._append(fused.parts[len(self.parts) :])
+                    relayed_count = 0
+                await self._append(fused.parts[relayed_count:])
         if fused is None:
             raise InternalFailure("STAGE_ENDED", "fuse ended without a context.", subject="fuse")
         return fused

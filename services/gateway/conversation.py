@@ -15,6 +15,7 @@ from services.gateway.indexing import outcome
 from services.gateway.ledger import AssetEntry
 from services.gateway.perception import samples_as_usual
 from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, Walk
+from services.gateway.reading_ahead import read_ahead
 from services.runtime import telemetry
 from services.runtime.calls import CallScope
 from services.runtime.errors import InvalidInput, OutOfOrder, SensoriumError
@@ -62,6 +63,8 @@ class Conversation:
         self._emit = emit
         self._open: _OpenTurn | None = None
         self._last_turn_id = ""
+        self._reading_ahead: asyncio.Task[None] | None = None
+        self._half_closed = False
         self._summary = gateway_pb2.ConverseSummary()
 
     async def run(self, messages: AsyncIterator[TurnMessage]) -> None:
@@ -74,6 +77,8 @@ class Conversation:
         async with asyncio.TaskGroup() as group:
             async for message in messages:
                 await self._accept(message, group)
+            self._half_closed = True
+            self._stop_reading_ahead()
             if self._open and not self._open.ended:
                 raise OutOfOrder(
                     "TURN_UNFINISHED",
@@ -146,6 +151,7 @@ class Conversation:
             raise OutOfOrder(
                 "TURN_OVER", "That turn is over; begin another with a new id.", subject=turn_id
             )
+        self._stop_reading_ahead()
         events = TurnEvents(turn_id, self._emit)
         options = TurnOptions(answer=self._config.answer, perception=self._config.perception)
         current = _OpenTurn(turn_id, Turn(self._walk, self._scope, options, events))
@@ -187,14 +193,22 @@ class Conversation:
                     entry.forget_pictures()
             # What is committed gets indexed, or marked as blocked, whatever became of the turn.
             language = self._config.perception.language
+            found = asyncio.Event()
             jobs = [
-                (entry, self._walk.indexer.submit(entry, self._scope, language))
+                (entry, self._walk.indexer.submit(entry, self._scope, language, found))
                 for entry in committed
             ]
         self._open = None
+        if jobs and not self._half_closed:
+            reading = read_ahead(self._walk, self._scope, self._config.answer, self._memory, found)
+            self._reading_ahead = group.create_task(reading)
         await events.send(turn_complete=complete)
         for entry, job in jobs:
             group.create_task(self._tell_indexed(entry, job, events))
+
+    def _stop_reading_ahead(self) -> None:
+        if self._reading_ahead is not None:
+            self._reading_ahead.cancel()
 
     def _count(self, complete: gateway_pb2.TurnComplete) -> None:
         self._summary.turn_count += 1

@@ -2,18 +2,29 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sensorium.gateway.v1 import gateway_pb2
 from sensorium.generate.v1 import generate_pb2
 
 from services.gateway.answer import AnswerRelay
+from services.gateway.conversations.memory import Memory
 from services.gateway.responses import Prompt, Response, Responses
 from services.gateway.timings import TurnClock
 from services.runtime.calls import CallScope, StageStream
 from services.runtime.errors import InternalFailure, SensoriumError
 
 Request = generate_pb2.StreamingGenerateRequest
+
+
+def told_before(
+    options: gateway_pb2.AnswerOptions, memory: Memory
+) -> Iterator[generate_pb2.Message]:
+    """What the model is told before a turn: instructions, and the turns before it."""
+    if options.instructions:
+        yield generate_pb2.Message(role=generate_pb2.ROLE_SYSTEM, content=options.instructions)
+    yield from memory.messages()
 
 
 class Generation:

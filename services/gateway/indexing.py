@@ -22,6 +22,7 @@ from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.moderation import Moderation, tell_nobody
 from services.gateway.perception import (
     ALL_TASKS,
+    ANSWER_TASKS,
     READING_TASKS,
     each,
     encode_config,
@@ -78,9 +79,14 @@ class Indexer:
         return len(self._jobs)
 
     def submit(
-        self, entry: AssetEntry, scope: CallScope, language: str = ""
+        self,
+        entry: AssetEntry,
+        scope: CallScope,
+        language: str = "",
+        found: asyncio.Event | None = None,
     ) -> "asyncio.Task[int]":
-        """Index a committed asset; ``outcome`` waits for its number of documents.
+        """Index a committed asset; ``outcome`` waits for its number of documents. ``found`` is
+        set when its tiles are named, and when all that is written in it is read.
 
         The job of one that is blocked keeps that with the asset, and fails with it.
         """
@@ -90,7 +96,10 @@ class Indexer:
         key = (scope.tenant_id, canonical_id(entry.asset))
         # The client's deadline is not the job's.
         lasting = CallScope(scope.tenant_id, scope.user_id)
-        job = asyncio.create_task(self._run(entry, lasting, language, self._latest.get(key)))
+        previous = self._latest.get(key)
+        job = asyncio.create_task(
+            self._run(entry, lasting, language, previous, found or asyncio.Event())
+        )
         self._jobs[job] = key
         self._latest[key] = job
         job.add_done_callback(lambda done: self._done(key, done))
@@ -162,6 +171,7 @@ class Indexer:
         scope: CallScope,
         language: str,
         previous: "asyncio.Task[int] | None",
+        found: asyncio.Event,
     ) -> int:
         asset = entry.asset
         assert asset is not None
@@ -185,22 +195,26 @@ class Indexer:
                     return len(await list_documents(self._stages, scope, known.asset_id))
                 async with self._recording({asset.asset_id: entry}, scope):
                     if not writes_only:
-                        await self._complete(entry, scope)
+                        await self._complete(entry, scope, found)
                 return await self._write(entry, scope)
 
-    async def _complete(self, entry: AssetEntry, scope: CallScope) -> None:
+    async def _complete(self, entry: AssetEntry, scope: CallScope, found: asyncio.Event) -> None:
         """Perceive what the answer did without: tiles, and writing in the other pictures."""
         moderation = self._moderation(scope)
-        config = encode_config(ALL_TASKS, bulk=True, moderated=moderation.categories)
-        deferred = each(entry.deferred.values())
-        async for event in encode_segments(self._stages, scope, config, deferred):
+        tiles = dict(entry.deferred)
+        config = encode_config(ANSWER_TASKS, bulk=True, moderated=moderation.categories)
+        async for event in encode_segments(self._stages, scope, config, each(tiles.values())):
             entry.note_encode(event)
             await moderation.media(lambda _: entry, event)
+        # Naming them is quick and reading them is not: what they show is known before.
+        entry.unread |= tiles
+        found.set()
         config = encode_config(READING_TASKS, bulk=True, moderated=moderation.categories)
         unread = each(entry.unread.values())
         async for event in encode_segments(self._stages, scope, config, unread):
             entry.note_reading(event)
             await moderation.media(lambda _: entry, event)
+        found.set()
 
     def _moderation(self, scope: CallScope) -> Moderation:
         policy = self._policies.of(scope.tenant_id)

@@ -98,7 +98,7 @@ class AssetEntry:
     def writing(self) -> list[media_pb2.Observation]:
         """The lines read so far. What the tiles of a picture and its view repeat or cut is one
         line each; so this is final when all of them are read."""
-        lines = [each for each in self.observations.values() if is_writing(each)]
+        lines = [each for each in self._observed() if is_writing(each)]
         tiled = any(
             each.kind == media_pb2.SEGMENT_KIND_IMAGE_TILE for each in self.segments.values()
         )
@@ -106,8 +106,12 @@ class AssetEntry:
 
     def perceived(self) -> list[media_pb2.Observation]:
         """All that was observed, each line of writing once."""
-        others = [each for each in self.observations.values() if not is_writing(each)]
+        others = [each for each in self._observed() if not is_writing(each)]
         return [*others, *self.writing()]
+
+    def _observed(self) -> list[media_pb2.Observation]:
+        # At once: this is asked in threads, while an index job may observe more.
+        return list(self.observations.values())
 
     def evidence(self, observation: media_pb2.Observation) -> evidence_pb2.Evidence:
         """An observation of this asset as evidence."""
@@ -155,7 +159,7 @@ class AssetEntry:
 
     def _pictures(self) -> Iterator[tuple[media_pb2.MediaSegment, media_pb2.Embedding]]:
         """Pictures with their vectors. Text has its own vector already, as a passage."""
-        for segment_id, embedding in self.embeddings.items():
+        for segment_id, embedding in list(self.embeddings.items()):
             segment = self.segments[segment_id]
             if segment.kind in PICTURES:
                 yield segment, embedding

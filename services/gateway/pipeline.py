@@ -21,7 +21,7 @@ from services.gateway.context import RESET, Context, statements
 from services.gateway.conversations.memory import Memory
 from services.gateway.events import FINISH_REASONS, TurnEvents, timings
 from services.gateway.focus import temporal_focus
-from services.gateway.generation import Generation
+from services.gateway.generation import Generation, told_before
 from services.gateway.grounding import tells
 from services.gateway.indexing import Indexer
 from services.gateway.ledger import Ledger
@@ -171,10 +171,9 @@ class Turn:
         if options.HasField("seed"):
             sampling.seed = options.seed
         check_instructions(options.instructions, self._settings.question_characters_max)
-        system = generate_pb2.Message(role=generate_pb2.ROLE_SYSTEM, content=options.instructions)
         config = generate_pb2.GenerateConfig(
             model=options.model,
-            messages=(*([system] if system.content else ()), *self._memory.messages()),
+            messages=told_before(options, self._memory),
             sampling=sampling,
         )
         await generation.open(config)
@@ -235,9 +234,13 @@ class Turn:
             call_stage(self._stages.fuse.StreamingFuse, self._scope)
         )
         budget = self._options.answer.evidence_token_budget or self._settings.evidence_token_budget
-        config = fuse_pb2.FuseConfig(token_budget=budget, earlier_parts=self._memory.parts())
+        memory = self._memory
+        config = fuse_pb2.FuseConfig(
+            token_budget=budget, earlier_parts=(*memory.parts(), *memory.ahead)
+        )
         await fusion.send(fuse_pb2.StreamingFuseRequest(config=config))
         self._context = Context(fusion, generation, self.clock)
+        await self._context.begin(memory.ahead)
         return self._context
 
     # --- evidence: live, late, stored and recalled, into one context ----------------

@@ -53,6 +53,8 @@ class Memory:
     """Assets as they were perceived."""
     assets: tuple[media_pb2.Asset, ...] = ()
     """Assets that only the store and the index know."""
+    ahead: tuple[fuse_pb2.ContextPart, ...] = ()
+    """Lines of context that the model has read since, for the next question."""
 
     def messages(self) -> Iterator[generate_pb2.Message]:
         """The exchanges as the language model is told them."""
@@ -66,7 +68,7 @@ class Memory:
             yield from others
 
     def parts(self) -> Iterator[fuse_pb2.ContextPart]:
-        """The lines of context that the model has read, each once."""
+        """The lines of context that the model read with earlier questions, each once."""
         known: set[str] = set()
         for exchange in self.exchanges:
             for part in exchange.parts:
@@ -82,6 +84,7 @@ class Thread:
     exchanges: list[Exchange] = field(default_factory=list)
     entries: dict[str, AssetEntry] = field(default_factory=dict)
     turn_count: int = 0
+    ahead: list[fuse_pb2.ContextPart] = field(default_factory=list)
 
     @property
     def observation_count(self) -> int:
@@ -90,13 +93,19 @@ class Thread:
             len(entry.observations) + len(entry.embeddings) for entry in self.entries.values()
         )
 
+    def memory(self) -> Memory:
+        """What a turn starts from that finds all assets at hand."""
+        entries = tuple(self.entries.values())
+        return Memory(recent(self.exchanges), entries, ahead=tuple(self.ahead))
+
     def add(self, exchange: Exchange, entries: Iterable[AssetEntry], *, afresh: bool) -> None:
         """A turn was answered; ``afresh`` tells that the model no longer has the lines that it
-        read before."""
+        read before. Those that were read ahead were read with it."""
         if afresh:
             self.exchanges = [Exchange(each.messages) for each in self.exchanges]
         self.exchanges.append(exchange)
         self.turn_count += 1
+        self.ahead.clear()
         for entry in entries:
             self.entries[entry.info.asset_id] = entry
 

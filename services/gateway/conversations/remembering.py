@@ -33,6 +33,9 @@ class Remembering(Protocol):
         """The next turn, for as long as it is at work. Raises NotFound CONVERSATION_NOT_FOUND,
         OutOfOrder CONVERSATION_BUSY."""
 
+    def thread(self) -> Thread:
+        """What is at hand of the turns so far."""
+
 
 class OpenTurn(Protocol):
     """A turn at work."""
@@ -60,6 +63,10 @@ class StreamMemory:
         """See Remembering."""
         alive = await _alive(self._stages, self._scope, self._thread.entries)
         yield _StreamTurn(self._thread, _memory(self._thread, alive))
+
+    def thread(self) -> Thread:
+        """See Remembering."""
+        return self._thread
 
 
 class _StreamTurn:
@@ -165,6 +172,10 @@ class LastingMemory:
                 created_us,
             )
 
+    def thread(self) -> Thread:
+        """See Remembering."""
+        return self._shared.threads.get(self._scope.tenant_id, self._conversation_id)
+
 
 class _LastingTurn:
     def __init__(
@@ -221,6 +232,7 @@ def _memory(thread: Thread, alive: dict[str, media_pb2.Asset]) -> Memory:
         recent(thread.exchanges),
         tuple(entries.values()),
         tuple(asset for asset_id, asset in alive.items() if asset_id not in entries),
+        tuple(thread.ahead),
     )
 
 
