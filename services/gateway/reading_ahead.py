@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 FuseRequest = fuse_pb2.StreamingFuseRequest
 
 CHARACTERS_MAX = 600
-"""Of what is read ahead, about 200 tokens. Of a page full of text only the question can choose."""
+"""Of all that is known of the photos, about 200 tokens: of a page full of text only the question
+can choose."""
 
 
 async def read_ahead(
@@ -100,5 +101,5 @@ async def _late_lines(
         )
     }
     late = [part for part in fused.parts if part.citation_key in final]
-    few = sum(len(part.text) for part in late) <= CHARACTERS_MAX
-    return late if few and fused.prefix_kept else ()
+    known = sum(len(piece.evidence.text) for piece in fused.evidence if piece.citation_key in final)
+    return late if known <= CHARACTERS_MAX and fused.prefix_kept else ()
