@@ -42,6 +42,9 @@ class Moderator:
     ) -> tuple[Scores, bool]:
         """The scores of a segment, and of the words ``found`` in it, in the wanted categories;
         and whether all were cached. Raises SensoriumError as a back end does.
+
+        Utterances are judged one by one and the worst counts: in a long window harmless words
+        would hide the others.
         """
         moderators = self._engines.moderators
         owner = owner_of(options.tenant, segment.asset_id)
@@ -49,14 +52,14 @@ class Moderator:
         if segment.kind in PICTURES:
             picture = _Judged(segment.payload, segment.modality, owner)
             due += [(each, picture) for each in moderators.pictures]
-        if words := _words(segment, found).strip():
+        for words in _texts(segment, found):
             due += [(each, _Judged(words, "text", owner)) for each in moderators.texts]
         scores: dict[str, float] = {}
         all_cached = True
         for moderator, judged in due:
             if asked := options.moderation_categories & moderator.categories:
                 of_all, cached = await self._scores(moderator, judged, options, meter)
-                scores |= {category: of_all[category] for category in asked}
+                scores |= {each: max(of_all[each], scores.get(each, 0.0)) for each in asked}
                 all_cached = all_cached and cached
         return dict(sorted(scores.items())), all_cached
 
@@ -85,10 +88,11 @@ class Moderator:
         return scores, cached
 
 
-def _words(segment: Segment, found: Sequence[Finding]) -> str:
-    """What a segment says: its text, the words heard in it, the writing read in it."""
+def _texts(segment: Segment, found: Sequence[Finding]) -> list[str]:
+    """What a segment says: its text; each utterance heard in it; the writing read in it."""
     if segment.kind is SegmentKind.TEXT_PASSAGE:
-        return segment.payload.decode()
-    return "\n".join(
-        finding.text for finding in found if finding.task in (Task.OCR, Task.TRANSCRIBE)
-    )
+        texts = [segment.payload.decode()]
+    else:
+        texts = [each.text for each in found if each.task is Task.TRANSCRIBE]
+        texts.append("\n".join(each.text for each in found if each.task is Task.OCR))
+    return [text for text in texts if text.strip()]

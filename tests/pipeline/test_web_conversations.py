@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.async_api import Browser, Locator, expect
 from sensorium_client import Client
@@ -15,7 +16,9 @@ from services.gateway.conversations.store import ConversationStore
 from services.gateway.database.engine import Database
 from tests.contract.gateway.whole import Gateway, serve_gateway
 from tests.harness import make_settings
+from tests.media import tone, wav
 from tests.pipeline.browsing import ANSWER_MS, Visit, needs_chromium, new_visit, refusing
+from tests.voices import samples_of
 
 pytestmark = needs_chromium
 
@@ -82,10 +85,13 @@ async def shown(turn: Locator) -> dict[str, Any]:
 
 
 async def test_a_conversation_opened_again_tells_what_it_told_while_it_was_answered(
-    visit: Visit, client: Client, samples: Samples
+    visit: Visit, client: Client, samples: Samples, tmp_path: Path
 ) -> None:
     page = visit.page
-    await visit.ask("Who built the lighthouse?", samples.recording, samples.film)
+    # Bytes of its own: of known ones the transcript is that of who stored them first.
+    recording = tmp_path / "recording.wav"
+    recording.write_bytes(wav(np.append(samples_of(samples.recording), tone(0.1) // 1000)))
+    await visit.ask("Who built the lighthouse?", recording, samples.film)
     await expect(visit.turn.locator(".transcript li")).not_to_have_count(0)
     before = await shown(visit.turn)
     assert all(before[part] for part in ("sources", "facts", "heard", "gates", "weighed", "time"))

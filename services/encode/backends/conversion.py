@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import openvino as ov
 
@@ -54,25 +55,27 @@ def compile_for_cpu(
     stream_count: int = 1,
     *,
     pinned: bool = True,
+    keeps_shapes: bool = True,
 ) -> ov.CompiledModel:
     """A model ready to run on the CPU: ``stream_count`` requests at once, which share
     ``cpu_threads`` threads.
 
     ``pinned`` keeps each thread on a core of its own: for short passes that take all of them.
+    ``keeps_shapes`` keeps what is prepared for one shape of the input for when it comes again:
+    for few shapes, as memory grows with each.
     ``precision`` is "f32" or "bf16"; always explicit, since OpenVINO would pick
     bf16 by itself on a CPU that has it, for models that it ruins too.
     """
-    return ov.Core().compile_model(
-        model_file,
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": cpu_threads,
-            "NUM_STREAMS": stream_count,
-            # Pinned, the streams of two models meet on one core.
-            "ENABLE_CPU_PINNING": pinned and stream_count == 1,
-        },
-    )
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": cpu_threads,
+        "NUM_STREAMS": stream_count,
+        # Pinned, the streams of two models meet on one core.
+        "ENABLE_CPU_PINNING": pinned and stream_count == 1,
+    }
+    if not keeps_shapes:
+        options["CPU_RUNTIME_CACHE_CAPACITY"] = 0
+    return ov.Core().compile_model(model_file, "CPU", options)
 
 
 def cpu_has_bf16() -> bool:

@@ -47,12 +47,15 @@ class PaddleOcr:
         files = model.files
         precision = "bf16" if cpu_has_bf16() else "f32"
 
-        def network(name: str) -> Network:
-            return Network(files[name], precision, options.cpu_threads)
+        def network(name: str, *, keeps_shapes: bool) -> Network:
+            return Network(files[name], precision, options.cpu_threads, keeps_shapes=keeps_shapes)
 
-        recogniser = "PP-OCRv6_rec_small.onnx"
-        self._detect = LineDetector(network("PP-OCRv6_det_small.onnx"))
-        self._recognise = LineRecogniser(network(recogniser), characters_of(files[recogniser]))
+        # Pictures have any size; lines are fitted to a few.
+        detector, recogniser = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
+        self._detect = LineDetector(network(detector, keeps_shapes=False))
+        self._recognise = LineRecogniser(
+            network(recogniser, keeps_shapes=True), characters_of(files[recogniser])
+        )
         self._description = ModelDescription(model.ref, f"openvino-{precision}", model.sha256)
         # The first pass of a network is slow.
         blank = np.full((720, 1280, 3), 255, np.uint8)

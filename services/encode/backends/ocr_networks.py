@@ -48,9 +48,17 @@ _STRIP_WIDTHS_PER_DOUBLING = 8
 class Network:
     """One input, one output, one request at a time."""
 
-    def __init__(self, model_file: Path, precision: str, cpu_threads: int) -> None:
-        # Unpinned: for seconds it would be on one core with whoever is pinned to that.
-        compiled = compile_for_cpu(model_file, precision, cpu_threads, pinned=False)
+    def __init__(
+        self, model_file: Path, precision: str, cpu_threads: int, *, keeps_shapes: bool
+    ) -> None:
+        compiled = compile_for_cpu(
+            model_file,
+            precision,
+            cpu_threads,
+            # For seconds it would be on one core with whoever is pinned to that.
+            pinned=False,
+            keeps_shapes=keeps_shapes,
+        )
         self._request = compiled.create_infer_request()
 
     def __call__(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:

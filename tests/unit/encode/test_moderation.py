@@ -9,7 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 from services.encode.backends.toxicity import read_vocabulary
 from services.encode.encoder import Encoder, Moderated, Outcome, StreamState, TaskFailed
 from services.encode.engines import Engines
-from services.encode.segments import EncodeOptions, Segment, SegmentKind, Task
+from services.encode.moderation import Moderator
+from services.encode.segments import EncodeOptions, Finding, Segment, SegmentKind, Task
+from services.runtime.batching import Meter
 from services.runtime.cache import ResultCache
 from services.runtime.errors import InternalFailure
 from tests.unit.encode.labelled_sentences import BENIGN, HARMFUL
@@ -58,6 +60,16 @@ async def test_harm_is_found_anywhere_in_a_long_text(engines: Engines) -> None:
     around = "The committee approved the minutes of the meeting. " * 30
     assert await toxicity(engines, around + around) < 0.3
     assert await toxicity(engines, around + "You are such a stupid idiot. " + around) > 0.7
+
+
+async def test_of_what_is_heard_in_a_window_the_worst_utterance_counts(engines: Engines) -> None:
+    said = [BENIGN[0], HARMFUL[0], BENIGN[1]]
+    window = Segment("a/s/0", "a", SegmentKind.AUDIO_WINDOW, b"")
+    heard = [Finding(Task.TRANSCRIBE, text, 1.0) for text in said]
+    scores, _ = await Moderator(engines, ResultCache(0)).judge(
+        window, heard, EncodeOptions(tasks=JUDGE), Meter()
+    )
+    assert scores["toxic"] == max([await toxicity(engines, text) for text in said])
 
 
 async def test_a_text_without_a_known_word_is_harmless(engines: Engines) -> None:

@@ -35,7 +35,12 @@ class EndlessCalls:
     moderate = search = embed
 
     async def upload(
-        self, scope: object, config: object, messages: AsyncIterator[Any]
+        self,
+        scope: object,
+        config: object,
+        messages: AsyncIterator[Any],
+        *,
+        words_awaited: bool = False,
     ) -> AsyncIterator[Any]:
         """Takes the file in and does not finish it."""
         async for _ in messages:
