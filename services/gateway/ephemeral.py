@@ -24,7 +24,7 @@ async def ephemeral_segments(
 
     async def upload() -> AsyncIterator[ingest_pb2.StreamingIngestRequest]:
         request = ingest_pb2.StreamingIngestRequest
-        yield request(config=ingest_pb2.IngestConfig(ephemeral=True))
+        yield request(config=ingest_pb2.IngestConfig(ephemeral=True, long_audio_windows=True))
         yield request(asset_start=upload_pb2.AssetStart(asset_id=asset_id))
         for offset in range(0, len(media), CHUNK_BYTES):
             data = media[offset : offset + CHUNK_BYTES]
