@@ -185,18 +185,28 @@ class Indexer:
                     await self._record([entry], scope)
                     raise entry.blocked
                 if not is_first or not entry.fully_encoded:
-                    known = await get_asset(self._stages, scope, canonical_id(asset))
-                    if not known.indexed:
-                        moderation = self._moderation(scope)
-                        return await self.index_stored(known, scope, moderation, language)
-                    if entry.findings:
-                        # It may have been indexed when the policy did not look for them.
-                        await self._record([entry], scope)
-                    return len(await list_documents(self._stages, scope, known.asset_id))
+                    count = await self._index_known(entry, scope, language)
+                    if entry.fully_encoded and not entry.fully_perceived:
+                        # The next question of its conversation rests on the entry. Of known
+                        # bytes all of it is in the cache.
+                        async with self._recording({asset.asset_id: entry}, scope):
+                            await self._complete(entry, scope, found)
+                    return count
                 async with self._recording({asset.asset_id: entry}, scope):
                     if not writes_only:
                         await self._complete(entry, scope, found)
                 return await self._write(entry, scope)
+
+    async def _index_known(self, entry: AssetEntry, scope: CallScope, language: str) -> int:
+        """See that the asset whose bytes these are is indexed; its number of documents."""
+        assert entry.asset is not None
+        known = await get_asset(self._stages, scope, canonical_id(entry.asset))
+        if not known.indexed:
+            return await self.index_stored(known, scope, self._moderation(scope), language)
+        if entry.findings:
+            # It may have been indexed when the policy did not look for them.
+            await self._record([entry], scope)
+        return len(await list_documents(self._stages, scope, known.asset_id))
 
     async def _complete(self, entry: AssetEntry, scope: CallScope, found: asyncio.Event) -> None:
         """Perceive what the answer did without: tiles, and writing in the other pictures."""

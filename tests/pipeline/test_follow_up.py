@@ -95,6 +95,18 @@ async def test_a_second_question_that_asks_to_read_gets_what_is_written(
         await conversation.finish()
 
 
+async def test_of_known_bytes_the_second_question_gets_what_is_written_too(
+    client: Client, tmp_path: Path
+) -> None:
+    photo = motorcycle(tmp_path / "photo.jpg", 1520)
+    async for _ in client.upload([photo]):
+        pass
+    async with client.converse(SHORT) as conversation:
+        await ask(conversation, "What is in this picture?", photo)
+        assert (await ask(conversation, "Which brand is written on it?")).read("YAMAHA")
+        await conversation.finish()
+
+
 async def test_of_a_page_of_text_the_second_question_chooses(
     client: Client, tmp_path: Path
 ) -> None:
