@@ -18,6 +18,8 @@ from services.gateway.search import search
 from services.gateway.stages import Stages, connect
 from services.host import builders
 from services.runtime.calls import CallScope, call_unary, exchange
+from tests.certificates import Authority
+from tests.contract.gateway.conversing import STORY
 from tests.databases import Postgres, postgres
 from tests.fakes import DIMENSION, SPACE, FakeEncoder, fake_vector
 from tests.harness import make_settings, serve_all
@@ -158,3 +160,23 @@ async def database(url: str, tmp_path: Path) -> AsyncIterator[Database]:
 def store(database: Database) -> ConversationStore:
     """The conversations in it."""
     return ConversationStore(database)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the certificates, and of what the servers that show them store."""
+    return tmp_path_factory.mktemp("certificates")
+
+
+@pytest.fixture(scope="module")
+def authority(folder: Path) -> Authority:
+    """Whose certificates hold."""
+    return Authority(folder)
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> str:
+    """A file of two sentences."""
+    path = tmp_path / "story.txt"
+    path.write_text(STORY)
+    return str(path)

@@ -23,6 +23,7 @@ from tests.fakes import FakeEncoder, FakeLanguageModel
 from tests.harness import serve_all
 
 OPTIONS = AskOptions(reuse_stored=False)
+STORY = "The lighthouse was built in 1871. It is forty metres tall."
 
 
 @dataclass(frozen=True)

@@ -25,14 +25,13 @@ from services.gateway.database.engine import Database
 from services.generate.prompt import CONTEXT_HEADER
 from services.runtime.errors import NotFound, OutOfOrder
 from services.runtime.settings import Settings
-from tests.contract.gateway.conversing import Served, answered, ask, serving
+from tests.contract.gateway.conversing import STORY, Served, answered, ask, serving
 from tests.databases import Postgres
 from tests.harness import make_settings
 from tests.pipeline.platform import until
 from tests.ports import free_port
 from tests.unit.client.test_commands import run
 
-STORY = "The lighthouse was built in 1871. It is forty metres tall."
 START_WITHIN_S = 60
 
 
@@ -40,13 +39,6 @@ START_WITHIN_S = 60
 async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     async with serving(make_settings(tmp_path_factory.mktemp("served"))) as running:
         yield running
-
-
-@pytest.fixture
-def story(tmp_path: Path) -> str:
-    path = tmp_path / "story.txt"
-    path.write_text(STORY)
-    return str(path)
 
 
 def turn(question: str, *asset_ids: str) -> TurnRecord:

@@ -1,7 +1,6 @@
 """What an answer names is what it was given, to whomever and however it is told."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from openai import AsyncOpenAI
@@ -9,7 +8,6 @@ from openai import AsyncOpenAI
 from tests.contract.gateway.conversing import Served, ask, serving
 from tests.harness import make_settings
 
-STORY = "The lighthouse was built in 1871. It is forty metres tall."
 QUESTION = "When was the lighthouse built?"
 
 
@@ -19,13 +17,6 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
         make_settings(tmp_path_factory.mktemp("served"), language_model="wheel:fake")
     ) as running:
         yield running
-
-
-@pytest.fixture
-def story(tmp_path: Path) -> str:
-    path = tmp_path / "story.txt"
-    path.write_text(STORY)
-    return str(path)
 
 
 async def test_a_marker_of_nothing_is_told_by_no_way(served: Served, story: str) -> None:

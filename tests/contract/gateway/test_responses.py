@@ -19,12 +19,11 @@ from services.gateway.responses import Prompt, Response, Responses
 from services.gateway.stage import build
 from services.runtime.calls import CallScope
 from tests.contract.gateway.conftest import World
-from tests.contract.gateway.conversing import OPTIONS, Served, ask, serving
+from tests.contract.gateway.conversing import OPTIONS, STORY, Served, ask, serving
 from tests.harness import make_settings, serve_all
 from tests.pipeline.platform import until
 from tests.ports import free_port
 
-STORY = "The lighthouse was built in 1871. It is forty metres tall."
 QUESTION = "How tall is the lighthouse?"
 ON = 1 << 20
 
@@ -42,13 +41,6 @@ def redis() -> Iterator[Any]:
     server.start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def story(tmp_path: Path) -> str:
-    path = tmp_path / "story.txt"
-    path.write_text(STORY)
-    return str(path)
 
 
 @asynccontextmanager

@@ -31,16 +31,6 @@ SERVING_WITHIN_S = 60
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("certificates")
-
-
-@pytest.fixture(scope="module")
-def authority(folder: Path) -> Authority:
-    return Authority(folder)
-
-
-@pytest.fixture(scope="module")
 def ours(authority: Authority) -> dict[str, Path]:
     """The settings of the gateway's machine."""
     return tls_settings(authority, authority.certificate("gateway"))

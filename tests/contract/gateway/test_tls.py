@@ -16,16 +16,6 @@ from tests.contract.gateway.guarded import Guarded, serve_guarded
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("certificates")
-
-
-@pytest.fixture(scope="module")
-def authority(folder: Path) -> Authority:
-    return Authority(folder)
-
-
-@pytest.fixture(scope="module")
 def own(authority: Authority) -> Certificate:
     """The client's."""
     return authority.certificate("client")

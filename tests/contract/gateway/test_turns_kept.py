@@ -20,12 +20,11 @@ from services.gateway.conversations.details import (
 from services.gateway.conversations.records import OfAsset, TurnRecord
 from services.gateway.conversations.store import ConversationStore
 from services.gateway.database.engine import MIGRATIONS, Database
-from tests.contract.gateway.conversing import OPTIONS, Served, serving
+from tests.contract.gateway.conversing import OPTIONS, STORY, Served, serving
 from tests.harness import make_settings
 from tests.media import tone, wav
 
 QUESTION = "How tall is the lighthouse?"
-STORY = "The lighthouse was built in 1871. It is forty metres tall."
 
 
 # --- the store --------------------------------------------------------------------------------
