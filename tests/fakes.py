@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sensorium.generate.v1 import generate_pb2_grpc
 
 from services.encode.backends.contract import ModelDescription
+from services.encode.captioned import CaptionedPictures, PictureSeen
 from services.encode.engine import Engine, LazyEngine
 from services.encode.engines import (
     Engines,
@@ -21,7 +22,7 @@ from services.encode.engines import (
 )
 from services.encode.labels import Vocabulary
 from services.encode.moderators import ModerationEngine, Moderators
-from services.encode.projection import ClassSpace
+from services.encode.projection import PictureSpace
 from services.encode.segments import PictureToRead, ReadPage, Scores, Speech, Utterance
 from services.encode.stage import build
 from services.generate.backends.base import ChatMessage, GeneratedText, OnText, StreamResult
@@ -104,8 +105,8 @@ class FakeEncoder:
             [("cat", "animal"), ("dog", "animal"), ("dog", "animal"), *[()] * 57],
         )
         self.text: FakeBackend[str, NDArray[np.float32]] = FakeBackend("text", fake_vector)
-        self.classifier: FakeBackend[bytes, NDArray[np.float32]] = FakeBackend(
-            "classifier", lambda _: self.probabilities({0: 0.9})
+        self.classifier: FakeBackend[bytes, PictureSeen] = FakeBackend(
+            "classifier", lambda _: self.seen({0: 0.9})
         )
         self.ocr: FakeBackend[PictureToRead, ReadPage] = FakeBackend(
             "ocr", lambda _: ReadPage((), 10, 10)
@@ -119,6 +120,17 @@ class FakeEncoder:
             "toxicity", lambda text: {"toxic": 0.9 if "rude" in text else 0.1, "insult": 0.2}
         )
 
+    def _picture_space(self) -> PictureSpace:
+        """Every picture is likened to one, a drawing of a thing."""
+        captioned = CaptionedPictures(
+            np.ones((1, 1), np.float32),
+            np.ones((1, 1), np.float32),
+            np.zeros(1, np.float32),
+            [["thing"]],
+        )
+        classes = np.stack([fake_vector(name) for name in self.vocabulary.names])
+        return PictureSpace(classes, captioned, fake_vector("thing")[None])
+
     def _moderators(self) -> Moderators:
         pictures = LazyEngine(lambda: Engine(self.nsfw, BatchOptions("encode.moderate_picture")))
         texts = LazyEngine(lambda: Engine(self.toxicity, BatchOptions("encode.moderate_text")))
@@ -126,6 +138,10 @@ class FakeEncoder:
             (ModerationEngine(frozenset({"sexual"}), pictures),),
             (ModerationEngine(frozenset({"toxic", "insult"}), texts),),
         )
+
+    def seen(self, given: dict[int, float]) -> PictureSeen:
+        """A picture of these classes, which looks like no other."""
+        return PictureSeen(self.probabilities(given), np.ones(1, np.float32))
 
     def probabilities(self, given: dict[int, float]) -> NDArray[np.float32]:
         """Class probabilities: those given, the rest shared out."""
@@ -138,12 +154,11 @@ class FakeEncoder:
     async def engines(self, settings: Settings) -> Engines:
         """The fakes at work."""
         threads = ThreadPoolExecutor(2)
-        names = self.vocabulary.names
         speech: SpeechEngine = Engine(self.speech, BatchOptions("encode.transcribe", 1, 1), threads)
         self.loaded = Engines(
             text=Engine(self.text, BatchOptions("encode.text")),
             classifier=Engine(self.classifier, BatchOptions("encode.image"), threads),
-            class_space=ClassSpace(np.stack([fake_vector(name) for name in names])),
+            picture_space=self._picture_space(),
             vocabulary=self.vocabulary,
             ocr=Engine(self.ocr, BatchOptions("encode.ocr", 1, 1), threads),
             speech_english=speech,

@@ -149,19 +149,20 @@ class Encoder:
         engines = self._engines
 
         async def compute() -> bytes:
-            probabilities = await engines.classifier.run(
+            seen = await engines.classifier.run(
                 segment.payload, priority=options.priority, meter=state.meter
             )
             findings = [
                 Finding(Task.LABEL, label.text, label.confidence)
-                for label in choose_labels(probabilities, engines.vocabulary)
+                for label in choose_labels(seen.probabilities, engines.vocabulary)
             ]
-            vector = engines.class_space.project(probabilities)
+            vector = engines.picture_space.project(seen)
             described = await self._with_vectors(findings, segment, options, state)
             return pack(TaskResult(vector.tobytes(), described))
 
-        identity = (engines.classifier.description.identity, engines.text.description.identity)
-        return await self._cached(segment, options, ("recognise-2", *identity), compute)
+        models = (engines.classifier.description.identity, engines.text.description.identity)
+        identity = ("recognise-3", *models, engines.picture_space.identity)
+        return await self._cached(segment, options, identity, compute)
 
     async def _reading(
         self, segment: Segment, options: EncodeOptions, state: StreamState

@@ -1,9 +1,10 @@
-"""Pictures to class probabilities: EfficientNet-Lite2 on ImageNet-1k by OpenVINO.
+"""Pictures to class probabilities and features: EfficientNet-Lite2 on ImageNet-1k by OpenVINO.
 
 Tan and Le, EfficientNet, 2019; the Lite variants are Liu's, 2020.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -13,6 +14,7 @@ from PIL import Image
 from services.encode.backends.contract import LoadOptions, ModelDescription
 from services.encode.backends.conversion import compile_for_cpu, converted
 from services.encode.backends.pictures import decode
+from services.encode.captioned import PictureSeen
 from services.runtime.models import ResolvedModel, resolve
 
 SIDE_PX = 260
@@ -22,21 +24,20 @@ _BATCH_SIZES = (4, 2, 1)
 _SQUARE_RATIO_MAX = 1.15
 
 Pixels = NDArray[np.float32]
-Probabilities = NDArray[np.float32]
 
 
 class EfficientNetLite:
-    """A PNG or JPEG file (bytes) to float32 probabilities of shape (1000,)."""
+    """A PNG or JPEG file (bytes) to 1000 probabilities and 1280 features."""
 
     def __init__(self, model: ResolvedModel, options: LoadOptions) -> None:
         path = converted(
-            options.cache_dir, "efficientnet-lite2-r1", model.sha256, lambda: _convert(model)
+            options.cache_dir, "efficientnet-lite2-r2", model.sha256, lambda: _convert(model)
         )
         # bf16 agrees on the best class in only 79 of 100 pictures.
         self._request = compile_for_cpu(path, "f32", options.cpu_threads).create_infer_request()
         self._description = ModelDescription(model.ref, "openvino-f32", model.sha256)
         for size in _BATCH_SIZES:
-            self._probabilities(np.zeros((size, 3, SIDE_PX, SIDE_PX), np.float32))
+            self._look(np.zeros((size, 3, SIDE_PX, SIDE_PX), np.float32))
 
     @classmethod
     def load(cls, ref: str, options: LoadOptions) -> "EfficientNetLite":
@@ -64,31 +65,39 @@ class EfficientNetLite:
             views.append(_centre(picture))
         return np.stack([_normalised(view) for view in views])
 
-    def forward(self, batch: Sequence[Pixels]) -> list[Probabilities]:
-        """Class probabilities of each picture, the mean over its views."""
+    def forward(self, batch: Sequence[Pixels]) -> list[PictureSeen]:
+        """What is seen in each picture, the mean over its views."""
         views = np.concatenate(batch)
-        rows: list[Probabilities] = []
+        shares: list[Pixels] = []
+        features: list[Pixels] = []
         start = 0
         for size in _BATCH_SIZES:
             while len(views) - start >= size:
-                rows.extend(self._probabilities(views[start : start + size]))
+                more = self._look(views[start : start + size])
+                shares.extend(more[0])
+                features.extend(more[1])
                 start += size
-        results: list[Probabilities] = []
+        results: list[PictureSeen] = []
         start = 0
         for pixels in batch:
-            results.append(np.mean(rows[start : start + len(pixels)], axis=0))
+            own = slice(start, start + len(pixels))
+            results.append(
+                PictureSeen(np.mean(shares[own], axis=0), np.mean(features[own], axis=0))
+            )
             start += len(pixels)
         return results
 
-    def finish(self, output: Probabilities) -> Probabilities:
-        """The probabilities as they are."""
+    def finish(self, output: PictureSeen) -> PictureSeen:
+        """What was seen, as it is."""
         return output
 
-    def _probabilities(self, views: Pixels) -> Probabilities:
+    def _look(self, views: Pixels) -> tuple[Pixels, Pixels]:
+        """Probabilities and features of each view."""
         self._request.infer({0: np.ascontiguousarray(views)}, share_inputs=True)
         logits = np.array(self._request.get_output_tensor(0).data)
+        features = np.array(self._request.get_output_tensor(1).data)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
+        return exponentials / exponentials.sum(axis=1, keepdims=True), features
 
 
 def _padded(picture: Image.Image) -> Image.Image:
@@ -114,12 +123,23 @@ def _convert(model: ResolvedModel) -> ov.Model:
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
+    class Both(torch.nn.Module):
+        """Logits, and the pooled features that they come from."""
+
+        def __init__(self, network: Any) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, pictures: Any) -> tuple[Any, Any]:
+            features = self.network.extract_features(pictures).mean((2, 3))
+            return self.network._fc(features), features
+
     network = EfficientNet.from_name("efficientnet-lite2")
     # A pickle from a stranger: weights only.
     network.load_state_dict(torch.load(model.path, map_location="cpu", weights_only=True))
     with torch.inference_mode():
         return ov.convert_model(
-            network.eval(),
+            Both(network).eval(),
             example_input=torch.zeros(1, 3, SIDE_PX, SIDE_PX),
             input=[([-1, 3, SIDE_PX, SIDE_PX])],
         )

@@ -2,7 +2,7 @@
 
 Ranks are by vectors alone, among the pictures of the development half; ``retrieval``
 measures the platform. What is learned is judged on what it did not learn from. The
-platform takes "class words: those of the platform" with views "whole and centre".
+platform takes "likened to captioned drawings, weight 0.5".
 """
 
 import asyncio
@@ -20,9 +20,15 @@ from PIL import Image
 from services.encode.backends import registry
 from services.encode.backends.contract import LoadOptions
 from services.encode.backends.pictures import decode
+from services.encode.captioned import load_captioned
 from services.encode.engines import ModelChoice
 from services.encode.labels import Vocabulary, load_vocabulary
-from services.encode.projection import class_vectors
+from services.encode.projection import (
+    CAPTION_COMMON_SHARE,
+    CAPTION_WEIGHT,
+    CLASS_COMMON_SHARE,
+    mean_vectors,
+)
 from services.runtime.models import resolve
 from services.runtime.settings import Settings
 from tests.bench import colours, photographs, wordnet
@@ -95,6 +101,7 @@ def _run(plan: Plan, stamps: Sequence[Stamp]) -> list[Row]:
         *_views(words, seen),
         *_temperatures(words, seen),
         *_wordings(words, seen),
+        *_likened(words, seen),
         *_hubs(words, seen),
         *_queries(words, seen),
         *_coloured(words, seen, pictures),
@@ -105,7 +112,7 @@ def _run(plan: Plan, stamps: Sequence[Stamp]) -> list[Row]:
     words = Words(embed, vocabulary, captions, owners)
     distinct = [shown[owners.index(number)] for number in range(max(owners) + 1)]
     seen = _look(plan, distinct)
-    tries = [*_views(words, seen), *_wordings(words, seen)]
+    tries = [*_views(words, seen), *_wordings(words, seen), *_likened(words, seen)]
     return rows + [_row("photographs", words, each) for each in tries]
 
 
@@ -210,9 +217,9 @@ def _wordings(words: Words, seen: Looks) -> Iterator[Try]:
         ],
     }
     for name, wordings in several.items():
-        classes = class_vectors([list(texts) for texts in wordings], words.embed)
+        classes = mean_vectors([list(texts) for texts in wordings], CLASS_COMMON_SHARE, words.embed)
         yield Try(f"class words: {name}", captions @ _vectors(logits, classes).T)
-    classes = class_vectors(platform, words.embed)
+    classes = mean_vectors(platform, CLASS_COMMON_SHARE, words.embed)
     title = "class words: those of the platform, whole and centre"
     for together in (("Lite2",), ("Lite2", "Lite1"), ("Lite2", "Lite0")):
         if set(together) <= set(networks()):
@@ -220,6 +227,23 @@ def _wordings(words: Words, seen: Looks) -> Iterator[Try]:
             shares = _mean_probabilities(seen, keys)
             title_of = f"{title}, {' and '.join(together)}"
             yield Try(title_of, captions @ unit(shares @ classes).T)
+
+
+def _likened(words: Words, seen: Looks) -> Iterator[Try]:
+    """Captions of the drawings that a picture looks like, beside the words of the platform."""
+    captions = words.embed(words.captions)
+    platform = [words.vocabulary.wordings(index) for index in range(1000)]
+    classes = mean_vectors(platform, CLASS_COMMON_SHARE, words.embed)
+    keys = [("Lite2", "whole"), ("Lite2", "centre")]
+    named = unit(_mean_probabilities(seen, keys) @ classes)
+    features = np.mean([seen[key].features for key in keys], axis=0)
+    drawings = load_captioned()
+    values = mean_vectors(drawings.wordings, CAPTION_COMMON_SHARE, words.embed)
+    likened = unit(np.stack([drawings.resemblances(each) for each in features]) @ values)
+    yield Try("likened to captioned drawings alone", captions @ likened.T)
+    for weight in (0.3, CAPTION_WEIGHT, 1.0):
+        vectors = unit(named + weight * likened)
+        yield Try(f"likened to captioned drawings, weight {weight}", captions @ vectors.T)
 
 
 def _described(names: Sequence[str]) -> list[str]:
