@@ -178,6 +178,7 @@ def write_asset(record: AssetRecord, renditions: Iterable[Rendition] = ()) -> me
         tags=record.tags,
         metadata=record.metadata,
         moderation_findings=map(_write_finding, record.findings),
+        moderation_scores=map(_write_finding, record.scores),
     )
 
 

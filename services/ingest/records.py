@@ -39,10 +39,12 @@ class AssetRecord:
     """Read from its mark, as is ``document_count``: how many documents of it the index holds."""
     document_count: int = 0
     findings: tuple[ModerationFinding, ...] = ()
-    """What moderation found; kept beside the record, never in it."""
+    """What moderation found; kept beside the record, never in it, as are ``scores``: the highest
+    in each category in which all of it was judged."""
+    scores: tuple[ModerationFinding, ...] = ()
 
 
-_READ_ELSEWHERE = ("duplicate_of", "indexed", "document_count", "findings")
+_READ_ELSEWHERE = ("duplicate_of", "indexed", "document_count", "findings", "scores")
 
 
 def to_json(record: AssetRecord) -> bytes:

@@ -244,9 +244,12 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         ],
     ) -> ingest_pb2.RecordModerationResponse:
         """Keep what moderation found in an asset."""
-        findings = [convert.read_finding(found) for found in request.findings]
         await self._engine.on_disk(
-            self._engine.store.record_findings, tenant_id(context), request.asset_id, findings
+            self._engine.store.record_findings,
+            tenant_id(context),
+            request.asset_id,
+            [convert.read_finding(found) for found in request.findings],
+            [convert.read_finding(found) for found in request.scores],
         )
         return ingest_pb2.RecordModerationResponse()
 

@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from services.ingest.claims import Claims
-from services.ingest.findings import findings_from_json, findings_to_json
+from services.ingest.findings import Findings, findings_from_json, findings_to_json
 from services.ingest.model import ModerationFinding
 from services.ingest.names import is_asset_id, is_sha256
 from services.ingest.objects import Objects
@@ -154,13 +154,14 @@ class MediaStore:
             holder = self.claims.holder(keys, record.sha256)
         content_id = holder or record.asset_id
         document_count = _document_count(self.objects.get(keys.mark(content_id)))
-        findings = _readable_findings(self.objects.get(keys.findings(content_id)))
+        findings, scores = _readable_findings(self.objects.get(keys.findings(content_id)))
         return dataclasses.replace(
             record,
             duplicate_of="" if holder == record.asset_id else holder,
             indexed=document_count is not None,
             document_count=document_count or 0,
             findings=findings,
+            scores=scores,
         )
 
     def find_by_sha256(self, tenant: str, hashes: Iterable[str]) -> list[AssetRecord]:
@@ -269,13 +270,19 @@ class MediaStore:
             self.objects.delete(Keys(tenant).mark(asset_id))
 
     def record_findings(
-        self, tenant: str, asset_id: str, findings: Sequence[ModerationFinding]
+        self,
+        tenant: str,
+        asset_id: str,
+        findings: Sequence[ModerationFinding],
+        scores: Sequence[ModerationFinding] = (),
     ) -> None:
-        """Keep, durably, what moderation found in an asset, in place of what was kept before.
-        Raises as ``get``."""
+        """Keep, durably, what moderation found in an asset, in place of what was kept before, and
+        its scores, each in place of that of its category. Raises as ``get``."""
         with self.lock:
-            self.get(tenant, asset_id)
-            self.objects.put(Keys(tenant).findings(asset_id), findings_to_json(findings))
+            known = {each.category: each for each in self.get(tenant, asset_id).scores}
+            known |= {each.category: each for each in scores}
+            kept = findings_to_json(findings, [known[category] for category in sorted(known)])
+            self.objects.put(Keys(tenant).findings(asset_id), kept)
 
     # --- deletion ----------------------------------------------------------------------------
 
@@ -358,13 +365,13 @@ def _document_count(mark: bytes | None) -> int | None:
         return None
 
 
-def _readable_findings(stored: bytes | None) -> tuple[ModerationFinding, ...]:
-    """What moderation found. Damaged findings are as none: what is not indexed is judged anew."""
+def _readable_findings(stored: bytes | None) -> tuple[Findings, Findings]:
+    """What moderation found, and its scores. Damaged ones are as none: it is judged anew."""
     try:
-        return findings_from_json(stored) if stored else ()
+        return findings_from_json(stored) if stored else ((), ())
     except (ValueError, KeyError, TypeError):
         log.warning("what moderation found in an asset cannot be read")
-        return ()
+        return (), ()
 
 
 def _page_token(last: AssetRecord) -> str:

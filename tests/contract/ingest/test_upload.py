@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 
 import grpc
 import pytest
@@ -344,6 +345,30 @@ async def test_what_moderation_found_is_kept_with_the_bytes_and_can_be_replaced(
         await ingest.stub.RecordModeration(record, metadata=(("sensorium-tenant", "other"),))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     assert await kept("a") == []
+
+
+async def test_the_scores_of_an_asset_are_kept_by_category(ingest: Ingest) -> None:
+    await ingest.send(whole("a", JPEG))
+
+    def score(category: str, value: float) -> media_pb2.ModerationFinding:
+        return media_pb2.ModerationFinding(
+            score=moderation_pb2.ModerationScore(category=category, score=value),
+            locator=media_pb2.Locator(region=media_pb2.PixelRegion(width_px=16, height_px=24)),
+        )
+
+    async def kept_after(
+        *scores: media_pb2.ModerationFinding, found: Sequence[media_pb2.ModerationFinding] = ()
+    ) -> list[media_pb2.ModerationFinding]:
+        record = ingest_pb2.RecordModerationRequest(asset_id="a", findings=found, scores=scores)
+        await ingest.stub.RecordModeration(record, metadata=TENANT)
+        asked = ingest_pb2.GetAssetRequest(asset_id="a")
+        return list((await ingest.stub.GetAsset(asked, metadata=TENANT)).asset.moderation_scores)
+
+    toxic, sexual, more = score("toxic", 0.0), score("sexual", 0.25), score("sexual", 0.75)
+    assert await kept_after(toxic, sexual) == [sexual, toxic]
+    assert await kept_after(more, found=[more]) == [more, toxic]
+    # What is found depends on the rules; the scores stay.
+    assert await kept_after() == [more, toxic]
 
 
 async def test_frames_are_chosen_as_the_config_says(ingest: Ingest) -> None:

@@ -331,6 +331,18 @@ def test_a_deletion_that_a_damaged_record_held_up_is_completed_by_a_repair(tmp_p
     assert [record.asset_id for record in store.list_newest("t", 10)[0]] == ["c"]
 
 
+def test_what_an_earlier_version_found_is_read(tmp_path: Path) -> None:
+    store = damage(lambda *_: None, tmp_path)
+    place = {"span": None, "region": None, "characters": {"start": 3, "end": 9}}
+    found = {"category": "toxic", "score": 0.75, "blocked": True, **place}
+    store.objects.put(Keys("t").findings("a"), json.dumps([found]).encode())
+    record = store.get("t", "a")
+    (finding,) = record.findings
+    assert (finding.category, finding.score, finding.blocked) == ("toxic", 0.75, True)
+    # How it scores otherwise was not kept.
+    assert record.scores == ()
+
+
 @pytest.mark.parametrize("damaged", [b"", b"{", b"[1]", b"{}"])
 def test_a_damaged_note_costs_what_it_said_and_not_the_listing(
     damaged: bytes, tmp_path: Path

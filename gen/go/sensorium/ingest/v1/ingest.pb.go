@@ -1522,6 +1522,8 @@ type RecordModerationRequest struct {
 	AssetId string `protobuf:"bytes,1,opt,name=asset_id,json=assetId,proto3" json:"asset_id,omitempty"`
 	// At most one for each category; none where nothing is found any more.
 	Findings []*v1.ModerationFinding `protobuf:"bytes,2,rep,name=findings,proto3" json:"findings,omitempty"`
+	// Of the categories in which all parts of the asset are judged by now.
+	Scores []*v1.ModerationFinding `protobuf:"bytes,3,rep,name=scores,proto3" json:"scores,omitempty"`
 }
 
 func (x *RecordModerationRequest) Reset() {
@@ -1566,6 +1568,13 @@ func (x *RecordModerationRequest) GetAssetId() string {
 func (x *RecordModerationRequest) GetFindings() []*v1.ModerationFinding {
 	if x != nil {
 		return x.Findings
+	}
+	return nil
+}
+
+func (x *RecordModerationRequest) GetScores() []*v1.ModerationFinding {
+	if x != nil {
+		return x.Scores
 	}
 	return nil
 }
@@ -2631,15 +2640,19 @@ var file_sensorium_ingest_v1_ingest_proto_rawDesc = []byte{
 	0x25, 0x0a, 0x0e, 0x64, 0x6f, 0x63, 0x75, 0x6d, 0x65, 0x6e, 0x74, 0x5f, 0x63, 0x6f, 0x75, 0x6e,
 	0x74, 0x18, 0x03, 0x20, 0x01, 0x28, 0x0d, 0x52, 0x0d, 0x64, 0x6f, 0x63, 0x75, 0x6d, 0x65, 0x6e,
 	0x74, 0x43, 0x6f, 0x75, 0x6e, 0x74, 0x22, 0x15, 0x0a, 0x13, 0x4d, 0x61, 0x72, 0x6b, 0x49, 0x6e,
-	0x64, 0x65, 0x78, 0x65, 0x64, 0x52, 0x65, 0x73, 0x70, 0x6f, 0x6e, 0x73, 0x65, 0x22, 0x77, 0x0a,
-	0x17, 0x52, 0x65, 0x63, 0x6f, 0x72, 0x64, 0x4d, 0x6f, 0x64, 0x65, 0x72, 0x61, 0x74, 0x69, 0x6f,
-	0x6e, 0x52, 0x65, 0x71, 0x75, 0x65, 0x73, 0x74, 0x12, 0x19, 0x0a, 0x08, 0x61, 0x73, 0x73, 0x65,
-	0x74, 0x5f, 0x69, 0x64, 0x18, 0x01, 0x20, 0x01, 0x28, 0x09, 0x52, 0x07, 0x61, 0x73, 0x73, 0x65,
-	0x74, 0x49, 0x64, 0x12, 0x41, 0x0a, 0x08, 0x66, 0x69, 0x6e, 0x64, 0x69, 0x6e, 0x67, 0x73, 0x18,
-	0x02, 0x20, 0x03, 0x28, 0x0b, 0x32, 0x25, 0x2e, 0x73, 0x65, 0x6e, 0x73, 0x6f, 0x72, 0x69, 0x75,
-	0x6d, 0x2e, 0x6d, 0x65, 0x64, 0x69, 0x61, 0x2e, 0x76, 0x31, 0x2e, 0x4d, 0x6f, 0x64, 0x65, 0x72,
-	0x61, 0x74, 0x69, 0x6f, 0x6e, 0x46, 0x69, 0x6e, 0x64, 0x69, 0x6e, 0x67, 0x52, 0x08, 0x66, 0x69,
-	0x6e, 0x64, 0x69, 0x6e, 0x67, 0x73, 0x22, 0x1a, 0x0a, 0x18, 0x52, 0x65, 0x63, 0x6f, 0x72, 0x64,
+	0x64, 0x65, 0x78, 0x65, 0x64, 0x52, 0x65, 0x73, 0x70, 0x6f, 0x6e, 0x73, 0x65, 0x22, 0xb6, 0x01,
+	0x0a, 0x17, 0x52, 0x65, 0x63, 0x6f, 0x72, 0x64, 0x4d, 0x6f, 0x64, 0x65, 0x72, 0x61, 0x74, 0x69,
+	0x6f, 0x6e, 0x52, 0x65, 0x71, 0x75, 0x65, 0x73, 0x74, 0x12, 0x19, 0x0a, 0x08, 0x61, 0x73, 0x73,
+	0x65, 0x74, 0x5f, 0x69, 0x64, 0x18, 0x01, 0x20, 0x01, 0x28, 0x09, 0x52, 0x07, 0x61, 0x73, 0x73,
+	0x65, 0x74, 0x49, 0x64, 0x12, 0x41, 0x0a, 0x08, 0x66, 0x69, 0x6e, 0x64, 0x69, 0x6e, 0x67, 0x73,
+	0x18, 0x02, 0x20, 0x03, 0x28, 0x0b, 0x32, 0x25, 0x2e, 0x73, 0x65, 0x6e, 0x73, 0x6f, 0x72, 0x69,
+	0x75, 0x6d, 0x2e, 0x6d, 0x65, 0x64, 0x69, 0x61, 0x2e, 0x76, 0x31, 0x2e, 0x4d, 0x6f, 0x64, 0x65,
+	0x72, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x46, 0x69, 0x6e, 0x64, 0x69, 0x6e, 0x67, 0x52, 0x08, 0x66,
+	0x69, 0x6e, 0x64, 0x69, 0x6e, 0x67, 0x73, 0x12, 0x3d, 0x0a, 0x06, 0x73, 0x63, 0x6f, 0x72, 0x65,
+	0x73, 0x18, 0x03, 0x20, 0x03, 0x28, 0x0b, 0x32, 0x25, 0x2e, 0x73, 0x65, 0x6e, 0x73, 0x6f, 0x72,
+	0x69, 0x75, 0x6d, 0x2e, 0x6d, 0x65, 0x64, 0x69, 0x61, 0x2e, 0x76, 0x31, 0x2e, 0x4d, 0x6f, 0x64,
+	0x65, 0x72, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x46, 0x69, 0x6e, 0x64, 0x69, 0x6e, 0x67, 0x52, 0x06,
+	0x73, 0x63, 0x6f, 0x72, 0x65, 0x73, 0x22, 0x1a, 0x0a, 0x18, 0x52, 0x65, 0x63, 0x6f, 0x72, 0x64,
 	0x4d, 0x6f, 0x64, 0x65, 0x72, 0x61, 0x74, 0x69, 0x6f, 0x6e, 0x52, 0x65, 0x73, 0x70, 0x6f, 0x6e,
 	0x73, 0x65, 0x22, 0x63, 0x0a, 0x13, 0x47, 0x65, 0x74, 0x54, 0x68, 0x75, 0x6d, 0x62, 0x6e, 0x61,
 	0x69, 0x6c, 0x52, 0x65, 0x71, 0x75, 0x65, 0x73, 0x74, 0x12, 0x19, 0x0a, 0x08, 0x61, 0x73, 0x73,
@@ -2915,49 +2928,50 @@ var file_sensorium_ingest_v1_ingest_proto_depIdxs = []int32{
 	52, // 28: sensorium.ingest.v1.GetAssetUrlResponse.content:type_name -> sensorium.media.v1.ContentInfo
 	46, // 29: sensorium.ingest.v1.FindAssetsResponse.assets:type_name -> sensorium.media.v1.Asset
 	54, // 30: sensorium.ingest.v1.RecordModerationRequest.findings:type_name -> sensorium.media.v1.ModerationFinding
-	53, // 31: sensorium.ingest.v1.GetThumbnailRequest.offset:type_name -> google.protobuf.Duration
-	51, // 32: sensorium.ingest.v1.ListAssetsRequest.before:type_name -> google.protobuf.Timestamp
-	46, // 33: sensorium.ingest.v1.ListAssetsResponse.assets:type_name -> sensorium.media.v1.Asset
-	55, // 34: sensorium.ingest.v1.CheckStoreResponse.finding:type_name -> sensorium.media.v1.Finding
-	1,  // 35: sensorium.ingest.v1.IngestService.StreamingIngest:input_type -> sensorium.ingest.v1.StreamingIngestRequest
-	5,  // 36: sensorium.ingest.v1.IngestService.SegmentAsset:input_type -> sensorium.ingest.v1.SegmentAssetRequest
-	7,  // 37: sensorium.ingest.v1.IngestService.GetUpload:input_type -> sensorium.ingest.v1.GetUploadRequest
-	11, // 38: sensorium.ingest.v1.IngestService.GetAsset:input_type -> sensorium.ingest.v1.GetAssetRequest
-	13, // 39: sensorium.ingest.v1.IngestService.GetAssetUrl:input_type -> sensorium.ingest.v1.GetAssetUrlRequest
-	15, // 40: sensorium.ingest.v1.IngestService.FindAssets:input_type -> sensorium.ingest.v1.FindAssetsRequest
-	17, // 41: sensorium.ingest.v1.IngestService.MarkIndexed:input_type -> sensorium.ingest.v1.MarkIndexedRequest
-	9,  // 42: sensorium.ingest.v1.IngestService.ReadAsset:input_type -> sensorium.ingest.v1.ReadAssetRequest
-	19, // 43: sensorium.ingest.v1.IngestService.RecordModeration:input_type -> sensorium.ingest.v1.RecordModerationRequest
-	21, // 44: sensorium.ingest.v1.IngestService.GetThumbnail:input_type -> sensorium.ingest.v1.GetThumbnailRequest
-	23, // 45: sensorium.ingest.v1.IngestService.ListAssets:input_type -> sensorium.ingest.v1.ListAssetsRequest
-	25, // 46: sensorium.ingest.v1.IngestService.UnmarkIndexed:input_type -> sensorium.ingest.v1.UnmarkIndexedRequest
-	27, // 47: sensorium.ingest.v1.IngestService.DeleteAsset:input_type -> sensorium.ingest.v1.DeleteAssetRequest
-	29, // 48: sensorium.ingest.v1.IngestService.PurgeAsset:input_type -> sensorium.ingest.v1.PurgeAssetRequest
-	31, // 49: sensorium.ingest.v1.IngestService.ListDeletions:input_type -> sensorium.ingest.v1.ListDeletionsRequest
-	33, // 50: sensorium.ingest.v1.IngestService.ListTenants:input_type -> sensorium.ingest.v1.ListTenantsRequest
-	35, // 51: sensorium.ingest.v1.IngestService.CheckStore:input_type -> sensorium.ingest.v1.CheckStoreRequest
-	4,  // 52: sensorium.ingest.v1.IngestService.StreamingIngest:output_type -> sensorium.ingest.v1.StreamingIngestResponse
-	6,  // 53: sensorium.ingest.v1.IngestService.SegmentAsset:output_type -> sensorium.ingest.v1.SegmentAssetResponse
-	8,  // 54: sensorium.ingest.v1.IngestService.GetUpload:output_type -> sensorium.ingest.v1.GetUploadResponse
-	12, // 55: sensorium.ingest.v1.IngestService.GetAsset:output_type -> sensorium.ingest.v1.GetAssetResponse
-	14, // 56: sensorium.ingest.v1.IngestService.GetAssetUrl:output_type -> sensorium.ingest.v1.GetAssetUrlResponse
-	16, // 57: sensorium.ingest.v1.IngestService.FindAssets:output_type -> sensorium.ingest.v1.FindAssetsResponse
-	18, // 58: sensorium.ingest.v1.IngestService.MarkIndexed:output_type -> sensorium.ingest.v1.MarkIndexedResponse
-	10, // 59: sensorium.ingest.v1.IngestService.ReadAsset:output_type -> sensorium.ingest.v1.ReadAssetResponse
-	20, // 60: sensorium.ingest.v1.IngestService.RecordModeration:output_type -> sensorium.ingest.v1.RecordModerationResponse
-	22, // 61: sensorium.ingest.v1.IngestService.GetThumbnail:output_type -> sensorium.ingest.v1.GetThumbnailResponse
-	24, // 62: sensorium.ingest.v1.IngestService.ListAssets:output_type -> sensorium.ingest.v1.ListAssetsResponse
-	26, // 63: sensorium.ingest.v1.IngestService.UnmarkIndexed:output_type -> sensorium.ingest.v1.UnmarkIndexedResponse
-	28, // 64: sensorium.ingest.v1.IngestService.DeleteAsset:output_type -> sensorium.ingest.v1.DeleteAssetResponse
-	30, // 65: sensorium.ingest.v1.IngestService.PurgeAsset:output_type -> sensorium.ingest.v1.PurgeAssetResponse
-	32, // 66: sensorium.ingest.v1.IngestService.ListDeletions:output_type -> sensorium.ingest.v1.ListDeletionsResponse
-	34, // 67: sensorium.ingest.v1.IngestService.ListTenants:output_type -> sensorium.ingest.v1.ListTenantsResponse
-	36, // 68: sensorium.ingest.v1.IngestService.CheckStore:output_type -> sensorium.ingest.v1.CheckStoreResponse
-	52, // [52:69] is the sub-list for method output_type
-	35, // [35:52] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	54, // 31: sensorium.ingest.v1.RecordModerationRequest.scores:type_name -> sensorium.media.v1.ModerationFinding
+	53, // 32: sensorium.ingest.v1.GetThumbnailRequest.offset:type_name -> google.protobuf.Duration
+	51, // 33: sensorium.ingest.v1.ListAssetsRequest.before:type_name -> google.protobuf.Timestamp
+	46, // 34: sensorium.ingest.v1.ListAssetsResponse.assets:type_name -> sensorium.media.v1.Asset
+	55, // 35: sensorium.ingest.v1.CheckStoreResponse.finding:type_name -> sensorium.media.v1.Finding
+	1,  // 36: sensorium.ingest.v1.IngestService.StreamingIngest:input_type -> sensorium.ingest.v1.StreamingIngestRequest
+	5,  // 37: sensorium.ingest.v1.IngestService.SegmentAsset:input_type -> sensorium.ingest.v1.SegmentAssetRequest
+	7,  // 38: sensorium.ingest.v1.IngestService.GetUpload:input_type -> sensorium.ingest.v1.GetUploadRequest
+	11, // 39: sensorium.ingest.v1.IngestService.GetAsset:input_type -> sensorium.ingest.v1.GetAssetRequest
+	13, // 40: sensorium.ingest.v1.IngestService.GetAssetUrl:input_type -> sensorium.ingest.v1.GetAssetUrlRequest
+	15, // 41: sensorium.ingest.v1.IngestService.FindAssets:input_type -> sensorium.ingest.v1.FindAssetsRequest
+	17, // 42: sensorium.ingest.v1.IngestService.MarkIndexed:input_type -> sensorium.ingest.v1.MarkIndexedRequest
+	9,  // 43: sensorium.ingest.v1.IngestService.ReadAsset:input_type -> sensorium.ingest.v1.ReadAssetRequest
+	19, // 44: sensorium.ingest.v1.IngestService.RecordModeration:input_type -> sensorium.ingest.v1.RecordModerationRequest
+	21, // 45: sensorium.ingest.v1.IngestService.GetThumbnail:input_type -> sensorium.ingest.v1.GetThumbnailRequest
+	23, // 46: sensorium.ingest.v1.IngestService.ListAssets:input_type -> sensorium.ingest.v1.ListAssetsRequest
+	25, // 47: sensorium.ingest.v1.IngestService.UnmarkIndexed:input_type -> sensorium.ingest.v1.UnmarkIndexedRequest
+	27, // 48: sensorium.ingest.v1.IngestService.DeleteAsset:input_type -> sensorium.ingest.v1.DeleteAssetRequest
+	29, // 49: sensorium.ingest.v1.IngestService.PurgeAsset:input_type -> sensorium.ingest.v1.PurgeAssetRequest
+	31, // 50: sensorium.ingest.v1.IngestService.ListDeletions:input_type -> sensorium.ingest.v1.ListDeletionsRequest
+	33, // 51: sensorium.ingest.v1.IngestService.ListTenants:input_type -> sensorium.ingest.v1.ListTenantsRequest
+	35, // 52: sensorium.ingest.v1.IngestService.CheckStore:input_type -> sensorium.ingest.v1.CheckStoreRequest
+	4,  // 53: sensorium.ingest.v1.IngestService.StreamingIngest:output_type -> sensorium.ingest.v1.StreamingIngestResponse
+	6,  // 54: sensorium.ingest.v1.IngestService.SegmentAsset:output_type -> sensorium.ingest.v1.SegmentAssetResponse
+	8,  // 55: sensorium.ingest.v1.IngestService.GetUpload:output_type -> sensorium.ingest.v1.GetUploadResponse
+	12, // 56: sensorium.ingest.v1.IngestService.GetAsset:output_type -> sensorium.ingest.v1.GetAssetResponse
+	14, // 57: sensorium.ingest.v1.IngestService.GetAssetUrl:output_type -> sensorium.ingest.v1.GetAssetUrlResponse
+	16, // 58: sensorium.ingest.v1.IngestService.FindAssets:output_type -> sensorium.ingest.v1.FindAssetsResponse
+	18, // 59: sensorium.ingest.v1.IngestService.MarkIndexed:output_type -> sensorium.ingest.v1.MarkIndexedResponse
+	10, // 60: sensorium.ingest.v1.IngestService.ReadAsset:output_type -> sensorium.ingest.v1.ReadAssetResponse
+	20, // 61: sensorium.ingest.v1.IngestService.RecordModeration:output_type -> sensorium.ingest.v1.RecordModerationResponse
+	22, // 62: sensorium.ingest.v1.IngestService.GetThumbnail:output_type -> sensorium.ingest.v1.GetThumbnailResponse
+	24, // 63: sensorium.ingest.v1.IngestService.ListAssets:output_type -> sensorium.ingest.v1.ListAssetsResponse
+	26, // 64: sensorium.ingest.v1.IngestService.UnmarkIndexed:output_type -> sensorium.ingest.v1.UnmarkIndexedResponse
+	28, // 65: sensorium.ingest.v1.IngestService.DeleteAsset:output_type -> sensorium.ingest.v1.DeleteAssetResponse
+	30, // 66: sensorium.ingest.v1.IngestService.PurgeAsset:output_type -> sensorium.ingest.v1.PurgeAssetResponse
+	32, // 67: sensorium.ingest.v1.IngestService.ListDeletions:output_type -> sensorium.ingest.v1.ListDeletionsResponse
+	34, // 68: sensorium.ingest.v1.IngestService.ListTenants:output_type -> sensorium.ingest.v1.ListTenantsResponse
+	36, // 69: sensorium.ingest.v1.IngestService.CheckStore:output_type -> sensorium.ingest.v1.CheckStoreResponse
+	53, // [53:70] is the sub-list for method output_type
+	36, // [36:53] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_sensorium_ingest_v1_ingest_proto_init() }

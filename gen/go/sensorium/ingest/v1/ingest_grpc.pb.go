@@ -48,7 +48,8 @@ type IngestServiceClient interface {
 	// the end.
 	ReadAsset(ctx context.Context, in *ReadAssetRequest, opts ...grpc.CallOption) (IngestService_ReadAssetClient, error)
 	// Keeps durably what the tenant's moderation policy found in an asset, in place
-	// of what was kept before. Fails with NOT_FOUND.
+	// of what was kept before, and its scores, each in place of that of its category.
+	// Fails with NOT_FOUND.
 	RecordModeration(ctx context.Context, in *RecordModerationRequest, opts ...grpc.CallOption) (*RecordModerationResponse, error)
 	// The thumbnail of a committed asset, made at once where the background has not made
 	// it yet; or that of a moment of a video, which is not kept. Fails with NOT_FOUND, and
@@ -363,7 +364,8 @@ type IngestServiceServer interface {
 	// the end.
 	ReadAsset(*ReadAssetRequest, IngestService_ReadAssetServer) error
 	// Keeps durably what the tenant's moderation policy found in an asset, in place
-	// of what was kept before. Fails with NOT_FOUND.
+	// of what was kept before, and its scores, each in place of that of its category.
+	// Fails with NOT_FOUND.
 	RecordModeration(context.Context, *RecordModerationRequest) (*RecordModerationResponse, error)
 	// The thumbnail of a committed asset, made at once where the background has not made
 	// it yet; or that of a moment of a video, which is not kept. Fails with NOT_FOUND, and

@@ -755,6 +755,13 @@ export declare type RecordModerationRequest = Message<"sensorium.ingest.v1.Recor
    * @generated from field: repeated sensorium.media.v1.ModerationFinding findings = 2;
    */
   findings: ModerationFinding[];
+
+  /**
+   * Of the categories in which all parts of the asset are judged by now.
+   *
+   * @generated from field: repeated sensorium.media.v1.ModerationFinding scores = 3;
+   */
+  scores: ModerationFinding[];
 };
 
 /**
@@ -1222,7 +1229,8 @@ export declare const IngestService: GenService<{
   },
   /**
    * Keeps durably what the tenant's moderation policy found in an asset, in place
-   * of what was kept before. Fails with NOT_FOUND.
+   * of what was kept before, and its scores, each in place of that of its category.
+   * Fails with NOT_FOUND.
    *
    * @generated from rpc sensorium.ingest.v1.IngestService.RecordModeration
    */

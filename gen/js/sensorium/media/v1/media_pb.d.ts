@@ -680,6 +680,16 @@ export declare type Asset = Message<"sensorium.media.v1.Asset"> & {
    * @generated from field: repeated sensorium.media.v1.ModerationFinding moderation_findings = 15;
    */
   moderationFindings: ModerationFinding[];
+
+  /**
+   * The highest scores of these bytes, whether or not they reach a threshold, in the
+   * categories in which all of their parts were judged: those that rules of the tenant's
+   * policy named. In alphabetical order; blocked is not set. The policy as it is now is
+   * applied to them.
+   *
+   * @generated from field: repeated sensorium.media.v1.ModerationFinding moderation_scores = 16;
+   */
+  moderationScores: ModerationFinding[];
 };
 
 /**

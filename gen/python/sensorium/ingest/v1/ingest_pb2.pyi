@@ -701,21 +701,27 @@ class RecordModerationRequest(_message.Message):
 
     ASSET_ID_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """A committed asset that is no duplicate."""
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.ModerationFinding]:
         """At most one for each category; none where nothing is found any more."""
 
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.ModerationFinding]:
+        """Of the categories in which all parts of the asset are judged by now."""
+
     def __init__(
         self,
         *,
         asset_id: _builtins.str = ...,
         findings: _abc.Iterable[_media_pb2.ModerationFinding] | None = ...,
+        scores: _abc.Iterable[_media_pb2.ModerationFinding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "findings", b"findings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "findings", b"findings", "scores", b"scores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -202,7 +202,8 @@ class IngestServiceServicer:
 
     def RecordModeration(self, request, context):
         """Keeps durably what the tenant's moderation policy found in an asset, in place
-        of what was kept before. Fails with NOT_FOUND.
+        of what was kept before, and its scores, each in place of that of its category.
+        Fails with NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -75,7 +75,8 @@ class IngestServiceStub:
     """
     RecordModeration: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.RecordModerationRequest, _ingest_pb2.RecordModerationResponse]
     """Keeps durably what the tenant's moderation policy found in an asset, in place
-    of what was kept before. Fails with NOT_FOUND.
+    of what was kept before, and its scores, each in place of that of its category.
+    Fails with NOT_FOUND.
     """
     GetThumbnail: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetThumbnailRequest, _ingest_pb2.GetThumbnailResponse]
     """The thumbnail of a committed asset, made at once where the background has not made
@@ -154,7 +155,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """
     RecordModeration: _aio.UnaryUnaryMultiCallable[_ingest_pb2.RecordModerationRequest, _ingest_pb2.RecordModerationResponse]  # type: ignore[assignment]
     """Keeps durably what the tenant's moderation policy found in an asset, in place
-    of what was kept before. Fails with NOT_FOUND.
+    of what was kept before, and its scores, each in place of that of its category.
+    Fails with NOT_FOUND.
     """
     GetThumbnail: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetThumbnailRequest, _ingest_pb2.GetThumbnailResponse]  # type: ignore[assignment]
     """The thumbnail of a committed asset, made at once where the background has not made
@@ -284,7 +286,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.RecordModerationResponse, _abc.Awaitable[_ingest_pb2.RecordModerationResponse]]:
         """Keeps durably what the tenant's moderation policy found in an asset, in place
-        of what was kept before. Fails with NOT_FOUND.
+        of what was kept before, and its scores, each in place of that of its category.
+        Fails with NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -677,6 +677,7 @@ class Asset(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     DOCUMENT_COUNT_FIELD_NUMBER: _builtins.int
     MODERATION_FINDINGS_FIELD_NUMBER: _builtins.int
+    MODERATION_SCORES_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """Chosen by the client; unique within the tenant."""
     sha256: _builtins.str
@@ -721,6 +722,14 @@ class Asset(_message.Message):
         alphabetical order. Empty where nothing reached a threshold.
         """
 
+    @_builtins.property
+    def moderation_scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModerationFinding]:
+        """The highest scores of these bytes, whether or not they reach a threshold, in the
+        categories in which all of their parts were judged: those that rules of the tenant's
+        policy named. In alphabetical order; blocked is not set. The policy as it is now is
+        applied to them.
+        """
+
     def __init__(
         self,
         *,
@@ -737,10 +746,11 @@ class Asset(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         document_count: _builtins.int = ...,
         moderation_findings: _abc.Iterable[Global___ModerationFinding] | None = ...,
+        moderation_scores: _abc.Iterable[Global___ModerationFinding] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "document_count", b"document_count", "duplicate_of", b"duplicate_of", "indexed", b"indexed", "info", b"info", "metadata", b"metadata", "moderation_findings", b"moderation_findings", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "document_count", b"document_count", "duplicate_of", b"duplicate_of", "indexed", b"indexed", "info", b"info", "metadata", b"metadata", "moderation_findings", b"moderation_findings", "moderation_scores", b"moderation_scores", "renditions", b"renditions", "sha256", b"sha256", "size_bytes", b"size_bytes", "tags", b"tags", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
