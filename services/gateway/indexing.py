@@ -18,6 +18,7 @@ from services.gateway.catalogue import (
     list_documents,
 )
 from services.gateway.document_writes import DocumentWrites
+from services.gateway.judging_stored import judge_stored
 from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.moderation import Moderation, tell_nobody
 from services.gateway.perception import (
@@ -46,6 +47,9 @@ WRITES_AT_ONCE = 64
 """Of those that have not: their documents are written together."""
 _NO_FAULT = ("CONTENT_BLOCKED", "ASSET_NOT_FOUND")
 """Why an asset may rightly not be indexed: its tenant's policy, or it was deleted meanwhile."""
+JUDGED_A_LINE = 100
+"""So many stored assets are judged for each line of the log."""
+_JUDGED = "%d stored assets were judged by the moderation policy as it is now"
 JOBS_WITH_PIXELS_MAX = 8
 """Past so many waiting jobs, pictures are read from the store again rather than kept."""
 
@@ -58,6 +62,8 @@ class Indexer:
     Documents replace those of the same id, so doing a job again is harmless.
     What moderation finds is kept with the asset; one that it blocks is not
     indexed, and not looked at again for as long as the policy blocks it.
+    What is indexed is judged by rules that are made later: at the next start,
+    or before, when it is asked about and they block.
     """
 
     def __init__(self, stages: Stages, policies: Policies) -> None:
@@ -110,6 +116,16 @@ class Indexer:
         if job := self._latest.get((scope.tenant_id, canonical_id(asset))):
             await asyncio.wait({job})
 
+    async def judged(self, asset: media_pb2.Asset, scope: CallScope) -> media_pb2.Asset:
+        """A stored asset as it is once no job is at work on it, judged now in what the policy
+        blocks if it was not before. Raises SensoriumError, NotFound."""
+        await self.settled(asset, scope)
+        current = await get_asset(self._stages, scope, asset.asset_id)
+        if self._moderation(scope).withholds(current):
+            await outcome(self.submit(AssetEntry(current.info, current), scope))
+            current = await get_asset(self._stages, scope, asset.asset_id)
+        return current
+
     def writing(self, scope: CallScope, asset_id: str) -> asyncio.Lock:
         """Held while documents of an asset are written or deleted: one after another."""
         return self._writing.setdefault((scope.tenant_id, asset_id), asyncio.Lock())
@@ -135,16 +151,25 @@ class Indexer:
             await self.catch_up(scope)
 
     async def catch_up(self, scope: CallScope) -> None:
-        """Index what is stored and not marked. Errors are logged: the next start tries again."""
+        """Index what is stored and not marked, and have the policy as it is now judge what is.
+        Errors are logged: the next start tries again."""
         moderation = self._moderation(scope)
+        judged_count = 0
         try:
             async for asset in list_assets(self._stages, scope):
-                known = asset.indexed or asset.duplicate_of or moderation.forbids(asset)
-                if not known:
-                    job = self.submit(AssetEntry(asset.info, asset), scope)
-                    await asyncio.wait({job})
+                stands = moderation.stands if asset.indexed else moderation.forbids
+                if asset.duplicate_of or stands(asset):
+                    continue
+                job = self.submit(AssetEntry(asset.info, asset), scope)
+                await asyncio.wait({job})
+                if asset.indexed and not (job.cancelled() or job.exception()):
+                    judged_count += 1
+                    if judged_count % JUDGED_A_LINE == 0:
+                        log.info(_JUDGED, judged_count)
         except SensoriumError as error:
             log.warning("could not look for assets that are not indexed: %s", error)
+        if judged_count:
+            log.info(_JUDGED, judged_count)
 
     def _done(self, key: _Key, job: "asyncio.Task[int]") -> None:
         del self._jobs[job]
@@ -155,7 +180,9 @@ class Indexer:
         if isinstance(error, SensoriumError) and error.reason in _NO_FAULT:
             log.info("an asset is not indexed: %s", error.message)
         else:
-            log.error("an asset could not be indexed; it will be when next used", exc_info=error)
+            log.error(
+                "an asset could not be indexed or judged; it will be when next used", exc_info=error
+            )
 
     async def close(self) -> None:
         """Stop all jobs."""
@@ -182,7 +209,7 @@ class Indexer:
         async with self._write_permits if writes_only else self._permits:
             with telemetry.span("gateway.index", asset_id=asset.asset_id):
                 if entry.blocked:
-                    await self._record([entry], scope)
+                    await self._record([entry], scope, whole=False)
                     raise entry.blocked
                 if not is_first or not entry.fully_encoded:
                     count = await self._index_known(entry, scope, language)
@@ -198,14 +225,15 @@ class Indexer:
                 return await self._write(entry, scope)
 
     async def _index_known(self, entry: AssetEntry, scope: CallScope, language: str) -> int:
-        """See that the asset whose bytes these are is indexed; its number of documents."""
+        """See that the asset whose bytes these are is indexed, and judged by the policy as it is
+        now; its number of documents."""
         assert entry.asset is not None
         known = await get_asset(self._stages, scope, canonical_id(entry.asset))
         if not known.indexed:
             return await self.index_stored(known, scope, self._moderation(scope), language)
-        if entry.findings:
-            # It may have been indexed when the policy did not look for them.
-            await self._record([entry], scope)
+        moderation = self._moderation(scope)
+        if not moderation.stands(known):
+            await judge_stored(self._stages, scope, known, moderation)
         return len(await list_documents(self._stages, scope, known.asset_id))
 
     async def _complete(self, entry: AssetEntry, scope: CallScope, found: asyncio.Event) -> None:
@@ -271,21 +299,26 @@ class Indexer:
         try:
             yield
         except InvalidInput:
-            await self._record(entries.values(), scope)
+            await self._record(entries.values(), scope, whole=False)
             raise
-        await self._record(entries.values(), scope)
+        await self._record(entries.values(), scope, whole=True)
 
-    async def _record(self, entries: Iterable[AssetEntry], scope: CallScope) -> None:
-        """Keep what moderation found with the assets, for their owner and for later uses."""
+    async def _record(
+        self, entries: Iterable[AssetEntry], scope: CallScope, *, whole: bool
+    ) -> None:
+        """Keep what moderation found with the assets, for their owner and for later uses; where
+        the ``whole`` of one was judged, also how it scores, for rules that are made later."""
+        moderation = self._moderation(scope)
         for entry in entries:
             assert entry.asset is not None
-            if not entry.findings and not entry.asset.moderation_findings:
-                continue
             request = ingest_pb2.RecordModerationRequest(
                 asset_id=canonical_id(entry.asset),
-                findings=[entry.findings[category] for category in sorted(entry.findings)],
+                findings=moderation.findings(entry.scores.values()),
             )
-            await call_unary(self._stages.ingest.RecordModeration, request, scope)
+            if whole and not entry.unjudged:
+                request.scores.extend(entry.scores_in(moderation.categories))
+            if request.findings or request.scores or entry.asset.moderation_findings:
+                await call_unary(self._stages.ingest.RecordModeration, request, scope)
 
     async def _write(self, entry: AssetEntry, scope: CallScope) -> int:
         """Send all documents of an asset to search and mark it when they are durable.

@@ -1,12 +1,12 @@
 """What has been perceived so far: the record that evidence, index and citations are made from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sensorium.encode.v1 import encode_pb2
 from sensorium.fuse.v1 import fuse_pb2
 from sensorium.ingest.v1 import ingest_pb2
-from sensorium.media.v1 import evidence_pb2, media_pb2, upload_pb2
+from sensorium.media.v1 import evidence_pb2, media_pb2, moderation_pb2, upload_pb2
 from sensorium.search.v1 import search_pb2
 
 from services.gateway.page import is_writing, page_lines
@@ -46,8 +46,10 @@ class AssetEntry:
     """Tiles, with their pixels, that were left for the index: the view answers."""
     blocked: SensoriumError | None = None
     """Why the moderation policy keeps it out of answers and of the index."""
-    findings: dict[str, media_pb2.ModerationFinding] = field(default_factory=dict)
-    """Where moderation found most, by category."""
+    scores: dict[str, media_pb2.ModerationFinding] = field(default_factory=dict)
+    """Where moderation scores highest, by category."""
+    unjudged: bool = False
+    """Whether moderation could not judge some part of it."""
 
     @property
     def indexable(self) -> bool:
@@ -75,11 +77,23 @@ class AssetEntry:
             self.encoded.add(event.segment_complete.segment_id)
             self.deferred.pop(event.segment_complete.segment_id, None)
 
-    def note_finding(self, found: media_pb2.ModerationFinding) -> None:
-        """Record what moderation found in a part, unless another part has more of it."""
-        known = self.findings.get(found.score.category)
-        if known is None or known.score.score < found.score.score:
-            self.findings[found.score.category] = found
+    def note_moderation(self, moderation: encode_pb2.SegmentModeration) -> None:
+        """Record how a part was judged, in the categories in which no other part has more."""
+        locator = self.segments[moderation.segment_id].locator
+        for score in moderation.result.scores:
+            known = self.scores.get(score.category)
+            if known is None or known.score.score < score.score:
+                self.scores[score.category] = media_pb2.ModerationFinding(
+                    score=score, locator=locator
+                )
+
+    def scores_in(self, categories: Iterable[str]) -> list[media_pb2.ModerationFinding]:
+        """The score in each of the categories; 0 where no part fits it."""
+        return [
+            self.scores.get(category)
+            or media_pb2.ModerationFinding(score=moderation_pb2.ModerationScore(category=category))
+            for category in categories
+        ]
 
     def note_reading(self, event: encode_pb2.StreamingEncodeResponse) -> None:
         """Record an event of reading."""

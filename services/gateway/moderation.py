@@ -13,7 +13,7 @@ from services.gateway.perception import SEGMENT_CHARACTERS_MAX, encode_config
 from services.gateway.policy import Action, Policy, Rule, Verdict, blocks, judge, watched
 from services.gateway.stages import Stages
 from services.runtime.calls import CallScope, call_unary
-from services.runtime.errors import InternalFailure, InvalidInput
+from services.runtime.errors import InternalFailure, InvalidInput, Unavailable
 from services.runtime.moderation import PICTURE_CATEGORIES, TEXT_CATEGORIES
 from services.runtime.status import from_item_error
 from services.runtime.telemetry import metrics
@@ -27,6 +27,9 @@ PARTS = {
     gateway_pb2.MODERATED_PART_ASSET: "asset",
     gateway_pb2.MODERATED_PART_ANSWER: "answer",
 }
+
+NOT_JUDGED_RETRY_S = 5.0
+"""When an asset that is still to be judged may be asked about again."""
 
 Tell = Callable[[gateway_pb2.Moderation], Awaitable[None]]
 
@@ -103,7 +106,7 @@ class Moderation:
     async def media(
         self, entry_of: Callable[[str], AssetEntry], event: encode_pb2.StreamingEncodeResponse
     ) -> None:
-        """Judge what encode tells of media, by the id of its segment. What is found is noted in
+        """Judge what encode tells of media, by the id of its segment. How it scores is noted in
         the asset's entry, which is marked if it is blocked, and judged no further.
 
         Raises:
@@ -123,7 +126,10 @@ class Moderation:
         elif segment_id in self._judged:
             # A picture that is read later is judged anew, with its writing.
             self._judged.discard(segment_id)
-        elif self.blocks_media:
+        else:
+            entry.unjudged = True
+            if not self.blocks_media:
+                return
             entry.blocked = InternalFailure(
                 "CONTENT_NOT_JUDGED",
                 f"The moderation policy could not be applied to {_name(entry.info)}.",
@@ -132,8 +138,44 @@ class Moderation:
             raise entry.blocked
 
     def forbids(self, asset: media_pb2.Asset) -> bool:
-        """Whether the policy blocks what was found in a stored asset when it was perceived."""
+        """Whether the policy, as it is now, blocks what was found in a stored asset."""
         return _blocking(self._judge_stored(asset)) is not None
+
+    def withholds(self, asset: media_pb2.Asset) -> bool:
+        """Whether an indexed asset was not judged yet in a category in which the policy, as it is
+        now, blocks."""
+        return asset.indexed and blocks(self._policy.input, self.due(asset))
+
+    def hides(self, asset: media_pb2.Asset) -> bool:
+        """Whether a stored asset is not to be found: none is that may have to be blocked."""
+        return self.forbids(asset) or self.withholds(asset)
+
+    def due(self, asset: media_pb2.Asset) -> list[str]:
+        """The categories that rules name by now and in which a stored asset was not judged."""
+        judged = {each.score.category for each in asset.moderation_scores}
+        return [category for category in self.categories if category not in judged]
+
+    def stands(self, asset: media_pb2.Asset) -> bool:
+        """Whether what is kept with an indexed asset is what the policy makes of it now."""
+        found = self.findings(asset.moderation_scores)
+        return not self.due(asset) and list(asset.moderation_findings) == found
+
+    def findings(
+        self, scores: Iterable[media_pb2.ModerationFinding]
+    ) -> list[media_pb2.ModerationFinding]:
+        """Of the scores of an asset those that the rules flag or block, in alphabetical order."""
+        places = {each.score.category: each for each in scores}
+        verdicts = judge(
+            self._policy.input, {name: each.score.score for name, each in places.items()}
+        )
+        return [
+            media_pb2.ModerationFinding(
+                score=_score(verdict),
+                locator=places[verdict.category].locator,
+                blocked=verdict.action is Action.BLOCK,
+            )
+            for verdict in sorted(verdicts, key=lambda verdict: verdict.category)
+        ]
 
     async def first_admitted(
         self, asset_ids: Sequence[str], count: int
@@ -148,14 +190,14 @@ class Moderation:
             admitted |= {
                 each: assets[each]
                 for each in part
-                if each in assets and not self.forbids(assets[each])
+                if each in assets and not self.hides(assets[each])
             }
             start += len(part)
         return admitted
 
     async def stored(self, asset: media_pb2.Asset) -> None:
-        """Tell what was found in a stored asset when it was perceived. Raises as ``admit``."""
-        places = {found.score.category: found.locator for found in asset.moderation_findings}
+        """Tell what was found in a stored asset. Raises as ``admit``."""
+        places = {found.score.category: found.locator for found in _found(asset)}
         verdicts = self._judge_stored(asset)
         for verdict in verdicts:
             await self._notify(
@@ -172,20 +214,30 @@ class Moderation:
         if blocked := _blocking(self._judge_stored(asset)):
             raise _content_blocked(blocked, _name(asset.info), asset.asset_id)
 
+    def admit_example(self, asset: media_pb2.Asset) -> None:
+        """Raises as ``admit`` for a stored asset whose like is looked for, and Unavailable
+        CONTENT_NOT_JUDGED for one that is withheld."""
+        self.admit(asset)
+        if self.withholds(asset):
+            raise Unavailable(
+                "CONTENT_NOT_JUDGED",
+                f"The moderation policy was changed, and {_name(asset.info)} is still to be judged "
+                "by it; try again later.",
+                subject=asset.asset_id,
+                retry_after_s=NOT_JUDGED_RETRY_S,
+            )
+
     def _judge_stored(self, asset: media_pb2.Asset) -> list[Verdict]:
-        found = [each.score for each in asset.moderation_findings]
-        return judge(self._policy.input, {each.category: each.score for each in found})
+        found = {each.score.category: each.score.score for each in _found(asset)}
+        return judge(self._policy.input, found)
 
     async def _judge_segment(
         self, entry: AssetEntry, moderation: encode_pb2.SegmentModeration
     ) -> None:
         verdicts = judge(self._policy.input, highest([moderation]))
         locator = entry.segments[moderation.segment_id].locator
+        entry.note_moderation(moderation)
         for verdict in verdicts:
-            finding = media_pb2.ModerationFinding(
-                score=_score(verdict), locator=locator, blocked=verdict.action is Action.BLOCK
-            )
-            entry.note_finding(finding)
             told = (moderation.segment_id, verdict.category)
             if told not in self._told:
                 self._told.add(told)
@@ -261,6 +313,12 @@ def highest(moderations: Iterable[encode_pb2.SegmentModeration]) -> dict[str, fl
         for found in moderation.result.scores:
             scores[found.category] = max(found.score, scores.get(found.category, 0.0))
     return scores
+
+
+def _found(asset: media_pb2.Asset) -> list[media_pb2.ModerationFinding]:
+    """What is known of a stored asset; of two of a category the last counts. One that is blocked
+    was not judged in all its parts: it has findings and no scores."""
+    return [*asset.moderation_findings, *asset.moderation_scores]
 
 
 def _blocking(verdicts: list[Verdict]) -> Verdict | None:

@@ -78,7 +78,7 @@ async def _looks(
     if request.asset_id:
         asset = await get_asset(stages, scope, request.asset_id)
         _check_shown(asset.info, "asset_id")
-        moderation.admit(asset)
+        moderation.admit_example(asset)
         documents = await list_documents(stages, scope, canonical_id(asset))
         looks = [
             _Look(document.perceptual_hash, document.evidence.locator)

@@ -50,6 +50,7 @@ from services.gateway.timings import TurnClock
 from services.gateway.verification import cite_verified
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, StageStream, call_stage
+from services.runtime.errors import NotFound
 from services.runtime.settings import Settings
 
 TurnMessage = gateway_pb2.StreamingConverseRequest
@@ -250,12 +251,16 @@ class Turn:
         at_hand = {entry.info.asset_id for entry in self._memory.entries if not entry.blocked}
         named_ids = [asset_id for asset_id in self._named_ids if asset_id not in at_hand]
         named = await get_assets(self._stages, self._scope, named_ids)
-        remembered = (
-            asset
-            for asset in self._memory.assets
-            if asset.asset_id not in named_ids and not self._moderation.forbids(asset)
-        )
-        return [*remembered, *named]
+        others = [asset for asset in self._memory.assets if asset.asset_id not in named_ids]
+        remembered = [await self._judged(asset) for asset in others]
+        return [*(each for each in remembered if not self._moderation.forbids(each)), *named]
+
+    async def _judged(self, asset: media_pb2.Asset) -> media_pb2.Asset:
+        """A remembered asset, judged first in what the policy blocks by now."""
+        if self._moderation.withholds(asset):
+            with contextlib.suppress(NotFound):
+                return await self._indexer.judged(asset, self._scope)
+        return asset
 
     async def _fuse(
         self,

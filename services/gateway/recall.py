@@ -10,7 +10,6 @@ from sensorium.search.v1 import search_pb2
 from services.gateway.catalogue import (
     canonical_id,
     find_assets_by_id,
-    get_asset,
     list_documents,
 )
 from services.gateway.indexing import Indexer
@@ -42,10 +41,8 @@ async def stored_evidence(
     that the policy blocks."""
     evidence = []
     for asset in assets:
-        await indexer.settled(asset, scope)
         with contextlib.suppress(NotFound):
-            # Read again: a job may just have marked it.
-            current = await get_asset(stages, scope, asset.asset_id)
+            current = await indexer.judged(asset, scope)
             await moderation.stored(current)
             if not current.indexed:
                 await indexer.index_stored(current, scope, moderation)
@@ -95,7 +92,7 @@ async def recalled_evidence(
     moderation: Moderation,
 ) -> list[fuse_pb2.RecalledEvidence]:
     """What search finds for a question among the tenant's other assets, but what the policy
-    blocks: such an asset is in the index where an earlier policy let it in."""
+    hides: such an asset is in the index where an earlier policy let it in."""
     query = search_pb2.SearchQuery(
         query_id="recall", embedding=embedding, text=question, top_k=SEARCHED_HITS
     )
@@ -108,6 +105,6 @@ async def recalled_evidence(
     if recalled and moderation.blocks_media:
         asset_ids = {each.evidence.asset_id for each in recalled}
         assets = await find_assets_by_id(stages, scope, sorted(asset_ids))
-        forbidden = {asset_id for asset_id in assets if moderation.forbids(assets[asset_id])}
-        recalled = [each for each in recalled if each.evidence.asset_id not in forbidden]
+        hidden = {asset_id for asset_id in assets if moderation.hides(assets[asset_id])}
+        recalled = [each for each in recalled if each.evidence.asset_id not in hidden]
     return recalled[:RECALLED_HITS]

@@ -159,7 +159,7 @@ async def _resolve(
             return SoughtPart(kind, part.weight, embedding)
         case "asset_id" if part.asset_id:
             asset = await get_asset(stages, scope, part.asset_id)
-            moderation.admit(asset)
+            moderation.admit_example(asset)
             documents = await list_documents(stages, scope, canonical_id(asset))
             embedding = mean_embedding([document.embedding for document in documents])
             kind = _kind(asset.info.modality)

@@ -72,9 +72,7 @@ async def read_transcript(
 ) -> AsyncGenerator[gateway_pb2.GetTranscriptResponse, None]:
     """What the index holds of the speech of an asset, in order of time. One that is being indexed
     is waited for. Raises NotFound, InvalidInput CONTENT_BLOCKED."""
-    await indexer.settled(await get_asset(stages, scope, asset_id), scope)
-    # Read again: a job may just have marked it.
-    asset = await get_asset(stages, scope, asset_id)
+    asset = await indexer.judged(await get_asset(stages, scope, asset_id), scope)
     Moderation(stages, scope, policy, tell_nobody).admit(asset)
     for document in await list_documents(stages, scope, canonical_id(asset)):
         said = document.evidence

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageEnhance
 from sensorium.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import media_pb2
@@ -35,6 +35,7 @@ from tests import media as tests_media
 from tests.harness import make_settings, serve_stage
 from tests.pipeline.platform import Platform, until
 from tests.pipeline.streams import (
+    Converse,
     Outcome,
     Told,
     Upload,
@@ -98,10 +99,11 @@ async def stages(platform: Platform, tmp_path: Path) -> AsyncIterator[Stages]:
     await connected.close()
 
 
-def portrait(quality: int) -> bytes:
-    """A person, which scores 0.03; no two tests send the same bytes."""
+def portrait(quality: int, *, brightness: float = 1.0) -> bytes:
+    """A person, which scores 0.03, and half as bright 0.006; no two tests send the same bytes."""
     file = io.BytesIO()
-    Image.fromarray(skimage.data.astronaut()).save(file, "JPEG", quality=quality)  # type: ignore[no-untyped-call]
+    person = Image.fromarray(skimage.data.astronaut())  # type: ignore[no-untyped-call]
+    ImageEnhance.Brightness(person).enhance(brightness).save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
@@ -367,6 +369,117 @@ async def test_what_is_found_without_a_client_is_kept_with_the_asset(
     assert (found.score.category, found.blocked) == ("sexual", False)
     assert found.score.score == pytest.approx(0.03, abs=0.01)
     assert found.locator.region.width_px == 512
+
+
+async def test_a_rule_is_applied_to_what_was_stored_before_it_was_made(
+    gateway: OpenGateway, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going_on = asyncio.Event()
+    catch_up_all = Indexer.catch_up_all
+
+    async def later(indexer: Indexer) -> None:
+        await going_on.wait()
+        await catch_up_all(indexer)
+
+    async def found(stub: Stub) -> set[str]:
+        words = gateway_pb2.SearchRequest(text="the boat leaves at nine", asset_ids=stored_ids)
+        picture = gateway_pb2.FindNearDuplicatesRequest(
+            media=portrait(91, brightness=0.5), top_k=100
+        )
+        results = (await stub.Search(words)).results
+        alike = (await stub.FindNearDuplicates(picture)).near_duplicates
+        listed = {each.asset.asset_id for each in results if each.asset.asset_id != "portrait-10"}
+        return listed | {each.asset.asset_id for each in alike} & stored_ids
+
+    async def asked_about(stub: Stub, asset_id: str) -> Outcome:
+        named = [config(), text("What is it about?"), end(asset_id)]
+        return await exchange(stub.StreamingConverse(), named)
+
+    stored_ids = {"note-10", "insult-10", "portrait-10", "talk-10"}
+    talk = tests_media.wav(samples_of(samples.recording))
+    async with gateway({}, {}) as stub:
+        outcome = await upload(
+            stub,
+            *asset("note-10", b"The boat leaves at nine.", "note.txt"),
+            *asset("insult-10", f"The boat leaves at ten. {INSULT}".encode(), "insult.txt"),
+            *asset("portrait-10", portrait(90), "portrait.jpg"),
+            *asset("talk-10", talk, "talk.wav"),
+        )
+        assert len(outcome.of("asset_indexed")) == len(stored_ids)
+        assert await found(stub) == stored_ids
+    monkeypatch.setattr(Indexer, "catch_up_all", later)
+    async with gateway({"sexual": ("block", 0.01), "toxic": ("block", 0.06)}, {}) as stub:
+        # Nothing is shown of which it is not known.
+        assert await found(stub) == set()
+        like = gateway_pb2.SearchRequest(asset_id="portrait-10")
+        told = await refusal(stub.Search(like))
+        assert (told.code, told.reason) == ("UNAVAILABLE", "CONTENT_NOT_JUDGED")
+        # A question that names it waits until it is.
+        outcome = await asked_about(stub, "portrait-10")
+        assert (outcome.error.reason, outcome.error.subject) == ("CONTENT_BLOCKED", "portrait-10")
+        assert outcome.of("moderation")[0].locator.region.width_px == 512
+        assert (await refusal(stub.Search(like))).reason == "CONTENT_BLOCKED"
+        assert (await asked_about(stub, "note-10")).of("turn_complete")
+        assert await found(stub) == {"note-10"}
+        assert not (await stored(stub, "talk-10")).moderation_findings
+        going_on.set()
+        (kept,) = await findings_of(stub, "talk-10")
+        assert (kept.score.category, kept.blocked) == ("toxic", True)
+        assert kept.locator.HasField("span")
+        (kept,) = await findings_of(stub, "insult-10")
+        assert kept.locator.HasField("chars")
+        assert await found(stub) == {"note-10"}
+    going_on.clear()
+    async with gateway({"sexual": ("flag", 0.01), "toxic": ("block", 0.9)}, {}) as stub:
+        # How it scores is known by now, so another threshold is at once as good.
+        assert await found(stub) == stored_ids - {"insult-10"}
+        going_on.set()
+
+        async def told_again() -> bool:
+            found = (await stored(stub, "portrait-10")).moderation_findings
+            return [each.blocked for each in found] == [False]
+
+        await until(told_again, 10, "the finding of the rule as it is now")
+
+
+async def test_a_conversation_goes_on_without_what_a_new_rule_blocks(
+    gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def later(_: Indexer) -> None:
+        await asyncio.Event().wait()
+
+    async def asked(stub: Stub, question: str, *asset_ids: str) -> Outcome:
+        settings = gateway_pb2.ConverseConfig(conversation_id=conversation_id)
+        sent = [Converse(config=settings), text(question), end(*asset_ids)]
+        return await exchange(stub.StreamingConverse(), sent)
+
+    def evidence_of(outcome: Outcome) -> set[str]:
+        weighed = [each for told in outcome.of("evidence") for each in told.evidence]
+        return {each.evidence.asset_id for each in weighed}
+
+    recalled = [config(recall=True), text("When does the boat leave?"), end()]
+    insult = f"The boat leaves at noon. {INSULT}".encode()
+    async with gateway({}, {}) as stub:
+        await upload(
+            stub,
+            *asset("note-11", b"The train leaves at one.", "note.txt"),
+            *asset("insult-11", insult, "insult.txt"),
+        )
+        made = await stub.CreateConversation(gateway_pb2.CreateConversationRequest())
+        conversation_id = made.conversation.conversation_id
+        outcome = await asked(stub, "When does the boat leave?", "note-11", "insult-11")
+        assert evidence_of(outcome) == {"note-11", "insult-11"}
+        outcome = await exchange(stub.StreamingConverse(), recalled)
+        assert "insult-11" in evidence_of(outcome)
+    monkeypatch.setattr(Indexer, "catch_up_all", later)
+    async with gateway(BLOCK_INSULTS, {}) as stub:
+        # Nothing is recalled of which it is not known.
+        outcome = await exchange(stub.StreamingConverse(), recalled)
+        assert outcome.of("turn_complete")
+        assert not {"note-11", "insult-11"} & evidence_of(outcome)
+        outcome = await asked(stub, "And when does the train leave?")
+        assert outcome.of("turn_complete")
+        assert evidence_of(outcome) == {"note-11"}
 
 
 async def test_no_answer_rests_on_a_picture_of_which_a_part_would_be_blocked(

@@ -83,7 +83,7 @@ async def test_the_part_that_has_most_is_what_is_kept() -> None:
     judging = Judging(Action.FLAG)
     for score in (0.75, 0.625, 0.875, 0.25):
         await judging.scored(score)
-    (kept,) = judging.entry.findings.values()
+    (kept,) = judging.entry.scores.values()
     assert (kept.score.score, kept.blocked) == (0.875, False)
 
 
@@ -113,3 +113,24 @@ async def test_what_was_found_is_judged_by_the_policy_as_it_is_now(
             await judging.moderation.stored(asset)
     flagged_or_blocked = action is not Action.ALLOW and threshold <= 0.75
     assert [told.score.category for told in judging.told] == ["sexual"] * flagged_or_blocked
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_what_was_never_judged_is_hidden_where_it_may_have_to_be_blocked(action: Action) -> None:
+    judging = Judging(action)
+    asset = media_pb2.Asset(info=judging.entry.info, indexed=True)
+    assert judging.moderation.hides(asset) == (action is Action.BLOCK)
+    assert judging.moderation.stands(asset) == (action is Action.ALLOW)
+    score = moderation_pb2.ModerationScore(category="sexual", score=0.25)
+    asset.moderation_scores.add(score=score)
+    assert not judging.moderation.hides(asset)
+    assert judging.moderation.stands(asset)
+
+
+async def test_what_could_not_be_judged_in_a_part_is_not_taken_for_judged() -> None:
+    judging = Judging(Action.FLAG)
+    await judging.scored(0.25)
+    await judging.complete()
+    assert not judging.entry.unjudged
+    await judging.complete()
+    assert judging.entry.unjudged

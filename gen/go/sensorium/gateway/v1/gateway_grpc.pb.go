@@ -46,8 +46,10 @@ type GatewayServiceClient interface {
 	// where the tenant's policy blocks the asset.
 	GetTranscript(ctx context.Context, in *GetTranscriptRequest, opts ...grpc.CallOption) (GatewayService_GetTranscriptClient, error)
 	// Finds moments, regions and passages across modalities, but none of an asset that
-	// the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
-	// reason CONTENT_BLOCKED, where the policy blocks the query.
+	// the tenant's policy blocks by what was found in it, or may block once it is judged
+	// by a rule that is newer than the asset. Fails with INVALID_ARGUMENT, reason
+	// CONTENT_BLOCKED, where the policy blocks the query, and with UNAVAILABLE, reason
+	// CONTENT_NOT_JUDGED, where it names an asset that is still to be judged.
 	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (*SearchResponse, error)
 	// Answers any number of tagged searches on one stream, in any order. A bad
 	// search gives item_error only.
@@ -55,8 +57,7 @@ type GatewayServiceClient interface {
 	StreamingSearch(ctx context.Context, opts ...grpc.CallOption) (GatewayService_StreamingSearchClient, error)
 	// Finds stored pictures and videos that look like another: the same in another
 	// size, format or light; none that the tenant's policy blocks, as in Search. Fails
-	// with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
-	// the query (CONTENT_BLOCKED).
+	// as Search, and with INVALID_ARGUMENT for sound and text (NO_PICTURE).
 	FindNearDuplicates(ctx context.Context, in *FindNearDuplicatesRequest, opts ...grpc.CallOption) (*FindNearDuplicatesResponse, error)
 	// Makes vectors of words and of pictures, all in one space. Nothing is stored.
 	// Fails with INVALID_ARGUMENT, naming the input: INPUT_EMPTY, TEXT_TOO_LONG,
@@ -579,8 +580,10 @@ type GatewayServiceServer interface {
 	// where the tenant's policy blocks the asset.
 	GetTranscript(*GetTranscriptRequest, GatewayService_GetTranscriptServer) error
 	// Finds moments, regions and passages across modalities, but none of an asset that
-	// the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
-	// reason CONTENT_BLOCKED, where the policy blocks the query.
+	// the tenant's policy blocks by what was found in it, or may block once it is judged
+	// by a rule that is newer than the asset. Fails with INVALID_ARGUMENT, reason
+	// CONTENT_BLOCKED, where the policy blocks the query, and with UNAVAILABLE, reason
+	// CONTENT_NOT_JUDGED, where it names an asset that is still to be judged.
 	Search(context.Context, *SearchRequest) (*SearchResponse, error)
 	// Answers any number of tagged searches on one stream, in any order. A bad
 	// search gives item_error only.
@@ -588,8 +591,7 @@ type GatewayServiceServer interface {
 	StreamingSearch(GatewayService_StreamingSearchServer) error
 	// Finds stored pictures and videos that look like another: the same in another
 	// size, format or light; none that the tenant's policy blocks, as in Search. Fails
-	// with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
-	// the query (CONTENT_BLOCKED).
+	// as Search, and with INVALID_ARGUMENT for sound and text (NO_PICTURE).
 	FindNearDuplicates(context.Context, *FindNearDuplicatesRequest) (*FindNearDuplicatesResponse, error)
 	// Makes vectors of words and of pictures, all in one space. Nothing is stored.
 	// Fails with INVALID_ARGUMENT, naming the input: INPUT_EMPTY, TEXT_TOO_LONG,

@@ -3859,8 +3859,10 @@ export declare const GatewayService: GenService<{
   },
   /**
    * Finds moments, regions and passages across modalities, but none of an asset that
-   * the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
-   * reason CONTENT_BLOCKED, where the policy blocks the query.
+   * the tenant's policy blocks by what was found in it, or may block once it is judged
+   * by a rule that is newer than the asset. Fails with INVALID_ARGUMENT, reason
+   * CONTENT_BLOCKED, where the policy blocks the query, and with UNAVAILABLE, reason
+   * CONTENT_NOT_JUDGED, where it names an asset that is still to be judged.
    *
    * @generated from rpc sensorium.gateway.v1.GatewayService.Search
    */
@@ -3884,8 +3886,7 @@ export declare const GatewayService: GenService<{
   /**
    * Finds stored pictures and videos that look like another: the same in another
    * size, format or light; none that the tenant's policy blocks, as in Search. Fails
-   * with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
-   * the query (CONTENT_BLOCKED).
+   * as Search, and with INVALID_ARGUMENT for sound and text (NO_PICTURE).
    *
    * @generated from rpc sensorium.gateway.v1.GatewayService.FindNearDuplicates
    */

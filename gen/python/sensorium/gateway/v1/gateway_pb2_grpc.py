@@ -237,8 +237,10 @@ class GatewayServiceServicer:
 
     def Search(self, request, context):
         """Finds moments, regions and passages across modalities, but none of an asset that
-        the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
-        reason CONTENT_BLOCKED, where the policy blocks the query.
+        the tenant's policy blocks by what was found in it, or may block once it is judged
+        by a rule that is newer than the asset. Fails with INVALID_ARGUMENT, reason
+        CONTENT_BLOCKED, where the policy blocks the query, and with UNAVAILABLE, reason
+        CONTENT_NOT_JUDGED, where it names an asset that is still to be judged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -256,8 +258,7 @@ class GatewayServiceServicer:
     def FindNearDuplicates(self, request, context):
         """Finds stored pictures and videos that look like another: the same in another
         size, format or light; none that the tenant's policy blocks, as in Search. Fails
-        with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
-        the query (CONTENT_BLOCKED).
+        as Search, and with INVALID_ARGUMENT for sound and text (NO_PICTURE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

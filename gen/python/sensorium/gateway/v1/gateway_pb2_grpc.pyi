@@ -68,8 +68,10 @@ class GatewayServiceStub:
     """
     Search: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]
     """Finds moments, regions and passages across modalities, but none of an asset that
-    the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
-    reason CONTENT_BLOCKED, where the policy blocks the query.
+    the tenant's policy blocks by what was found in it, or may block once it is judged
+    by a rule that is newer than the asset. Fails with INVALID_ARGUMENT, reason
+    CONTENT_BLOCKED, where the policy blocks the query, and with UNAVAILABLE, reason
+    CONTENT_NOT_JUDGED, where it names an asset that is still to be judged.
     """
     StreamingSearch: _grpc.StreamStreamMultiCallable[_gateway_pb2.StreamingSearchRequest, _gateway_pb2.StreamingSearchResponse]
     """Answers any number of tagged searches on one stream, in any order. A bad
@@ -79,8 +81,7 @@ class GatewayServiceStub:
     FindNearDuplicates: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.FindNearDuplicatesRequest, _gateway_pb2.FindNearDuplicatesResponse]
     """Finds stored pictures and videos that look like another: the same in another
     size, format or light; none that the tenant's policy blocks, as in Search. Fails
-    with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
-    the query (CONTENT_BLOCKED).
+    as Search, and with INVALID_ARGUMENT for sound and text (NO_PICTURE).
     """
     Embed: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.EmbedRequest, _gateway_pb2.EmbedResponse]
     """Makes vectors of words and of pictures, all in one space. Nothing is stored.
@@ -187,8 +188,10 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """
     Search: _aio.UnaryUnaryMultiCallable[_gateway_pb2.SearchRequest, _gateway_pb2.SearchResponse]  # type: ignore[assignment]
     """Finds moments, regions and passages across modalities, but none of an asset that
-    the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
-    reason CONTENT_BLOCKED, where the policy blocks the query.
+    the tenant's policy blocks by what was found in it, or may block once it is judged
+    by a rule that is newer than the asset. Fails with INVALID_ARGUMENT, reason
+    CONTENT_BLOCKED, where the policy blocks the query, and with UNAVAILABLE, reason
+    CONTENT_NOT_JUDGED, where it names an asset that is still to be judged.
     """
     StreamingSearch: _aio.StreamStreamMultiCallable[_gateway_pb2.StreamingSearchRequest, _gateway_pb2.StreamingSearchResponse]  # type: ignore[assignment]
     """Answers any number of tagged searches on one stream, in any order. A bad
@@ -198,8 +201,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     FindNearDuplicates: _aio.UnaryUnaryMultiCallable[_gateway_pb2.FindNearDuplicatesRequest, _gateway_pb2.FindNearDuplicatesResponse]  # type: ignore[assignment]
     """Finds stored pictures and videos that look like another: the same in another
     size, format or light; none that the tenant's policy blocks, as in Search. Fails
-    with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
-    the query (CONTENT_BLOCKED).
+    as Search, and with INVALID_ARGUMENT for sound and text (NO_PICTURE).
     """
     Embed: _aio.UnaryUnaryMultiCallable[_gateway_pb2.EmbedRequest, _gateway_pb2.EmbedResponse]  # type: ignore[assignment]
     """Makes vectors of words and of pictures, all in one space. Nothing is stored.
@@ -345,8 +347,10 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.SearchResponse, _abc.Awaitable[_gateway_pb2.SearchResponse]]:
         """Finds moments, regions and passages across modalities, but none of an asset that
-        the tenant's policy blocks by what was found in it. Fails with INVALID_ARGUMENT,
-        reason CONTENT_BLOCKED, where the policy blocks the query.
+        the tenant's policy blocks by what was found in it, or may block once it is judged
+        by a rule that is newer than the asset. Fails with INVALID_ARGUMENT, reason
+        CONTENT_BLOCKED, where the policy blocks the query, and with UNAVAILABLE, reason
+        CONTENT_NOT_JUDGED, where it names an asset that is still to be judged.
         """
 
     @_abc_1.abstractmethod
@@ -368,8 +372,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_gateway_pb2.FindNearDuplicatesResponse, _abc.Awaitable[_gateway_pb2.FindNearDuplicatesResponse]]:
         """Finds stored pictures and videos that look like another: the same in another
         size, format or light; none that the tenant's policy blocks, as in Search. Fails
-        with INVALID_ARGUMENT for sound and text (NO_PICTURE), and where the policy blocks
-        the query (CONTENT_BLOCKED).
+        as Search, and with INVALID_ARGUMENT for sound and text (NO_PICTURE).
         """
 
     @_abc_1.abstractmethod
