@@ -4,7 +4,7 @@ What happens to pixels before a network and to numbers behind it is RapidOCR's.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,15 @@ from services.encode.backends.conversion import compile_for_cpu
 
 BgrPixels = NDArray[np.uint8]
 Corners = NDArray[np.float32]
+Numbers = NDArray[np.float32]
 
 # Lines are looked for in a picture whose shorter side is stretched to this ...
 _DETECTION_SIDE_PX = 736
 # ... but not further than so: letters gain nothing by it, and an icon would cost as much as a page.
 _STRETCH_MAX = 4
+# Letters that are lower than so are none to anybody. The detector's margins grow with how flat a
+# picture is: one of 1280 by 1 pixels would become 38400 by 9600.
+_LETTER_MIN_PX = 8
 # Of the colour channels, 0 to 255: what differs more from the paper is ink.
 _INK_MIN = 16
 _LINE_FLATNESS_MIN = 3
@@ -61,23 +65,25 @@ class Network:
         )
         self._request = compiled.create_infer_request()
 
-    def __call__(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, numbers: Numbers) -> Numbers:
         """The output. It is overwritten by the next call."""
         self._request.infer({0: np.ascontiguousarray(numbers)}, share_inputs=True)
-        output: NDArray[np.float32] = self._request.get_output_tensor(0).data
+        output: Numbers = self._request.get_output_tensor(0).data
         return output
 
 
 class LineDetector:
     """Finds lines of text by differentiable binarization (Liao et al., 2020)."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Callable[[Numbers], Numbers]) -> None:
         self._network = network
         self._boxes = DBPostProcess(thresh=0.3, box_thresh=0.5, unclip_ratio=1.6, use_dilation=True)
 
     def __call__(self, picture: BgrPixels) -> list[tuple[Corners, BgrPixels]]:
         """The corners of each line, float32 of shape (4, 2), and the line cut out, straight; from
         top to bottom."""
+        if min(picture.shape[:2]) < _LETTER_MIN_PX:
+            return []
         rows, columns = _lone_line(picture)
         place = np.array([columns.start, rows.start], np.float32)
         return [(corners + place, strip) for corners, strip in self._find(picture[rows, columns])]
