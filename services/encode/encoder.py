@@ -228,7 +228,7 @@ class Encoder:
             )
 
         identity = (engine.description.identity, self._engines.text.description.identity)
-        transform = ("transcribe-2", language, str(options.word_times), *identity)
+        transform = ("transcribe-3", language, str(options.word_times), *identity)
         return await self._cached(segment, options, transform, compute)
 
     async def _with_vectors(

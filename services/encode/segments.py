@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Literal
+from typing import Literal, TypeVar
 
 from services.runtime.errors import InvalidInput
 from services.runtime.moderation import CATEGORIES
@@ -123,6 +123,9 @@ class Utterance:
     words: tuple[SpokenWord, ...]
 
 
+Said = TypeVar("Said", SpokenWord, Utterance)
+
+
 @dataclass(frozen=True, slots=True)
 class PictureToRead:
     """A PNG or JPEG file. If ``tiled``, its small print is read in its tiles alone."""
@@ -224,19 +227,19 @@ def check_sample_rate(segment: Segment) -> None:
         )
 
 
-def within_voice(word: SpokenWord, voiced: Iterable[tuple[float, float]]) -> SpokenWord:
-    """A word without the silence before and after it, given where a voice is, in seconds."""
+def within_voice(said: Said, voiced: Iterable[tuple[float, float]]) -> Said:
+    """What is said without the silence before and after it, given where a voice is, in seconds."""
     heard = [
         (start, end)
         for start, end in voiced
-        if min(end, word.end_s) - max(start, word.start_s) > _TOUCH_S
+        if min(end, said.end_s) - max(start, said.start_s) > _TOUCH_S
     ]
     if not heard:
-        return word
+        return said
     return replace(
-        word,
-        start_s=max(word.start_s, heard[0][0]),
-        end_s=min(word.end_s, heard[-1][1]),
+        said,
+        start_s=max(said.start_s, heard[0][0]),
+        end_s=min(said.end_s, heard[-1][1]),
     )
 
 

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from faster_whisper import WhisperModel
@@ -42,6 +42,9 @@ _COMPRESSION_RATIO_MAX = 2.4
 _CHARACTERS_A_SECOND_MAX = 60
 # Twice what a fast speaker says in the longest window; a loop would take seconds.
 _DRAFT_TOKENS_MAX = 160
+# What the voice detector cuts out beyond this may lie within a segment as whisper places it: what
+# it is given has no gap there, so a sentence after a song begins before the song.
+_CUT_OUT_MAX_S = 0.5
 _LOWEST_PRIORITY = 19
 
 
@@ -129,7 +132,9 @@ class Whisper:
             vad_parameters=_VOICE,
             word_timestamps=request.word_times,
         )
-        voiced = _voiced(item.samples) if request.word_times else ()
+        cut_out_s = info.duration - info.duration_after_vad
+        is_exact = request.word_times or (cut_out_s > _CUT_OUT_MAX_S and not request.draft)
+        voiced = _voiced(item.samples) if is_exact else ()
         utterances = []
         # The model runs as this is iterated.
         said = iter(segments)
@@ -173,7 +178,15 @@ def _voiced(samples: NDArray[np.float32]) -> list[tuple[float, float]]:
 
 def _utterance(segment: Segment, language: str, voiced: Sequence[tuple[float, float]]) -> Utterance:
     start_s = float(segment.start)
-    end_s = max(float(segment.end), start_s)
+    utterance = Utterance(
+        text=segment.text.strip(),
+        language=language,
+        start_s=start_s,
+        end_s=max(float(segment.end), start_s),
+        confidence=min(math.exp(segment.avg_logprob), 1.0),
+        words=(),
+    )
+    utterance = within_voice(utterance, voiced)
     words = (
         within_voice(
             SpokenWord(
@@ -186,14 +199,7 @@ def _utterance(segment: Segment, language: str, voiced: Sequence[tuple[float, fl
         )
         for word in segment.words or ()
     )
-    return Utterance(
-        text=segment.text.strip(),
-        language=language,
-        start_s=start_s,
-        end_s=end_s,
-        confidence=min(math.exp(segment.avg_logprob), 1.0),
-        words=in_order(words, start_s, end_s),
-    )
+    return replace(utterance, words=in_order(words, utterance.start_s, utterance.end_s))
 
 
 def is_invented(segment: Segment) -> bool:

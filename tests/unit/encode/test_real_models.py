@@ -232,6 +232,17 @@ async def test_speech_is_written_down_with_its_times(engines: Engines) -> None:
     assert 8 < words[-1].end_s < 12
 
 
+async def test_what_is_said_after_music_begins_when_it_is_said(engines: Engines) -> None:
+    speech = np.frombuffer(spoken_samples(), np.int16)
+    song_s, speech_s = 12.0, len(speech) / 16_000
+    sound = np.concatenate([speech, media.music(song_s), speech])
+    utterances = await engines.speech_english.run(Speech(sound.tobytes(), "en", word_times=False))
+    before = [said for said in utterances if said.start_s < speech_s]
+    after = [said for said in utterances if said.start_s > speech_s]
+    assert all(said.end_s < speech_s + 0.3 for said in before)
+    assert after[0].start_s > speech_s + song_s - 0.3
+
+
 async def test_another_language_is_told_by_its_sound(engines: Engines) -> None:
     outcomes = await encode(engines, spoken_samples(), SegmentKind.AUDIO_WINDOW, language="auto")
     findings = done(outcomes[Task.TRANSCRIBE]).result.findings
