@@ -216,6 +216,7 @@ def write_fused(fused: Fused, space: VectorSpace) -> fuse_pb2.FusedContext:
         ],
         parts=[write_part(part) for part in fused.parts],
         prefix_kept=fused.prefix_kept,
+        shows_nothing=fused.shows_nothing,
     )
     if fused.vector is not None:
         message.fused_embedding.space = space.name

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from services.fuse.alignment import Alignment, Focus, align
+from services.fuse.alignment import Alignment, Focus, align, shows_nothing
 from services.fuse.budget import Candidate, Selection, estimate_tokens, extend, select
 from services.fuse.fusion import fuse
 from services.fuse.lines import Line
@@ -60,6 +60,8 @@ class Fused:
     gates: dict[Modality, float]
     parts: tuple[Part, ...]
     prefix_kept: bool
+    shows_nothing: bool
+    """Of what the question asks of the order of time."""
     vector: Vector | None
     piece_count: int
     selected_count: int
@@ -144,6 +146,7 @@ class FusionSession:
         alignment = align(self._lines, focus) if focus else None
         if alignment:
             weights = weights.replaced(self._lines, alignment.reweigh(weights.weight))
+        shown_nothing = bool(focus and not alignment and shows_nothing(self._lines, focus))
         tokens = [estimate_tokens(part.text) for part in self._parts]
         selection = self._select(tokens, weights, alignment)
         if self._options.earlier and not selection.prefix_kept:
@@ -164,6 +167,7 @@ class FusionSession:
             gates=weights.gates,
             parts=tuple(self._parts[i] for i in selection.indices if i not in self._read),
             prefix_kept=selection.prefix_kept,
+            shows_nothing=shown_nothing,
             vector=fuse(self._lines, weights, self._silent_vectors()),
             piece_count=self._timeline.piece_count,
             selected_count=sum(len(self._lines[index].pieces) for index in selection.indices),

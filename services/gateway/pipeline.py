@@ -317,7 +317,7 @@ class Turn:
         await context.recalled(await standing(self._stages, self._scope, evidence))
         await context.finish(self._question, await vector, await focus)
         fused = await relayed
-        if not tells(self._question, statements(fused)):
+        if fused.shows_nothing or not tells(self._question, statements(fused)):
             await context.nothing_tells(fused)
         await context.repeat(fused, self._memory.parts())
         await self._events.weights(fused)

@@ -83,6 +83,21 @@ async def test_the_right_moment_of_a_real_film(
     await check_moment(client, rabbit, question, words, scene)
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is on screen while the elephant is mentioned?",
+        "What is said after strawberry ice cream is mentioned?",
+    ],
+)
+async def test_what_does_not_happen_is_not_told(
+    client: Client, lesson: Path, question: str
+) -> None:
+    seen = await ask(client, question, [lesson], reuse_stored=True)
+    assert "cannot tell" in seen.text.casefold()
+    assert not seen.citations
+
+
 async def check_moment(client: Client, path: Path, question: str, words: str, scene: int) -> None:
     """The evidence of the scene with these words weighs most, and is cited."""
     seen = await ask(client, question, [path], reuse_stored=True)

@@ -14,6 +14,7 @@ from services.fuse.alignment import (
     Relation,
     Track,
     align,
+    shows_nothing,
 )
 from services.fuse.lines import Line
 from services.fuse.model import Origin
@@ -26,6 +27,11 @@ FILM = video()
 def seen(index: int, start_s: float, end_s: float, text: str) -> Line:
     segment = frame(FILM, index, start_s)
     return Line(FILM, text, [piece(segment, Origin.OCR, text, locator=seconds(start_s, end_s))])
+
+
+def called(index: int, start_s: float, end_s: float, text: str) -> Line:
+    segment, locator = frame(FILM, index, start_s), seconds(start_s, end_s)
+    return Line(FILM, text, [piece(segment, Origin.LABEL, text, locator=locator, confidence=0.2)])
 
 
 def heard(index: int, start_s: float, end_s: float, text: str) -> Line:
@@ -104,6 +110,56 @@ def test_nothing_is_aligned_to_what_is_not_there(relation: Relation) -> None:
     lines = [seen(0, 0, 2, "tower"), heard(0, 0, 2, "hello")]
     assert align(lines, Focus(relation, "elephant")) is None
     assert ANCHOR_SCORE_MIN > 0
+
+
+def test_what_comes_for_a_moment_is_shown_in_it_rather_than_what_is_always_there() -> None:
+    lines = [
+        called(0, 0, 24, "perhaps envelope"),
+        seen(1, 7, 12, "blue whale"),
+        heard(2, 8, 10, "it swims in the ocean"),
+        seen(3, 13, 18, "cargo ship"),
+    ]
+    during = Focus(Relation.DURING, "ocean", None, Track.HEARD, Track.SEEN)
+    assert words_of(lines, during) == {"blue whale"}
+    # A long sentence over a page is no better than a short one.
+    lines = [seen(0, 0, 12, "page"), heard(1, 1, 2, "short"), heard(2, 3, 11, "long")]
+    during = Focus(Relation.DURING, "page", None, Track.SEEN, Track.HEARD)
+    assert words_of(lines, during) == {"short", "long"}
+
+
+def test_a_doubtful_name_is_shown_first_only_where_nothing_sure_is() -> None:
+    lines = [called(0, 0, 2, "perhaps web site"), seen(1, 0, 2, "title"), seen(2, 9, 12, "page")]
+    alignment = align(lines, Focus(Relation.FIRST, target_track=Track.SEEN))
+    assert alignment is not None
+    assert lines[int(alignment.aligned.argmax())].text == "title"
+    alignment = align([lines[0], *lines[2:]], Focus(Relation.FIRST, target_track=Track.SEEN))
+    assert alignment is not None
+    assert alignment.lines == {0}
+
+
+@pytest.mark.parametrize(
+    ("focus", "nothing"),
+    [
+        (Focus(Relation.DURING, "elephant", None, Track.HEARD, Track.SEEN), True),
+        (Focus(Relation.DURING, "radio", None, Track.HEARD, Track.SEEN), True),
+        (Focus(Relation.DURING, "hello", None, Track.HEARD, Track.SEEN), False),
+        (Focus(Relation.AFTER, "radio", target_track=Track.HEARD), True),
+        # "What is the total after tax?" is not about time.
+        (Focus(Relation.AFTER, "elephant"), False),
+        (Focus(Relation.AT, "elephant"), False),
+        (Focus(Relation.LAST, target_track=Track.HEARD), False),
+    ],
+)
+def test_what_the_timeline_does_not_show_is_told(focus: Focus, nothing: bool) -> None:
+    lines = [seen(0, 0, 2, "tower"), heard(0, 0, 2, "hello"), heard(1, 40, 42, "radio")]
+    assert (align(lines, focus) is None and shows_nothing(lines, focus)) is nothing
+
+
+def test_a_silent_film_says_nothing_first_and_a_photo_has_no_timeline() -> None:
+    assert shows_nothing([seen(0, 0, 2, "tower")], Focus(Relation.FIRST, target_track=Track.HEARD))
+    sign = Line(photo(), "stop", [piece(view(photo()), Origin.OCR, "stop")])
+    during = Focus(Relation.DURING, "red light", None, Track.SEEN, Track.HEARD)
+    assert not shows_nothing([sign], during)
 
 
 def test_a_focus_leads_the_weights_and_the_context() -> None:

@@ -436,6 +436,14 @@ export declare type FusedContext = Message<"sensorium.fuse.v1.FusedContext"> & {
    * @generated from field: sensorium.media.v1.Embedding fused_embedding = 5;
    */
   fusedEmbedding?: Embedding | undefined;
+
+  /**
+   * The evidence has a timeline, and nothing on it lies as the focus asks: there is no
+   * answer to the question in it.
+   *
+   * @generated from field: bool shows_nothing = 6;
+   */
+  showsNothing: boolean;
 };
 
 /**

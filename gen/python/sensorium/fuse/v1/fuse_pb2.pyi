@@ -459,9 +459,14 @@ class FusedContext(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     PREFIX_KEPT_FIELD_NUMBER: _builtins.int
     FUSED_EMBEDDING_FIELD_NUMBER: _builtins.int
+    SHOWS_NOTHING_FIELD_NUMBER: _builtins.int
     prefix_kept: _builtins.bool
     """False when the budget forced a selection that drops parts already sent, or when
     earlier parts no longer fit the evidence, the question or the budget.
+    """
+    shows_nothing: _builtins.bool
+    """The evidence has a timeline, and nothing on it lies as the focus asks: there is no
+    answer to the question in it.
     """
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.WeightedEvidence]:
@@ -491,10 +496,11 @@ class FusedContext(_message.Message):
         parts: _abc.Iterable[Global___ContextPart] | None = ...,
         prefix_kept: _builtins.bool = ...,
         fused_embedding: _media_pb2.Embedding | None = ...,
+        shows_nothing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fused_embedding", b"fused_embedding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "fused_embedding", b"fused_embedding", "modality_weights", b"modality_weights", "parts", b"parts", "prefix_kept", b"prefix_kept"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "fused_embedding", b"fused_embedding", "modality_weights", b"modality_weights", "parts", b"parts", "prefix_kept", b"prefix_kept", "shows_nothing", b"shows_nothing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
