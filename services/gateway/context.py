@@ -18,7 +18,12 @@ GenerateRequest = generate_pb2.StreamingGenerateRequest
 RESET = GenerateRequest(context_reset=generate_pb2.ContextReset())
 REPEATED_CHARACTERS_MAX = 240
 """Of a line that is read twice: about 80 tokens."""
-NOTHING_TELLS = "The notes do not tell. Answer: I cannot tell from what I was given."
+# Told that the notes do not tell, the offline model still answers every third question ("The animal
+# is a dog."); to these words it kept in 30 of 30.
+NOTHING_TELLS = (
+    "The notes are empty. Whatever the question is, answer with exactly this sentence: "
+    "I cannot tell from what I was given."
+)
 
 
 class Context:

@@ -29,11 +29,12 @@ class Statement:
 def tells(question: str, statements: Iterable[Statement]) -> bool:
     """False where no evidence is near the question and none shares a word with it.
 
-    A question without words of its own ("describe this") asks for whatever there is.
+    A question without words of its own ("describe this") asks for whatever there is, if there
+    is anything.
     """
     asked = content_words(question) - _OPEN
     if not asked:
-        return True
+        return any(True for _ in statements)
     return any(
         statement.similarity >= SIMILARITY_MIN or asked & content_words(statement.text)
         for statement in statements

@@ -32,3 +32,4 @@ def test_evidence_of_something_else_does_not() -> None:
 )
 def test_a_question_without_words_of_its_own_asks_for_whatever_there_is(question: str) -> None:
     assert tells(question, [Statement("espresso", FAR)])
+    assert not tells(question, [])
