@@ -245,7 +245,10 @@ class Client(StoredFiles, SearchCalls, ConversationCalls, UsageCalls):
                 elif flagged is not None:
                     flagged(decode.moderation(response.moderation))
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
+            failure = from_rpc_error(error)
+            if file and failure.subject == "asset_id":
+                failure.subject = Path(file).name
+            raise failure from None
         finally:
             call.cancel()
 

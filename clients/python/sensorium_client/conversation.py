@@ -1,6 +1,7 @@
 """A conversation: turns of media and questions out, events in, on one stream."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from uuid import uuid4
@@ -10,6 +11,7 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium_client.assets import as_field, asset_messages, fresh_asset_id
 from sensorium_client.channel import CallContext
 from sensorium_client.duplex import DuplexCall, WritingStopped
+from sensorium_client.errors import SensoriumClientError
 from sensorium_client.events import Event, TurnComplete
 from sensorium_client.media import Media, as_media
 
@@ -91,11 +93,16 @@ class Conversation:
         All files are sent at once, each at its own pace, after the question.
 
         Raises:
-            SensoriumClientError: the stream failed.
+            SensoriumClientError: the stream failed; its subject is the name of a file, where
+                it is one of these.
             OSError: a file cannot be read; the stream is cancelled.
         """
         turn = self.begin_turn()
-        media = [as_media(file) for file in files]
+        media = [
+            dataclasses.replace(item, asset_id=item.asset_id or fresh_asset_id())
+            for item in map(as_media, files)
+        ]
+        names = {item.asset_id: item.display_name for item in media}
         stored_ids = list(asset_ids)
 
         async def send() -> None:
@@ -109,11 +116,15 @@ class Conversation:
             except BaseExceptionGroup as group_error:
                 raise _first_cause(group_error) from None
 
-        async with aclosing(self._call.events_while(send())) as stream:
-            async for event in stream:
-                yield event
-                if isinstance(event, TurnComplete) and event.turn_id == turn.turn_id:
-                    return
+        try:
+            async with aclosing(self._call.events_while(send())) as stream:
+                async for event in stream:
+                    yield event
+                    if isinstance(event, TurnComplete) and event.turn_id == turn.turn_id:
+                        return
+        except SensoriumClientError as error:
+            error.subject = names.get(error.subject, error.subject)
+            raise
 
 
 def _first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -243,6 +243,33 @@ async def test_early_error_reaches_a_client_that_is_still_writing(
         assert (caught.value.code, caught.value.reason) == ("OUT_OF_RANGE", "MEDIA_TOO_LONG")
 
 
+async def test_the_error_of_a_file_has_its_name(client: Client, gateway: FakeGateway) -> None:
+    async def refuse(
+        gateway: FakeGateway, requests: ConverseRequests, context: Context
+    ) -> ConverseResponses:
+        async for request in requests:
+            if request.HasField("asset_start") and request.asset_start.name == "bad.wav":
+                error = stream_pb2.StreamError(
+                    code=3,
+                    reason="MEDIA_UNREADABLE",
+                    message="Damaged.",
+                    subject=request.asset_start.asset_id,
+                )
+                yield pb.StreamingConverseResponse(error=error)
+                await abort(context, 3, "MEDIA_UNREADABLE", "Damaged.")
+
+    async def sound() -> AsyncIterator[bytes]:
+        yield b"RIFF"
+
+    gateway.converse = refuse
+    with pytest.raises(SensoriumClientError) as caught:
+        async for _event in client.ask(
+            "?", [LiveMedia("good.wav", sound()), LiveMedia("bad.wav", sound())]
+        ):
+            pass
+    assert caught.value.subject == "bad.wav"
+
+
 async def test_rich_status_becomes_the_error(client: Client) -> None:
     with pytest.raises(SensoriumClientError) as caught:
         await client.caption(asset_id="unknown")
