@@ -16,7 +16,9 @@ def unreadable(file: GrowingFile) -> Cancelled | SensoriumError:
 def too_long(limit_s: float, what: str) -> LimitExceeded:
     """The error for media past the limit of its length."""
     limit = f"{limit_s / 60:g} minutes" if limit_s >= 60 else f"{limit_s:g} seconds"
-    return LimitExceeded("MEDIA_TOO_LONG", f"A {what} may be at most {limit} long; cut it shorter.")
+    return LimitExceeded(
+        "MEDIA_TOO_LONG", f"{what.capitalize()} may be at most {limit} long; cut it shorter."
+    )
 
 
 class DamageCount:
