@@ -161,4 +161,8 @@ def statements(fused: fuse_pb2.FusedContext) -> Iterable[Statement]:
     """The evidence as it is judged: what was observed, and in which file."""
     for piece in fused.evidence:
         evidence = piece.evidence
-        yield Statement(f"{evidence.text} {evidence.asset_name}", piece.similarity)
+        is_shown = (
+            evidence.modality == media_pb2.MODALITY_VIDEO
+            and evidence.origin != evidence_pb2.EVIDENCE_ORIGIN_SPEECH
+        )
+        yield Statement(f"{evidence.text} {evidence.asset_name}", piece.similarity, is_shown)

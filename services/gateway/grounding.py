@@ -1,9 +1,11 @@
 """Whether the evidence of a turn says anything of what is asked."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.gateway.citations import content_words
+from services.gateway.temporal import QUESTION_CHARACTERS_MAX
 
 SIMILARITY_MIN = 0.125
 """Cosine of question and evidence below which only shared words connect them. Questions with
@@ -24,18 +26,38 @@ class Statement:
 
     text: str
     similarity: float
+    is_shown: bool = False
+    """By the frames of a film, rather than said in it."""
+
+
+# "What is said and shown?" asks for both; "what does the sign say?" is said by a picture.
+_ASKS_WHAT_IS_HEARD = re.compile(
+    r"\W*(?:what|who)\b(?:(?!\b(?:and|or|seen?|sees|show[ns]?|written|reads?|screen)\b)[^,;])*"
+    r"\b(?:(?:is|was|are|were|been|being) (?:said|told)|spoken|hear|heard|speak(?:s|ing)?"
+    r"|talk(?:s|ed|ing)?)\b(?:(?!\b(?:and|or|seen?|sees|show[ns]?|written|reads?|screen)\b)[^,;])*",
+    re.IGNORECASE,
+)
 
 
 def tells(question: str, statements: Iterable[Statement]) -> bool:
     """False where no evidence is near the question and none shares a word with it.
 
     A question without words of its own ("describe this") asks for whatever there is, if there
-    is anything.
+    is anything. What is said in a film is not told by what it shows.
     """
+    statements = list(statements)
+    if all(statement.is_shown for statement in statements) and _asks_what_is_heard(question):
+        return False
     asked = content_words(question) - _OPEN
     if not asked:
-        return any(True for _ in statements)
+        return bool(statements)
     return any(
         statement.similarity >= SIMILARITY_MIN or asked & content_words(statement.text)
         for statement in statements
     )
+
+
+def _asks_what_is_heard(question: str) -> bool:
+    if len(question) > QUESTION_CHARACTERS_MAX:
+        return False
+    return _ASKS_WHAT_IS_HEARD.fullmatch(question) is not None

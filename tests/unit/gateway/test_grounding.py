@@ -33,3 +33,21 @@ def test_evidence_of_something_else_does_not() -> None:
 def test_a_question_without_words_of_its_own_asks_for_whatever_there_is(question: str) -> None:
     assert tells(question, [Statement("espresso", FAR)])
     assert not tells(question, [])
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("What is said?", False),
+        ("What does the man talk about?", False),
+        ("Who is speaking?", False),
+        ("What is said and what is shown?", True),
+        ("What is seen, and what is said?", True),
+        ("What does the sign say?", True),
+        ("What happens?", True),
+    ],
+)
+def test_what_is_said_in_a_film_is_not_told_by_what_it_shows(question: str, told: bool) -> None:
+    page = Statement("a sign: stop", NEAR, is_shown=True)
+    assert tells(question, [page]) is told
+    assert tells(question, [page, Statement("good evening", FAR)])
