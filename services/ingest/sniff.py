@@ -55,7 +55,7 @@ _FAMILY_OF_SUFFIX = {
     **dict.fromkeys(("txt", "md", "rst", "text"), Family.TEXT),
     **dict.fromkeys(("jpg", "jpeg", "png", "gif", "webp", "bmp", "tif", "tiff"), Family.IMAGE),
     **dict.fromkeys(("mp4", "m4v", "mov", "mkv", "webm", "ts", "m2ts", "flv"), Family.TIMED),
-    **dict.fromkeys(("wav", "mp3", "ogg", "oga", "opus", "flac", "m4a"), Family.TIMED),
+    **dict.fromkeys(("wav", "mp3", "ogg", "oga", "opus", "flac", "m4a", "aac"), Family.TIMED),
 }
 _FAMILY_WORDS = {
     Family.TEXT: "text",
@@ -90,7 +90,7 @@ def sniff(head: bytes) -> MediaType:
         raise InvalidInput(
             "UNSUPPORTED_MEDIA",
             "The bytes are none of the supported types: JPEG, PNG, WebP, GIF, BMP, TIFF, MP4, "
-            "MOV, Matroska, WebM, MPEG-TS, FLV, WAV, MP3, Ogg, FLAC, M4A or UTF-8 text.",
+            "MOV, Matroska, WebM, MPEG-TS, FLV, WAV, MP3, Ogg, FLAC, M4A, AAC or UTF-8 text.",
         )
     return found
 
@@ -146,6 +146,8 @@ def _timed(head: bytes) -> MediaType | None:
         return MediaType(Family.TIMED, "video/x-flv", demuxer="flv")
     if head.startswith(b"ID3") or _is_mp3_frame(head):
         return MediaType(Family.TIMED, "audio/mpeg", demuxer="mp3")
+    if _is_adts_frame(head):
+        return MediaType(Family.TIMED, "audio/aac", demuxer="aac")
     if len(head) > 376 and head[0] == head[188] == head[376] == 0x47:
         return MediaType(Family.TIMED, "video/mp2t", demuxer="mpegts")
     return None
@@ -165,6 +167,17 @@ def _is_mp3_frame(head: bytes) -> bool:
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
         return False
     return head[1] & 0x18 != 0x08 and head[2] >> 4 not in (0, 15) and head[2] & 0x0C != 0x0C
+
+
+def _is_adts_frame(head: bytes) -> bool:
+    # ISO 14496-3, annex 1.A: 12 sync bits, layer 0, a legal sample rate; where the frame ends, the
+    # next one begins.
+    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or (head[2] >> 2) & 0xF > 12:
+        return False
+    length = (head[3] & 0x03) << 11 | head[4] << 3 | head[5] >> 5
+    following = head[length : length + 2]
+    is_last = len(following) < 2
+    return length >= 7 and (is_last or (following[0] == 0xFF and following[1] >> 4 == 0xF))
 
 
 def _text(head: bytes) -> MediaType | None:

@@ -178,7 +178,10 @@ def test_real_photo(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("container", "codec"),
-    [("wav", "pcm_s16le"), ("flac", "flac"), ("ogg", "libopus"), ("ipod", "aac"), ("mp3", "mp3")],
+    [
+        *(("wav", "pcm_s16le"), ("flac", "flac"), ("ogg", "libopus"), ("ipod", "aac")),
+        *(("mp3", "mp3"), ("adts", "aac")),
+    ],
 )
 def test_sound_of_every_container(tmp_path: Path, container: str, codec: str) -> None:
     codec = "libmp3lame" if codec == "mp3" else codec
