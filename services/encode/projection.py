@@ -26,7 +26,7 @@ CLASS_COMMON_SHARE = 0.3
 # Means over the captions of many pictures are more alike still.
 CAPTION_COMMON_SHARE = 0.5
 # Of what the captions say, beside what the classes say.
-CAPTION_WEIGHT = 0.5
+CAPTION_WEIGHT = 0.8
 
 Vectors = NDArray[np.float32]
 

@@ -27,10 +27,11 @@ from rich.progress import track
 
 from services.encode.backends.contract import LoadOptions
 from services.encode.backends.efficientnet import EfficientNetLite
+from services.encode.backends.pictures import decode
 from services.encode.captioned import CaptionedPictures, look, save_captioned
 from services.encode.engines import ModelChoice
-from services.runtime.errors import SensoriumError
 from services.runtime.settings import Settings
+from tests.bench.picture_views import trimmed
 from tests.bench.stamps import FOLDER as STAMPS
 
 SOURCES = "Open Clip Art Library 0.18 (public domain); Noto Color Emoji and names of Unicode's CLDR"
@@ -158,7 +159,8 @@ def _without_author(stem: str) -> str:
 
 
 def _drawn(path: Path) -> bytes:
-    """A drawing on white as a PNG; empty where it cannot be drawn or shows nothing."""
+    """A drawing on white as a PNG without a margin; empty where it cannot be drawn or shows
+    nothing."""
     size = ["--width", str(_SIDE_PX), "--height", str(_SIDE_PX), "--keep-aspect-ratio"]
     command = ["rsvg-convert", *size, "--background-color", "white", str(path)]
     try:
@@ -166,7 +168,7 @@ def _drawn(path: Path) -> bytes:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         return b""
     with Image.open(io.BytesIO(drawn)) as picture:
-        return b"" if _is_blank(picture) else drawn
+        return b"" if _is_blank(picture) else _png(picture)
 
 
 def _is_blank(picture: Image.Image) -> bool:
@@ -174,22 +176,16 @@ def _is_blank(picture: Image.Image) -> bool:
 
 
 def _png(picture: Image.Image) -> bytes:
+    """Without its margin: things fill the photos that these are compared with."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    trimmed(picture.convert("RGB")).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def _looks(pictures: Sequence[bytes], network: EfficientNetLite, title: str) -> Numbers:
-    """How each looks; zeros for what cannot be decoded."""
-    rows: list[Numbers] = []
-    for png in track(pictures, title):
-        try:
-            (seen,) = network.forward([network.prepare(png)])
-        except SensoriumError:
-            rows.append(np.zeros_like(rows[-1]))
-        else:
-            rows.append(look(seen.features))
-    return np.stack(rows)
+    """How each looks."""
+    seen = [network.forward([network.prepare(png)])[0] for png in track(pictures, title)]
+    return look(np.stack([each.features for each in seen]))
 
 
 def _unit(rows: Numbers) -> Numbers:
@@ -203,7 +199,7 @@ def main() -> None:
     network = EfficientNetLite.load(choice.classifier, options)
     drawings = [*clip_art(), *emoji()]
     looks = _looks([each.png for each in drawings], network, "drawings")
-    stamps = [path.read_bytes() for path in sorted(STAMPS.rglob("*.png"))]
+    stamps = [_png(decode(path.read_bytes())) for path in sorted(STAMPS.rglob("*.png"))]
     centre = looks.mean(axis=0)
     likeness = _unit(looks - centre) @ _unit(_looks(stamps, network, "stamps") - centre).T
     kept = np.flatnonzero(likeness.max(axis=1) < _ALIKE)

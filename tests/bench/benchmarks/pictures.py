@@ -2,7 +2,7 @@
 
 Ranks are by vectors alone, among the pictures of the development half; ``retrieval``
 measures the platform. What is learned is judged on what it did not learn from. The
-platform takes "likened to captioned drawings, weight 0.5".
+platform takes "likened to captioned drawings, weight 0.8".
 """
 
 import asyncio
@@ -241,7 +241,7 @@ def _likened(words: Words, seen: Looks) -> Iterator[Try]:
     values = mean_vectors(drawings.wordings, CAPTION_COMMON_SHARE, words.embed)
     likened = unit(np.stack([drawings.resemblances(each) for each in features]) @ values)
     yield Try("likened to captioned drawings alone", captions @ likened.T)
-    for weight in (0.3, CAPTION_WEIGHT, 1.0):
+    for weight in (0.4, CAPTION_WEIGHT, 1.2):
         vectors = unit(named + weight * likened)
         yield Try(f"likened to captioned drawings, weight {weight}", captions @ vectors.T)
 
