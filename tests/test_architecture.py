@@ -33,6 +33,7 @@ JUDGEMENT = {
     "relevance.py",
     "sentences.py",
     "temporal.py",
+    "times.py",
     "timings.py",
 }
 JUDGEMENT |= {"counters.py", "limiter.py", "limits.py", "prices.py"}

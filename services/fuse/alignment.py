@@ -5,7 +5,8 @@ time (Allen 1983, "Maintaining Knowledge about Temporal Intervals") is a relatio
 of spans. First the anchor, X, is found among the lines of its track, by its
 words and by its vector. Then each line of the wanted track is scored by how it
 lies to the anchor of its own asset. What is seen stays until the next frame
-shows something else; what is heard lasts as long as it is said.
+shows something else; what is heard lasts as long as it is said. A question may also
+name a time, "at 1:30": then that is the anchor.
 """
 
 import bisect
@@ -40,6 +41,11 @@ ALIGNED_SHARE = 0.7
 ANCHOR_SHARE = 0.2
 """Of the weights of a question; the rest is left to all other evidence."""
 
+FAR_SHARE = 0.75
+"""What comes after or before a time is all meant, the nearest most: it falls to this share."""
+BESIDE_SHARE = 0.1
+"""Of what lies beside a moment in which there is nothing: people name times roughly."""
+
 _WORD = re.compile(r"\w+")
 _SAME_MOMENT_S = 0.25
 _MOMENT_S = 1.0
@@ -72,13 +78,15 @@ class Track(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Focus:
-    """What a question asks of time. ``anchor_vector`` is float32 [dimension], unit length."""
+    """What a question asks of time. ``anchor_vector`` is float32 [dimension], unit length; with
+    ``anchor_span``, which counts from the end for LAST, the text is what names the assets."""
 
     relation: Relation
     anchor_text: str = ""
     anchor_vector: Vector | None = None
     anchor_track: Track = Track.ANY
     target_track: Track = Track.ANY
+    anchor_span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +114,8 @@ class Alignment:
 
 def align(lines: Sequence[Line], focus: Focus) -> Alignment | None:
     """Scores lines against the focus; None where no evidence fits it."""
+    if focus.anchor_span:
+        return _settle(lines, _score_times(lines, focus, focus.anchor_span), np.zeros(len(lines)))
     anchors = np.zeros(len(lines))
     if focus.relation not in (Relation.FIRST, Relation.LAST):
         anchors = _find_anchors(lines, focus)
@@ -130,6 +140,10 @@ def align(lines: Sequence[Line], focus: Focus) -> Alignment | None:
             for index in wanted:
                 score = _score(focus.relation, extents[index], extents[anchor])
                 aligned[index] = max(aligned[index], score * anchors[anchor])
+    return _settle(lines, aligned, anchors)
+
+
+def _settle(lines: Sequence[Line], aligned: Scores, anchors: Scores) -> Alignment | None:
     if not aligned.any():
         return None
     # A doubtful name for what is in a picture is not first where something sure lies as well.
@@ -153,7 +167,7 @@ def shows_nothing(lines: Sequence[Line], focus: Focus) -> bool:
         case Relation.DURING:
             return True
         case Relation.AFTER | Relation.BEFORE:
-            return bool(_find_anchors(lines, focus).any())
+            return bool(focus.anchor_span or _find_anchors(lines, focus).any())
         case Relation.FIRST | Relation.LAST:
             return focus.target_track is not Track.ANY
         case Relation.AT:
@@ -222,6 +236,52 @@ def _score(relation: Relation, target: tuple[float, float], anchor: tuple[float,
             share = together / min(length, lasts) if min(length, lasts) > 0 else 1.0
             # What is there all the time says less of this moment than what comes for it.
             return share * math.sqrt(max(length, _MOMENT_S) / max(length, lasts, _MOMENT_S))
+
+
+def _score_times(lines: Sequence[Line], focus: Focus, span: Span) -> Scores:
+    text = focus.anchor_text.casefold()
+    ids = {line.asset.asset_id for line in lines if line.locator.span}
+    named = {line.asset.asset_id for line in lines if _is_named(line, text)}
+    extents = _extents(lines)
+    scores = np.zeros(len(lines))
+    for asset_id in ids & named or ids:
+        mine = [i for i, line in enumerate(lines) if line.asset.asset_id == asset_id]
+        # A frame held on screen does not make the asset longer.
+        length_s = max(_seconds(lines[i])[1] for i in mine)
+        time = span.start_ns / 1e9, span.end_ns / 1e9
+        if focus.relation is Relation.LAST:
+            time = length_s - time[1], length_s - time[0]
+        if time[0] > length_s + NEAR_S:
+            continue
+        for index in (i for i in mine if focus.target_track.has(lines[i])):
+            scores[index] = _score_time(focus.relation, extents[index], time)
+    return scores
+
+
+def _is_named(line: Line, text: str) -> bool:
+    return bool(line.asset.name) and line.asset.name.casefold() in text
+
+
+def _score_time(
+    relation: Relation, target: tuple[float, float], time: tuple[float, float]
+) -> float:
+    start, end = target
+    lasts, length = end - start, time[1] - time[0]
+    if relation in (Relation.AFTER, Relation.BEFORE):
+        gap, over = start - time[1], end - time[1]
+        if relation is Relation.BEFORE:
+            gap, over = time[0] - end, time[0] - start
+        # What has but its end or start there is not meant.
+        if over < min(_MOMENT_S, lasts):
+            return 0.0
+        return FAR_SHARE + (1.0 - FAR_SHARE) * math.exp(-max(gap, 0.0) / NEAR_S)
+    together = min(end, time[1]) - max(start, time[0])
+    if together < 0:
+        beside = length <= _MOMENT_S and -together <= NEAR_S
+        return BESIDE_SHARE * math.exp(together / NEAR_S) if beside else 0.0
+    enough = min(_MOMENT_S, lasts, length)
+    share = min(together / enough, 1.0) if enough else 1.0
+    return share * math.sqrt(max(length, _MOMENT_S) / max(length, lasts, _MOMENT_S))
 
 
 def _score_ends(

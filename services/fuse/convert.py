@@ -131,7 +131,7 @@ def read_observation(message: media_pb2.Observation, space: VectorSpace) -> Piec
 
 
 def read_focus(finish: fuse_pb2.FuseFinish, space: VectorSpace) -> Focus | None:
-    """Raises InvalidInput RELATION_MISSING, TRACK_UNKNOWN, or for a bad vector."""
+    """Raises InvalidInput RELATION_MISSING, TRACK_UNKNOWN, LOCATOR_INVALID, or for a bad vector."""
     if not finish.HasField("focus"):
         return None
     message = finish.focus
@@ -153,6 +153,9 @@ def read_focus(finish: fuse_pb2.FuseFinish, space: VectorSpace) -> Focus | None:
         anchor_vector=read_optional_vector(message.anchor_embedding, space, "finish.focus"),
         anchor_track=_TRACKS[message.anchor_track],
         target_track=_TRACKS[message.target_track],
+        anchor_span=_span(message.anchor_span, "finish.focus.anchor_span")
+        if message.HasField("anchor_span")
+        else None,
     )
 
 
@@ -281,17 +284,22 @@ def _write_locator(locator: Locator) -> media_pb2.Locator:
 def _locator(message: media_pb2.Locator, subject: str) -> Locator:
     span = region = chars = None
     if message.HasField("span"):
-        span = Span(_nanoseconds(message.span.start), _nanoseconds(message.span.end))
-        if not 0 <= span.start_ns <= span.end_ns:
-            raise InvalidInput(
-                "LOCATOR_INVALID", "A span must not end before it starts.", subject=subject
-            )
+        span = _span(message.span, subject)
     if message.HasField("region"):
         part = message.region
         region = Region(part.left_px, part.top_px, part.width_px, part.height_px)
     if message.HasField("chars"):
         chars = Chars(message.chars.start, message.chars.end)
     return Locator(span, region, chars)
+
+
+def _span(message: media_pb2.TimeSpan, subject: str) -> Span:
+    span = Span(_nanoseconds(message.start), _nanoseconds(message.end))
+    if not 0 <= span.start_ns <= span.end_ns:
+        raise InvalidInput(
+            "LOCATOR_INVALID", "A span must not end before it starts.", subject=subject
+        )
+    return span
 
 
 def _nanoseconds(duration: Duration) -> int:

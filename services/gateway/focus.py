@@ -29,10 +29,16 @@ async def temporal_focus(
     asked = read_temporal(question)
     if asked is None:
         return None
-    return fuse_pb2.TemporalFocus(
+    focus = fuse_pb2.TemporalFocus(
         relation=_RELATIONS[asked.relation],
         anchor_text=asked.anchor,
-        anchor_embedding=await embed_text(stages, scope, asked.anchor) if asked.anchor else None,
         anchor_track=_TRACKS[asked.anchor_track],
         target_track=_TRACKS[asked.target],
     )
+    if asked.span_s:
+        start_s, end_s = asked.span_s
+        focus.anchor_span.start.FromNanoseconds(round(start_s * 1e9))
+        focus.anchor_span.end.FromNanoseconds(round(end_s * 1e9))
+    elif asked.anchor:
+        focus.anchor_embedding.CopyFrom(await embed_text(stages, scope, asked.anchor))
+    return focus

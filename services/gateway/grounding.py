@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.gateway.citations import content_words
-from services.gateway.temporal import QUESTION_CHARACTERS_MAX
+from services.gateway.temporal import QUESTION_CHARACTERS_MAX, read_temporal
 
 SIMILARITY_MIN = 0.125
 """Cosine of question and evidence below which only shared words connect them. Questions with
@@ -18,6 +18,9 @@ _OPEN = content_words(
     "watch hear listen read tell about topic scene thing things first last several order one "
     "written"
 )
+
+# Words for where the time counts: "what is on screen at 0:10 of the video".
+_MEDIA = content_words("screen shown visible video film movie clip recording audio frame")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,10 @@ def tells(question: str, statements: Iterable[Statement]) -> bool:
     if all(statement.is_shown for statement in statements) and _asks_what_is_heard(question):
         return False
     asked = content_words(question) - _OPEN
+    timed = read_temporal(question)
+    if timed and timed.span_s:
+        # The time itself is in no evidence.
+        asked = content_words(timed.anchor) - _OPEN - _MEDIA
     if not asked:
         return bool(statements)
     return any(

@@ -3,12 +3,14 @@
 A few forms of English questions are understood; any other question is weighed
 without regard to time, as if it had no such form. The relations are those of
 Allen (1983), "Maintaining Knowledge about Temporal Intervals", as far as people
-ask for them.
+ask for them. What a question names is a thing, or a time of the media: "at 1:30".
 """
 
 import re
 from dataclasses import dataclass
 from enum import Enum
+
+from services.gateway.times import LENGTH, NUMBER, TIME, UNIT, is_clock, seconds_of, unit_of
 
 QUESTION_CHARACTERS_MAX = 400
 """A question about time is a sentence or two; searching more for one would hold up all others."""
@@ -35,12 +37,15 @@ class Track(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TemporalQuestion:
-    """``target`` in ``relation`` to ``anchor``, which is looked for in ``anchor_track``."""
+    """``target`` in ``relation`` to ``anchor``, which is looked for in ``anchor_track``; or to
+    ``span_s``, seconds of the media, those before its end where the relation is LAST. Then the
+    anchor is all else that the question says, and AT is used where it may mean another time."""
 
     relation: Relation
     target: Track
     anchor: str = ""
     anchor_track: Track = Track.ANY
+    span_s: tuple[float, float] | None = None
 
 
 _HEARD = re.compile(
@@ -75,6 +80,34 @@ _LAST = re.compile(
     r"|^\W*what (?:is|was|are|were) the last\b",
     re.IGNORECASE,
 )
+_LEAD = r"(?:(?:about|around|exactly|the|time(?:stamp|code)?) ){0,2}"
+_TIMES = tuple(
+    (relation, re.compile(pattern, re.IGNORECASE))
+    for relation, pattern in (
+        (
+            Relation.DURING,
+            rf"\b(?:between|from|at|in|during) {_LEAD}(?P<start>{TIME}|{NUMBER})"
+            rf"(?: (?:and|to|until|till) | ?[-\u2013] ?){_LEAD}(?P<end>{TIME})",
+        ),
+        (Relation.AFTER, rf"\b(?:after|since|from) (?:the first )?{_LEAD}(?P<at>{TIME})"),
+        (Relation.BEFORE, rf"\b(?:before|until|till|up to) {_LEAD}(?P<at>{TIME})"),
+        (Relation.FIRST, rf"\bthe (?:very )?first (?P<end>{LENGTH}|{UNIT})(?! (?:before|after)\b)"),
+        (
+            Relation.LAST,
+            rf"\bthe (?:very )?(?:last|final) (?P<end>{LENGTH}|{UNIT})(?! (?:before|after)\b)",
+        ),
+        (Relation.DURING, rf"\b(?:at|around) {_LEAD}(?P<at>{TIME})(?: (?:mark|point)\b)?"),
+        (Relation.DURING, rf"(?<![\w:.])(?P<at>{LENGTH}) (?:into\b|in\b(?! (?:the|an?)\b))"),
+    )
+)
+_MOMENT_S = 1.0
+"""People name times by the second."""
+# Before a time it says that something of the media is meant: not "the meeting at 14:30".
+_OF_THE_MEDIA = re.compile(
+    r"\b(?:happen(?:s|ed|ing)?|going on|do|does|doing|video|film|movie|clip|recording|audio|sound"
+    r"|there|it)\b",
+    re.IGNORECASE,
+)
 _ASKS = re.compile(r"\b(?:what|which|who|whose|how|describe|name|list)\b", re.IGNORECASE)
 # What stands around the thing that is meant.
 _FRAMING = re.compile(
@@ -93,6 +126,8 @@ def read_temporal(question: str) -> TemporalQuestion | None:
     if when := _WHEN.match(question):
         anchor, track = _anchor(when["anchor"])
         return TemporalQuestion(Relation.AT, Track.ANY, anchor, track) if anchor else None
+    if timed := _read_time(question):
+        return timed
     if not _ASKS.search(question):
         return None
     for relation, joint in _JOINTS:
@@ -107,6 +142,38 @@ def read_temporal(question: str) -> TemporalQuestion | None:
         if ending.search(question):
             return TemporalQuestion(relation, _track(question))
     return None
+
+
+def _read_time(question: str) -> TemporalQuestion | None:
+    for relation, form in _TIMES:
+        found = form.search(question)
+        if not found:
+            continue
+        span_s = _span_of(found.groupdict(), moment=relation is Relation.DURING)
+        before, after = question[: found.start()], question[found.end() :]
+        last_words = " ".join(before.split()[-2:])
+        plain = relation in (Relation.FIRST, Relation.LAST) or (
+            relation is Relation.DURING and not is_clock(found.group())
+        )
+        sure = plain or not last_words or _track(last_words) is not Track.ANY
+        if not (sure or _OF_THE_MEDIA.search(last_words)):
+            if relation is not Relation.DURING:
+                continue
+            relation = Relation.AT
+        if relation is Relation.FIRST:
+            relation = Relation.DURING
+        rest = " ".join(f"{before} {after}".split())
+        return TemporalQuestion(relation, _track(rest), rest, span_s=span_s)
+    return None
+
+
+def _span_of(named: dict[str, str | None], *, moment: bool) -> tuple[float, float]:
+    if at := named.get("at"):
+        start = seconds_of(at)
+        return start, start + (_MOMENT_S if moment else 0.0)
+    end = named.get("end") or ""
+    start, end_s = seconds_of(named.get("start") or "", unit_of(end)), seconds_of(end)
+    return min(start, end_s), max(start, end_s)
 
 
 def _track(words: str) -> Track:

@@ -60,6 +60,10 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("What is shown first?", "CHAPTER ONE", 0),
         ("What is written on the screen after chapter two?", "CHAPTER THREE", 2),
         ("When does chapter three appear?", "CHAPTER THREE", 2),
+        ("What is on screen at 10 seconds?", "CHAPTER TWO", 1),
+        ("What is on screen after 0:15?", "CHAPTER THREE", 2),
+        ("What is said in the first five seconds?", "lighthouse", 0),
+        ("What is said between 0:08 and 0:13?", "museum", 1),
     ],
 )
 async def test_the_right_moment_weighs_most_and_is_cited(
@@ -88,6 +92,7 @@ async def test_the_right_moment_of_a_real_film(
     [
         "What is on screen while the elephant is mentioned?",
         "What is said after strawberry ice cream is mentioned?",
+        "What is on screen at 5:00?",
     ],
 )
 async def test_what_does_not_happen_is_not_told(

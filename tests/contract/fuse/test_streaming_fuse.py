@@ -168,6 +168,10 @@ async def test_a_long_book_fits_the_message(stub: "fuse_pb2_grpc.FuseServiceAsyn
     assert events[2].summary.evidence_count == 1200
 
 
+BACKWARDS = fuse_pb2.TemporalFocus(relation=fuse_pb2.TEMPORAL_RELATION_DURING)
+BACKWARDS.anchor_span.start.FromSeconds(2)
+
+
 def _after(*requests: Request) -> Callable[[], list[Request]]:
     return lambda: [config(), *photo("cat", embedding(1, 0)), *requests]
 
@@ -201,6 +205,11 @@ def _observation(**changes: object) -> Request:
             _after(Request(finish=fuse_pb2.FuseFinish(focus=fuse_pb2.TemporalFocus()))),
             "INVALID_ARGUMENT",
             "RELATION_MISSING",
+        ),
+        (
+            _after(Request(finish=fuse_pb2.FuseFinish(focus=BACKWARDS))),
+            "INVALID_ARGUMENT",
+            "LOCATOR_INVALID",
         ),
         (_after(_observation()), "FAILED_PRECONDITION", "SEGMENT_OVER"),
         (_after(_observation(segment_id="x")), "INVALID_ARGUMENT", "UNKNOWN_SEGMENT"),

@@ -17,9 +17,9 @@ from services.fuse.alignment import (
     shows_nothing,
 )
 from services.fuse.lines import Line
-from services.fuse.model import Origin
+from services.fuse.model import Origin, Span
 from services.fuse.session import FuseOptions, FusionSession
-from tests.unit.fuse.builders import frame, photo, piece, seconds, video, view, window
+from tests.unit.fuse.builders import SECOND, frame, photo, piece, seconds, video, view, window
 
 FILM = video()
 
@@ -37,6 +37,11 @@ def called(index: int, start_s: float, end_s: float, text: str) -> Line:
 def heard(index: int, start_s: float, end_s: float, text: str) -> Line:
     segment = window(FILM, index, start_s, end_s)
     return Line(FILM, text, [piece(segment, Origin.SPEECH, text, locator=seconds(start_s, end_s))])
+
+
+def at(relation: Relation, start_s: float, end_s: float, track: Track, text: str = "") -> Focus:
+    span = Span(round(start_s * SECOND), round(end_s * SECOND))
+    return Focus(relation, text, target_track=track, anchor_span=span)
 
 
 def words_of(lines: Sequence[Line], focus: Focus) -> set[str]:
@@ -81,6 +86,59 @@ def test_first_last_next_and_before(lengths_s: list[int], data: st.DataObject) -
     assert words_of(lines, Focus(Relation.AFTER, f"page{index - 1}")) == {f"page{index}"}
     assert words_of(lines, Focus(Relation.BEFORE, f"page{index}")) == {f"page{index - 1}"}
     assert words_of(lines, Focus(Relation.AT, f"page{index}")) == {f"page{index}"}
+
+
+@given(shots, st.data())
+def test_what_is_there_at_a_time(lengths_s: list[int], data: st.DataObject) -> None:
+    starts = np.cumsum([0, *lengths_s]).tolist()
+    lines: list[Line] = []
+    for index, (start, length) in enumerate(zip(starts, lengths_s, strict=False)):
+        lines.append(seen(index, start, start + length - 1, f"page{index}"))
+        lines.append(heard(index, start, start + length, f"sentence{index}"))
+    asked = data.draw(st.integers(0, len(lengths_s) - 1))
+    begin, end = starts[asked], starts[asked + 1]
+    time = data.draw(st.floats(begin, end - 1.0))
+    page, sentence = {f"page{asked}"}, {f"sentence{asked}"}
+    assert words_of(lines, at(Relation.DURING, time, time + 1, Track.SEEN)) == page
+    assert words_of(lines, at(Relation.DURING, time, time + 1, Track.HEARD)) == sentence
+    assert words_of(lines, at(Relation.DURING, time, time + 1, Track.ANY)) == page | sentence
+    # Of a longer time all that is there for a moment, and nothing that only touches it.
+    until = data.draw(st.sampled_from(range(asked, len(lengths_s))))
+    pages = {f"page{index}" for index in range(asked, until + 1)}
+    assert words_of(lines, at(Relation.DURING, time, starts[until + 1], Track.SEEN)) == pages
+    from_here = {f"page{index}" for index in range(asked, len(lengths_s))}
+    assert words_of(lines, at(Relation.AFTER, time, time, Track.SEEN)) == from_here
+    alignment = align(lines, at(Relation.AFTER, begin, begin, Track.SEEN))
+    assert alignment is not None and lines[int(alignment.aligned.argmax())].text in page
+    alignment = align(lines, at(Relation.BEFORE, end, end, Track.HEARD))
+    assert alignment is not None and lines[int(alignment.aligned.argmax())].text in sentence
+    assert words_of(lines, at(Relation.LAST, 0, starts[-1] - time, Track.HEARD)) == {
+        f"sentence{index}" for index in range(asked, len(lengths_s))
+    }
+    past = at(Relation.DURING, starts[-1] + 3, starts[-1] + 4, Track.ANY)
+    assert align(lines, past) is None
+    assert shows_nothing(lines, past)
+
+
+def test_a_time_holds_in_each_asset_or_in_the_one_named() -> None:
+    segment = frame(video("w", name="other.mp4"), 0, 4)
+    lines = [
+        seen(0, 0, 8, "tower"),
+        Line(video("w", name="other.mp4"), "river", [piece(segment, Origin.OCR, "river")]),
+        Line(photo(), "stop", [piece(view(photo()), Origin.OCR, "stop")]),
+    ]
+    assert words_of(lines, at(Relation.DURING, 4, 5, Track.ANY)) == {"tower", "river"}
+    named = at(Relation.DURING, 4, 5, Track.SEEN, "What is shown in Other.mp4?")
+    assert words_of(lines, named) == {"river"}
+
+
+def test_what_is_said_in_a_pause_is_what_is_said_beside_it() -> None:
+    lines = [heard(0, 0, 4, "hello"), heard(1, 5.5, 9, "radio"), heard(2, 20, 22, "goodbye")]
+    assert words_of(lines, at(Relation.DURING, 4.2, 5.2, Track.HEARD)) == {"hello", "radio"}
+    silence = at(Relation.DURING, 14, 15, Track.HEARD)
+    assert align(lines, silence) is None and shows_nothing(lines, silence)
+    # What may be a time of day as well is not denied.
+    assert not shows_nothing(lines, at(Relation.AT, 870, 871, Track.ANY))
 
 
 def test_a_thing_may_appear_twice() -> None:

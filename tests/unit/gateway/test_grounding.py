@@ -28,6 +28,8 @@ def test_evidence_of_something_else_does_not() -> None:
         "Describe this in detail.",
         "What happens?",
         "Summarise the recording.",
+        "What is on screen at 10 seconds?",
+        "What happens in the film at the 1:30 mark?",
     ],
 )
 def test_a_question_without_words_of_its_own_asks_for_whatever_there_is(question: str) -> None:

@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { AssetInfo, Embedding, Locator, Observation, SegmentKind } from "../../media/v1/media_pb.js";
+import type { AssetInfo, Embedding, Locator, Observation, SegmentKind, TimeSpan } from "../../media/v1/media_pb.js";
 import type { Evidence, ModalityWeight, WeightedEvidence } from "../../media/v1/evidence_pb.js";
 import type { SegmentsComplete } from "../../media/v1/upload_pb.js";
 import type { GoAway, StreamError } from "../../media/v1/stream_pb.js";
@@ -184,7 +184,8 @@ export declare type TemporalFocus = Message<"sensorium.fuse.v1.TemporalFocus"> &
   relation: TemporalRelation;
 
   /**
-   * What the anchor is, in the question's words: "X". Empty for FIRST and LAST.
+   * What the anchor is, in the question's words: "X". Empty for FIRST and LAST. With a
+   * span, what else the question says: where that names assets, only they are meant.
    *
    * @generated from field: string anchor_text = 2;
    */
@@ -211,6 +212,15 @@ export declare type TemporalFocus = Message<"sensorium.fuse.v1.TemporalFocus"> &
    * @generated from field: sensorium.fuse.v1.EvidenceTrack target_track = 5;
    */
   targetTrack: EvidenceTrack;
+
+  /**
+   * The anchor is this time of each asset, as in "at 1:30". DURING wants what lies in it;
+   * so does AT, which has no effect where nothing does; AFTER and BEFORE want all that
+   * does, the nearest first; for LAST it counts back from the end.
+   *
+   * @generated from field: sensorium.media.v1.TimeSpan anchor_span = 6;
+   */
+  anchorSpan?: TimeSpan | undefined;
 };
 
 /**

@@ -28,17 +28,17 @@ from sensorium.media.v1 import stream_pb2 as sensorium_dot_media_dot_v1_dot_stre
 from sensorium.media.v1 import upload_pb2 as sensorium_dot_media_dot_v1_dot_upload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csensorium/fuse/v1/fuse.proto\x12\x11sensorium.fuse.v1\x1a!sensorium/media/v1/evidence.proto\x1a\x1esensorium/media/v1/media.proto\x1a\x1fsensorium/media/v1/stream.proto\x1a\x1fsensorium/media/v1/upload.proto\"n\n\nFuseConfig\x12\x14\n\x0ctoken_budget\x18\x01 \x01(\r\x12\x13\n\x0btemperature\x18\x02 \x01(\x02\x12\x35\n\rearlier_parts\x18\x03 \x03(\x0b\x32\x1e.sensorium.fuse.v1.ContextPart\"\x93\x01\n\x0eSegmentPending\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.sensorium.media.v1.SegmentKind\x12,\n\x07locator\x18\x04 \x01(\x0b\x32\x1b.sensorium.media.v1.Locator\"U\n\rSegmentVector\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x30\n\tembedding\x18\x02 \x01(\x0b\x32\x1d.sensorium.media.v1.Embedding\"$\n\x0eSegmentEncoded\x12\x12\n\nsegment_id\x18\x01 \x01(\t\"t\n\x10RecalledEvidence\x12.\n\x08\x65vidence\x18\x01 \x01(\x0b\x32\x1c.sensorium.media.v1.Evidence\x12\x30\n\tembedding\x18\x02 \x01(\x0b\x32\x1d.sensorium.media.v1.Embedding\"\x84\x02\n\rTemporalFocus\x12\x35\n\x08relation\x18\x01 \x01(\x0e\x32#.sensorium.fuse.v1.TemporalRelation\x12\x13\n\x0b\x61nchor_text\x18\x02 \x01(\t\x12\x37\n\x10\x61nchor_embedding\x18\x03 \x01(\x0b\x32\x1d.sensorium.media.v1.Embedding\x12\x36\n\x0c\x61nchor_track\x18\x04 \x01(\x0e\x32 .sensorium.fuse.v1.EvidenceTrack\x12\x36\n\x0ctarget_track\x18\x05 \x01(\x0e\x32 .sensorium.fuse.v1.EvidenceTrack\"\x8a\x01\n\nFuseFinish\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x39\n\x12question_embedding\x18\x02 \x01(\x0b\x32\x1d.sensorium.media.v1.Embedding\x12/\n\x05\x66ocus\x18\x03 \x01(\x0b\x32 .sensorium.fuse.v1.TemporalFocus\"\xa4\x04\n\x14StreamingFuseRequest\x12/\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1d.sensorium.fuse.v1.FuseConfigH\x00\x12\x33\n\nasset_info\x18\x02 \x01(\x0b\x32\x1d.sensorium.media.v1.AssetInfoH\x00\x12<\n\x0fsegment_pending\x18\x03 \x01(\x0b\x32!.sensorium.fuse.v1.SegmentPendingH\x00\x12:\n\x0esegment_vector\x18\x04 \x01(\x0b\x32 .sensorium.fuse.v1.SegmentVectorH\x00\x12\x36\n\x0bobservation\x18\x05 \x01(\x0b\x32\x1f.sensorium.media.v1.ObservationH\x00\x12<\n\x0fsegment_encoded\x18\x06 \x01(\x0b\x32!.sensorium.fuse.v1.SegmentEncodedH\x00\x12\x41\n\x11segments_complete\x18\x07 \x01(\x0b\x32$.sensorium.media.v1.SegmentsCompleteH\x00\x12\x37\n\x08recalled\x18\x08 \x01(\x0b\x32#.sensorium.fuse.v1.RecalledEvidenceH\x00\x12/\n\x06\x66inish\x18\t \x01(\x0b\x32\x1d.sensorium.fuse.v1.FuseFinishH\x00\x42\t\n\x07message\"F\n\x0bStreamReady\x12\x37\n\x10\x65\x66\x66\x65\x63tive_config\x18\x01 \x01(\x0b\x32\x1d.sensorium.fuse.v1.FuseConfig\"1\n\x0b\x43ontextPart\x12\x14\n\x0c\x63itation_key\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x97\x02\n\x0c\x46usedContext\x12\x36\n\x08\x65vidence\x18\x01 \x03(\x0b\x32$.sensorium.media.v1.WeightedEvidence\x12<\n\x10modality_weights\x18\x02 \x03(\x0b\x32\".sensorium.media.v1.ModalityWeight\x12-\n\x05parts\x18\x03 \x03(\x0b\x32\x1e.sensorium.fuse.v1.ContextPart\x12\x13\n\x0bprefix_kept\x18\x04 \x01(\x08\x12\x36\n\x0f\x66used_embedding\x18\x05 \x01(\x0b\x32\x1d.sensorium.media.v1.Embedding\x12\x15\n\rshows_nothing\x18\x06 \x01(\x08\"R\n\x0b\x46useSummary\x12\x16\n\x0e\x65vidence_count\x18\x01 \x01(\r\x12\x16\n\x0eselected_count\x18\x02 \x01(\r\x12\x13\n\x0btoken_count\x18\x03 \x01(\r\"\xd7\x02\n\x15StreamingFuseResponse\x12/\n\x05ready\x18\x01 \x01(\x0b\x32\x1e.sensorium.fuse.v1.StreamReadyH\x00\x12\x36\n\x0c\x63ontext_part\x18\x02 \x01(\x0b\x32\x1e.sensorium.fuse.v1.ContextPartH\x00\x12\x38\n\rfused_context\x18\x03 \x01(\x0b\x32\x1f.sensorium.fuse.v1.FusedContextH\x00\x12\x30\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1f.sensorium.media.v1.StreamErrorH\x00\x12-\n\x07go_away\x18\x05 \x01(\x0b\x32\x1a.sensorium.media.v1.GoAwayH\x00\x12\x31\n\x07summary\x18\x06 \x01(\x0b\x32\x1e.sensorium.fuse.v1.FuseSummaryH\x00\x42\x07\n\x05\x65vent*\xe1\x01\n\x10TemporalRelation\x12!\n\x1dTEMPORAL_RELATION_UNSPECIFIED\x10\x00\x12\x18\n\x14TEMPORAL_RELATION_AT\x10\x01\x12\x1c\n\x18TEMPORAL_RELATION_DURING\x10\x02\x12\x1b\n\x17TEMPORAL_RELATION_AFTER\x10\x03\x12\x1c\n\x18TEMPORAL_RELATION_BEFORE\x10\x04\x12\x1b\n\x17TEMPORAL_RELATION_FIRST\x10\x05\x12\x1a\n\x16TEMPORAL_RELATION_LAST\x10\x06*b\n\rEvidenceTrack\x12\x1e\n\x1a\x45VIDENCE_TRACK_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45VIDENCE_TRACK_SEEN\x10\x01\x12\x18\n\x14\x45VIDENCE_TRACK_HEARD\x10\x02\x32u\n\x0b\x46useService\x12\x66\n\rStreamingFuse\x12\'.sensorium.fuse.v1.StreamingFuseRequest\x1a(.sensorium.fuse.v1.StreamingFuseResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csensorium/fuse/v1/fuse.proto\x12\x11sensorium.fuse.v1\x1a!sensorium/media/v1/evidence.proto\x1a\x1esensorium/media/v1/media.proto\x1a\x1fsensorium/media/v1/stream.proto\x1a\x1fsensorium/media/v1/upload.proto\"n\n\nFuseConfig\x12\x14\n\x0ctoken_budget\x18\x01 \x01(\r\x12\x13\n\x0btemperature\x18\x02 \x01(\x02\x12\x35\n\rearlier_parts\x18\x03 \x03(\x0b\x32\x1e.sensorium.fuse.v1.ContextPart\"\x93\x01\n\x0eSegmentPending\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x10\n\x08\x61sset_id\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.sensorium.media.v1.SegmentKind\x12,\n\x07locator\x18\x04 \x01(\x0b\x32\x1b.sensorium.media.v1.Locator\"U\n\rSegmentVector\x12\x12\n\nsegment_id\x18\x01 \x01(\t\x12\x30\n\tembedding\x18\x02 \x01(\x0b\x32\x1d.sensorium.media.v1.Embedding\"$\n\x0eSegmentEncoded\x12\x12\n\nsegment_id\x18\x01 \x01(\t\"t\n\x10RecalledEvidence\x12.\n\x08\x65vidence\x18\x01 \x01(\x0b\x32\x1c.sensorium.media.v1.Evidence\x12\x30\n\tembedding\x18\x02 \x01(\x0b\x32\x1d.sensorium.media.v1.Embedding\"\xb7\x02\n\rTemporalFocus\x12\x35\n\x08relation\x18\x01 \x01(\x0e\x32#.sensorium.fuse.v1.TemporalRelation\x12\x13\n\x0b\x61nchor_text\x18\x02 \x01(\t\x12\x37\n\x10\x61nchor_embedding\x18\x03 \x01(\x0b\x32\x1d.sensorium.media.v1.Embedding\x12\x36\n\x0c\x61nchor_track\x18\x04 \x01(\x0e\x32 .sensorium.fuse.v1.EvidenceTrack\x12\x36\n\x0ctarget_track\x18\x05 \x01(\x0e\x32 .sensorium.fuse.v1.EvidenceTrack\x12\x31\n\x0b\x61nchor_span\x18\x06 \x01(\x0b\x32\x1c.sensorium.media.v1.TimeSpan\"\x8a\x01\n\nFuseFinish\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x39\n\x12question_embedding\x18\x02 \x01(\x0b\x32\x1d.sensorium.media.v1.Embedding\x12/\n\x05\x66ocus\x18\x03 \x01(\x0b\x32 .sensorium.fuse.v1.TemporalFocus\"\xa4\x04\n\x14StreamingFuseRequest\x12/\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1d.sensorium.fuse.v1.FuseConfigH\x00\x12\x33\n\nasset_info\x18\x02 \x01(\x0b\x32\x1d.sensorium.media.v1.AssetInfoH\x00\x12<\n\x0fsegment_pending\x18\x03 \x01(\x0b\x32!.sensorium.fuse.v1.SegmentPendingH\x00\x12:\n\x0esegment_vector\x18\x04 \x01(\x0b\x32 .sensorium.fuse.v1.SegmentVectorH\x00\x12\x36\n\x0bobservation\x18\x05 \x01(\x0b\x32\x1f.sensorium.media.v1.ObservationH\x00\x12<\n\x0fsegment_encoded\x18\x06 \x01(\x0b\x32!.sensorium.fuse.v1.SegmentEncodedH\x00\x12\x41\n\x11segments_complete\x18\x07 \x01(\x0b\x32$.sensorium.media.v1.SegmentsCompleteH\x00\x12\x37\n\x08recalled\x18\x08 \x01(\x0b\x32#.sensorium.fuse.v1.RecalledEvidenceH\x00\x12/\n\x06\x66inish\x18\t \x01(\x0b\x32\x1d.sensorium.fuse.v1.FuseFinishH\x00\x42\t\n\x07message\"F\n\x0bStreamReady\x12\x37\n\x10\x65\x66\x66\x65\x63tive_config\x18\x01 \x01(\x0b\x32\x1d.sensorium.fuse.v1.FuseConfig\"1\n\x0b\x43ontextPart\x12\x14\n\x0c\x63itation_key\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x97\x02\n\x0c\x46usedContext\x12\x36\n\x08\x65vidence\x18\x01 \x03(\x0b\x32$.sensorium.media.v1.WeightedEvidence\x12<\n\x10modality_weights\x18\x02 \x03(\x0b\x32\".sensorium.media.v1.ModalityWeight\x12-\n\x05parts\x18\x03 \x03(\x0b\x32\x1e.sensorium.fuse.v1.ContextPart\x12\x13\n\x0bprefix_kept\x18\x04 \x01(\x08\x12\x36\n\x0f\x66used_embedding\x18\x05 \x01(\x0b\x32\x1d.sensorium.media.v1.Embedding\x12\x15\n\rshows_nothing\x18\x06 \x01(\x08\"R\n\x0b\x46useSummary\x12\x16\n\x0e\x65vidence_count\x18\x01 \x01(\r\x12\x16\n\x0eselected_count\x18\x02 \x01(\r\x12\x13\n\x0btoken_count\x18\x03 \x01(\r\"\xd7\x02\n\x15StreamingFuseResponse\x12/\n\x05ready\x18\x01 \x01(\x0b\x32\x1e.sensorium.fuse.v1.StreamReadyH\x00\x12\x36\n\x0c\x63ontext_part\x18\x02 \x01(\x0b\x32\x1e.sensorium.fuse.v1.ContextPartH\x00\x12\x38\n\rfused_context\x18\x03 \x01(\x0b\x32\x1f.sensorium.fuse.v1.FusedContextH\x00\x12\x30\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1f.sensorium.media.v1.StreamErrorH\x00\x12-\n\x07go_away\x18\x05 \x01(\x0b\x32\x1a.sensorium.media.v1.GoAwayH\x00\x12\x31\n\x07summary\x18\x06 \x01(\x0b\x32\x1e.sensorium.fuse.v1.FuseSummaryH\x00\x42\x07\n\x05\x65vent*\xe1\x01\n\x10TemporalRelation\x12!\n\x1dTEMPORAL_RELATION_UNSPECIFIED\x10\x00\x12\x18\n\x14TEMPORAL_RELATION_AT\x10\x01\x12\x1c\n\x18TEMPORAL_RELATION_DURING\x10\x02\x12\x1b\n\x17TEMPORAL_RELATION_AFTER\x10\x03\x12\x1c\n\x18TEMPORAL_RELATION_BEFORE\x10\x04\x12\x1b\n\x17TEMPORAL_RELATION_FIRST\x10\x05\x12\x1a\n\x16TEMPORAL_RELATION_LAST\x10\x06*b\n\rEvidenceTrack\x12\x1e\n\x1a\x45VIDENCE_TRACK_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45VIDENCE_TRACK_SEEN\x10\x01\x12\x18\n\x14\x45VIDENCE_TRACK_HEARD\x10\x02\x32u\n\x0b\x46useService\x12\x66\n\rStreamingFuse\x12\'.sensorium.fuse.v1.StreamingFuseRequest\x1a(.sensorium.fuse.v1.StreamingFuseResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sensorium.fuse.v1.fuse_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TEMPORALRELATION']._serialized_start=2480
-  _globals['_TEMPORALRELATION']._serialized_end=2705
-  _globals['_EVIDENCETRACK']._serialized_start=2707
-  _globals['_EVIDENCETRACK']._serialized_end=2805
+  _globals['_TEMPORALRELATION']._serialized_start=2531
+  _globals['_TEMPORALRELATION']._serialized_end=2756
+  _globals['_EVIDENCETRACK']._serialized_start=2758
+  _globals['_EVIDENCETRACK']._serialized_end=2856
   _globals['_FUSECONFIG']._serialized_start=184
   _globals['_FUSECONFIG']._serialized_end=294
   _globals['_SEGMENTPENDING']._serialized_start=297
@@ -50,21 +50,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECALLEDEVIDENCE']._serialized_start=571
   _globals['_RECALLEDEVIDENCE']._serialized_end=687
   _globals['_TEMPORALFOCUS']._serialized_start=690
-  _globals['_TEMPORALFOCUS']._serialized_end=950
-  _globals['_FUSEFINISH']._serialized_start=953
-  _globals['_FUSEFINISH']._serialized_end=1091
-  _globals['_STREAMINGFUSEREQUEST']._serialized_start=1094
-  _globals['_STREAMINGFUSEREQUEST']._serialized_end=1642
-  _globals['_STREAMREADY']._serialized_start=1644
-  _globals['_STREAMREADY']._serialized_end=1714
-  _globals['_CONTEXTPART']._serialized_start=1716
-  _globals['_CONTEXTPART']._serialized_end=1765
-  _globals['_FUSEDCONTEXT']._serialized_start=1768
-  _globals['_FUSEDCONTEXT']._serialized_end=2047
-  _globals['_FUSESUMMARY']._serialized_start=2049
-  _globals['_FUSESUMMARY']._serialized_end=2131
-  _globals['_STREAMINGFUSERESPONSE']._serialized_start=2134
-  _globals['_STREAMINGFUSERESPONSE']._serialized_end=2477
-  _globals['_FUSESERVICE']._serialized_start=2807
-  _globals['_FUSESERVICE']._serialized_end=2924
+  _globals['_TEMPORALFOCUS']._serialized_end=1001
+  _globals['_FUSEFINISH']._serialized_start=1004
+  _globals['_FUSEFINISH']._serialized_end=1142
+  _globals['_STREAMINGFUSEREQUEST']._serialized_start=1145
+  _globals['_STREAMINGFUSEREQUEST']._serialized_end=1693
+  _globals['_STREAMREADY']._serialized_start=1695
+  _globals['_STREAMREADY']._serialized_end=1765
+  _globals['_CONTEXTPART']._serialized_start=1767
+  _globals['_CONTEXTPART']._serialized_end=1816
+  _globals['_FUSEDCONTEXT']._serialized_start=1819
+  _globals['_FUSEDCONTEXT']._serialized_end=2098
+  _globals['_FUSESUMMARY']._serialized_start=2100
+  _globals['_FUSESUMMARY']._serialized_end=2182
+  _globals['_STREAMINGFUSERESPONSE']._serialized_start=2185
+  _globals['_STREAMINGFUSERESPONSE']._serialized_end=2528
+  _globals['_FUSESERVICE']._serialized_start=2858
+  _globals['_FUSESERVICE']._serialized_end=2975
 # @@protoc_insertion_point(module_scope)

@@ -257,10 +257,13 @@ class TemporalFocus(_message.Message):
     ANCHOR_EMBEDDING_FIELD_NUMBER: _builtins.int
     ANCHOR_TRACK_FIELD_NUMBER: _builtins.int
     TARGET_TRACK_FIELD_NUMBER: _builtins.int
+    ANCHOR_SPAN_FIELD_NUMBER: _builtins.int
     relation: Global___TemporalRelation.ValueType
     """How the wanted evidence lies to the anchor."""
     anchor_text: _builtins.str
-    """What the anchor is, in the question's words: "X". Empty for FIRST and LAST."""
+    """What the anchor is, in the question's words: "X". Empty for FIRST and LAST. With a
+    span, what else the question says: where that names assets, only they are meant.
+    """
     anchor_track: Global___EvidenceTrack.ValueType
     """Where the anchor is looked for."""
     target_track: Global___EvidenceTrack.ValueType
@@ -271,6 +274,13 @@ class TemporalFocus(_message.Message):
     def anchor_embedding(self) -> _media_pb2.Embedding:
         """Its vector, in the space of the evidence."""
 
+    @_builtins.property
+    def anchor_span(self) -> _media_pb2.TimeSpan:
+        """The anchor is this time of each asset, as in "at 1:30". DURING wants what lies in it;
+        so does AT, which has no effect where nothing does; AFTER and BEFORE want all that
+        does, the nearest first; for LAST it counts back from the end.
+        """
+
     def __init__(
         self,
         *,
@@ -279,10 +289,11 @@ class TemporalFocus(_message.Message):
         anchor_embedding: _media_pb2.Embedding | None = ...,
         anchor_track: Global___EvidenceTrack.ValueType = ...,
         target_track: Global___EvidenceTrack.ValueType = ...,
+        anchor_span: _media_pb2.TimeSpan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["anchor_embedding", b"anchor_embedding"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["anchor_embedding", b"anchor_embedding", "anchor_span", b"anchor_span"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor_embedding", b"anchor_embedding", "anchor_text", b"anchor_text", "anchor_track", b"anchor_track", "relation", b"relation", "target_track", b"target_track"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchor_embedding", b"anchor_embedding", "anchor_span", b"anchor_span", "anchor_text", b"anchor_text", "anchor_track", b"anchor_track", "relation", b"relation", "target_track", b"target_track"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
