@@ -22,6 +22,7 @@ class Scope:
     metadata: Sequence[tuple[str, str]] = ()
     create_time_min_us: int | None = None
     create_time_max_us: int | None = None
+    excluded_origins: Sequence[str] = ()
 
     def sql(self) -> str:
         """The scope as a condition on rows."""
@@ -43,6 +44,8 @@ class Scope:
             conditions.append(f"create_time >= to_timestamp_micros({self.create_time_min_us:d})")
         if self.create_time_max_us is not None:
             conditions.append(f"create_time < to_timestamp_micros({self.create_time_max_us:d})")
+        if self.excluded_origins:
+            conditions.append(f"origin NOT IN ({quote_all(self.excluded_origins)})")
         return " AND ".join(conditions)
 
 

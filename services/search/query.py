@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -167,7 +167,11 @@ async def _search(table: Any, nearest: Nearest, query: Query) -> list[Hit]:
         return await _by_vector(table, nearest, query.scope, direction, count)
     if direction is None and len(query.texts) == 1:
         return await _by_text(table, query.scope, query.texts[0].text, count)
-    searches = [_by_text(table, query.scope, each.text, FUSION_DEPTH) for each in query.texts]
+    scope = query.scope
+    if direction is not None:
+        # Labels are our own words for what the vectors tell already.
+        scope = replace(scope, excluded_origins=("label",))
+    searches = [_by_text(table, scope, each.text, FUSION_DEPTH) for each in query.texts]
     weights = [each.weight for each in query.texts]
     if direction is not None:
         searches.append(_by_vector(table, nearest, query.scope, direction, FUSION_DEPTH))

@@ -45,6 +45,7 @@ def record(
     metadata: Mapping[str, str] | None = None,
     create_time_us: int = 1_700_000_000_123_456,
     perceptual_hash: int | None = None,
+    origin: str = "ocr",
 ) -> Record:
     return Record(
         tenant_id=tenant_id,
@@ -56,7 +57,7 @@ def record(
         user_id=user_id,
         modality=modality,
         segment_kind="video_frame",
-        origin="label",
+        origin=origin,
         text=text,
         confidence=0.5,
         span=None if start_ms is None else Span(start_ms, start_ms + 10),

@@ -90,6 +90,20 @@ async def test_filters(tmp_path: Path) -> None:
             assert sorted(ids(await index.by_text("bear", scope))) == expected
 
 
+async def test_a_label_counts_by_its_vector_alone_but_is_found_by_words_alone(
+    tmp_path: Path,
+) -> None:
+    async with open_index(tmp_path) as index:
+        await index.add(
+            record("near", seed=1, text="nothing of note"),
+            record("label", seed=2, text="bear", origin="label"),
+        )
+        hits = await index.searcher.search(SPACE, near(TENANT, 1, "bear"))
+        only_text = await index.by_text("bear", TENANT)
+    assert ids(hits) == ["near", "label"]
+    assert ids(only_text) == ["label"]
+
+
 async def test_both_lists_are_fused_by_rank(tmp_path: Path) -> None:
     async with open_index(tmp_path) as index:
         await index.add(

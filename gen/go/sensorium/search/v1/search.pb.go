@@ -318,7 +318,8 @@ type SearchQuery struct {
 	QueryId string `protobuf:"bytes,1,opt,name=query_id,json=queryId,proto3" json:"query_id,omitempty"`
 	// Nearest vectors; a part of weight 1.
 	Embedding *v1.Embedding `protobuf:"bytes,2,opt,name=embedding,proto3" json:"embedding,omitempty"`
-	// Full text over the words of documents; a part of weight 1.
+	// Full text over the words of documents, beside a vector without labels; a part of
+	// weight 1.
 	Text string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
 	// Only these; empty means all.
 	Modalities []v1.Modality `protobuf:"varint,4,rep,packed,name=modalities,proto3,enum=sensorium.media.v1.Modality" json:"modalities,omitempty"`

@@ -192,7 +192,8 @@ export declare type SearchQuery = Message<"sensorium.search.v1.SearchQuery"> & {
   embedding?: Embedding | undefined;
 
   /**
-   * Full text over the words of documents; a part of weight 1.
+   * Full text over the words of documents, beside a vector without labels; a part of
+   * weight 1.
    *
    * @generated from field: string text = 3;
    */

@@ -225,7 +225,9 @@ class SearchQuery(_message.Message):
     query_id: _builtins.str
     """The client's tag, echoed with the result."""
     text: _builtins.str
-    """Full text over the words of documents; a part of weight 1."""
+    """Full text over the words of documents, beside a vector without labels; a part of
+    weight 1.
+    """
     user_id: _builtins.str
     """Only this user's; empty means all."""
     top_k: _builtins.int
