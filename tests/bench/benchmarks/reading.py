@@ -19,11 +19,12 @@ from services.runtime.models import resolve
 from services.runtime.settings import load_settings
 from tests.bench import materials
 from tests.bench.asking import TimedTurn, ask_timed
-from tests.bench.benchmarks.speech import TEXT, word_error_rate
+from tests.bench.benchmarks.speech import word_error_rate
 from tests.bench.breakdown import breakdown, seconds
 from tests.bench.estimates import estimate, percentile
 from tests.bench.results import Plan, Row
 from tests.bench.servers import serving
+from tests.bench.spoken_texts import TEXT
 from tests.pages import DARK_ON_LIGHT, PX_4K, Ink, PrintedLine, draw_page, typeface
 
 PX_SMALL = (1280, 720)

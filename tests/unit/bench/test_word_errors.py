@@ -21,6 +21,18 @@ def test_word_error_rate(heard: str, errors: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("A loan of nine thousand pounds.", "a loan of £9,000"),
+        ("On the third of March, thirty eight of them", "On the 3rd of March, 38 of them"),
+        ("Mr. Patel's grey harbour", "Mister Patel's gray harbor"),
+    ],
+)
+def test_another_spelling_is_no_error(said: str, heard: str) -> None:
+    assert word_error_rate(words(said), words(heard)) == 0
+
+
+@pytest.mark.parametrize(
     ("read", "errors"), [("TOTAL 24.97", 0), ("TOTAL  24.97\n", 0), ("T0TAL 24.9", 2), ("", 11)]
 )
 def test_character_error_rate(read: str, errors: int) -> None:
