@@ -23,8 +23,12 @@ Energy = npt.NDArray[np.int64]
 
 # Of a window less is understood than of the whole. Words wrong in 25 recordings of four texts, by
 # espeak-ng in ten voices: windows of 6 to 14 s that end at their first clear pause 0.124, of 10 to
-# 29 s that end at their longest 0.101, the whole 0.101. The words before a window as its prompt
-# make no difference: 0.101 for 0.102 in short ones, 0.065 for 0.067 in long ones (twelve of them).
+# 29 s that end at their longest 0.101, the whole 0.101.
+# Of long windows nothing is lost any more. In 18 recordings of six texts, 2,412 words, 191 are
+# misheard in them; 196 in the whole, 183 in the whole if what was heard prompts what follows, and
+# single recordings differ by 4 (standard deviation) either way. In long windows, too, 187 with the
+# words before as a prompt, 186 by the surer of both, 192 in windows of at least 22 s, 197 with
+# silence around, 187 with eight beams: none differs from 191 by more than its standard error.
 
 
 class PauseCutter:

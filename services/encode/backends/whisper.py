@@ -46,6 +46,12 @@ _DRAFT_TOKENS_MAX = 160
 # it is given has no gap there, so a sentence after a song begins before the song.
 _CUT_OUT_MAX_S = 0.5
 _LOWEST_PRIORITY = 19
+# A word that fills its recording is misheard, or not heard at all. Words misheard in captions of
+# a word or two: 18 of 37 with as much silence around as the voice detector leaves where there is
+# some, 28 without; of those not tuned on, 18 and 22 of 32. What is longer gains nothing: 197 of
+# 2,412 words are misheard, 191 without.
+_FRAMED_MAX_SAMPLES = 2 * SAMPLE_RATE_HZ
+_FRAME_SAMPLES = round(0.4 * SAMPLE_RATE_HZ)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +124,10 @@ class Whisper:
             # The language of silence would be looked for all the same.
             return []
         model = self._model_of_drafts() if request.draft else self._model
+        is_short = len(item.samples) < _FRAMED_MAX_SAMPLES
+        samples = np.pad(item.samples, _FRAME_SAMPLES) if is_short else item.samples
         segments, info = model.transcribe(
-            item.samples,
+            samples,
             language=None if request.language == AUTO else request.language,
             # As usual. One beam is a third faster, and mishears 13 words of 100 where five mishear
             # 7 (three voices, cut into windows as ingest does).
@@ -134,13 +142,16 @@ class Whisper:
         )
         cut_out_s = info.duration - info.duration_after_vad
         is_exact = request.word_times or (cut_out_s > _CUT_OUT_MAX_S and not request.draft)
-        voiced = _voiced(item.samples) if is_exact else ()
+        voiced = _voiced(samples) if is_exact else ()
         utterances = []
         # The model runs as this is iterated.
         said = iter(segments)
         while not request.cancelled.is_set() and (segment := next(said, None)):
             if not is_invented(segment):
-                utterances.append(_utterance(segment, info.language, voiced))
+                utterance = _utterance(segment, info.language, voiced)
+                utterances.append(
+                    _unframed(utterance, len(item.samples)) if is_short else utterance
+                )
         return utterances
 
     def _model_of_drafts(self) -> WhisperModel:
@@ -200,6 +211,24 @@ def _utterance(segment: Segment, language: str, voiced: Sequence[tuple[float, fl
         for word in segment.words or ()
     )
     return replace(utterance, words=in_order(words, utterance.start_s, utterance.end_s))
+
+
+def _unframed(utterance: Utterance, sample_count: int) -> Utterance:
+    """An utterance with the times of a recording of so many samples, without the frame."""
+
+    def recorded_s(framed_s: float) -> float:
+        at_s = framed_s - _FRAME_SAMPLES / SAMPLE_RATE_HZ
+        return min(max(at_s, 0.0), sample_count / SAMPLE_RATE_HZ)
+
+    return replace(
+        utterance,
+        start_s=recorded_s(utterance.start_s),
+        end_s=recorded_s(utterance.end_s),
+        words=tuple(
+            replace(word, start_s=recorded_s(word.start_s), end_s=recorded_s(word.end_s))
+            for word in utterance.words
+        ),
+    )
 
 
 def is_invented(segment: Segment) -> bool:

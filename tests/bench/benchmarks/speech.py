@@ -62,7 +62,8 @@ class Count:
 
 
 async def run(plan: Plan) -> list[Row]:
-    """Each recording once: there is nothing random in it."""
+    """Each recording once: ours is not random, and theirs only where it is so unsure that it
+    samples, which happens in captions of a word."""
     groups = list(_groups(plan))
     if not groups:
         return []
@@ -96,8 +97,9 @@ def _groups(plan: Plan) -> Iterator[tuple[str, Sequence[Spoken]]]:
         yield "all voices", list(_spoken(plan, VOICES, TEXTS))
         held_out = _spoken(plan, HELD_OUT_VOICES, HELD_OUT_TEXTS, ", held out")
         yield "all voices, held out", list(held_out)
+    # The speakers leave the article out.
     captions = [
-        (sound, words(stamp.caption))
+        (sound, words(stamp.caption.removeprefix("A ").removeprefix("An ")))
         for stamp in development_half()
         if (sound := stamp.path.with_name(f"{stamp.path.stem}_desc.ogg")).is_file()
     ]

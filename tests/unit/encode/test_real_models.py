@@ -287,6 +287,18 @@ def test_more_than_can_be_said_was_not_said() -> None:
     assert not is_invented(heard(" I sell, I sell, sold to the gentleman over there." * 6, 9.0))
 
 
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs Debian's espeak-ng")
+@pytest.mark.parametrize("word", ["doctor", "giraffe"])
+async def test_a_word_that_fills_its_recording_is_heard(engines: Engines, word: str) -> None:
+    sound = await asyncio.to_thread(spoken, word)
+    loud = np.flatnonzero(np.abs(sound.astype(np.int32)) > 300)
+    sound = sound[loud[0] : loud[-1]]
+    heard = await engines.speech_english.run(Speech(sound.tobytes(), "en", word_times=True))
+    assert "".join(utterance.text for utterance in heard).strip(" .").lower() == word
+    times = [at_s for each in heard[0].words for at_s in (each.start_s, each.end_s)]
+    assert 0 <= heard[0].start_s <= times[0] < times[-1] <= heard[0].end_s <= len(sound) / 16_000
+
+
 async def test_cancelled_speech_is_not_transcribed(engines: Engines) -> None:
     cancelled = threading.Event()
     cancelled.set()
