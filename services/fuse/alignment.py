@@ -159,9 +159,10 @@ def shows_nothing(lines: Sequence[Line], focus: Focus) -> bool:
 
     What is asked at something that is never said or shown has no answer; nor has what comes
     after the last thing, or what is heard first in a film without a sound. Other questions may
-    have been taken wrongly for such about time.
+    have been taken wrongly for such about time; so may any, where something without a timeline
+    is at hand: "the first sentence of the letter".
     """
-    if not any(line.locator.span for line in lines):
+    if not lines or not all(line.locator.span for line in lines):
         return False
     match focus.relation:
         case Relation.DURING:

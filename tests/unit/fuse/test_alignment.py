@@ -17,9 +17,20 @@ from services.fuse.alignment import (
     shows_nothing,
 )
 from services.fuse.lines import Line
-from services.fuse.model import Origin, Span
+from services.fuse.model import Asset, Origin, Span
 from services.fuse.session import FuseOptions, FusionSession
-from tests.unit.fuse.builders import SECOND, frame, photo, piece, seconds, video, view, window
+from tests.unit.fuse.builders import (
+    SECOND,
+    frame,
+    line,
+    note,
+    photo,
+    piece,
+    seconds,
+    video,
+    view,
+    window,
+)
 
 FILM = video()
 
@@ -218,6 +229,24 @@ def test_a_silent_film_says_nothing_first_and_a_photo_has_no_timeline() -> None:
     sign = Line(photo(), "stop", [piece(view(photo()), Origin.OCR, "stop")])
     during = Focus(Relation.DURING, "red light", None, Track.SEEN, Track.HEARD)
     assert not shows_nothing([sign], during)
+
+
+@pytest.mark.parametrize(
+    "focus",
+    [
+        # "What is the first sentence of the letter?", "What does the letter say at 1:30?"
+        Focus(Relation.FIRST, target_track=Track.HEARD),
+        at(Relation.DURING, 90, 91, Track.HEARD),
+        Focus(Relation.DURING, "elephant", None, Track.HEARD, Track.SEEN),
+    ],
+)
+@pytest.mark.parametrize("untimed", [note(), photo()])
+def test_a_silent_film_does_not_deny_what_lies_beside_it(focus: Focus, untimed: Asset) -> None:
+    film = seen(0, 0, 2, "tower")
+    beside = line(untimed, "Dear Anna")
+    assert align([film, beside], focus) is None
+    assert shows_nothing([film], focus)
+    assert not shows_nothing([film, beside], focus)
 
 
 def test_a_focus_leads_the_weights_and_the_context() -> None:
