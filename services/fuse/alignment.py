@@ -252,7 +252,8 @@ def _score_times(lines: Sequence[Line], focus: Focus, span: Span) -> Scores:
         time = span.start_ns / 1e9, span.end_ns / 1e9
         if focus.relation is Relation.LAST:
             time = length_s - time[1], length_s - time[0]
-        if time[0] > length_s + NEAR_S:
+        # All there is lies before a time past the end.
+        if focus.relation is not Relation.BEFORE and time[0] > length_s + NEAR_S:
             continue
         for index in (i for i in mine if focus.target_track.has(lines[i])):
             scores[index] = _score_time(focus.relation, extents[index], time)

@@ -152,6 +152,12 @@ def test_what_is_said_in_a_pause_is_what_is_said_beside_it() -> None:
     assert not shows_nothing(lines, at(Relation.AT, 870, 871, Track.ANY))
 
 
+def test_all_there_is_lies_before_a_time_past_the_end() -> None:
+    lines = [heard(0, 0, 30, "hello"), heard(1, 30, 55, "goodbye")]
+    before = at(Relation.BEFORE, 60, 60, Track.HEARD)
+    assert words_of(lines, before) == {"hello", "goodbye"}
+
+
 def test_a_thing_may_appear_twice() -> None:
     lines = [seen(0, 0, 2, "tower"), seen(1, 3, 5, "river"), seen(2, 6, 8, "tower")]
     alignment = align(lines, Focus(Relation.AT, "the tower"))
