@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from services.gateway.times import LENGTH, NUMBER, TIME, UNIT, is_clock, seconds_of, unit_of
+from services.gateway.times import FLAGS, LENGTH, NUMBER, TIME, UNIT, is_clock, seconds_of, unit_of
 
 QUESTION_CHARACTERS_MAX = 400
 """A question about time is a sentence or two; searching more for one would hold up all others."""
@@ -82,7 +82,7 @@ _LAST = re.compile(
 )
 _LEAD = r"(?:(?:about|around|exactly|the|time(?:stamp|code)?) ){0,2}"
 _TIMES = tuple(
-    (relation, re.compile(pattern, re.IGNORECASE))
+    (relation, re.compile(pattern, FLAGS))
     for relation, pattern in (
         (
             Relation.DURING,

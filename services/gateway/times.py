@@ -21,9 +21,12 @@ TIME = (
     rf"(?:(?:{_CLOCK}(?!\s?{_OF_THE_DAY})|(?:minute|second) {NUMBER}|{LENGTH})"
     r"(?![\d:]|\.\d| (?:before|after)\b))"
 )
-"""As patterns, for re.IGNORECASE. A TIME that something else is before or after is a distance."""
+"""As patterns, for FLAGS. A TIME that something else is before or after is a distance."""
 
-_PART = re.compile(rf"({NUMBER})?[ -]?({UNIT})|({NUMBER})", re.IGNORECASE)
+FLAGS = re.IGNORECASE | re.ASCII
+"""Without ASCII, a long s would match as an s does, and digits of any script."""
+
+_PART = re.compile(rf"({NUMBER})?[ -]?({UNIT})|({NUMBER})", FLAGS)
 
 
 def is_clock(words: str) -> bool:
@@ -38,7 +41,7 @@ def seconds_of(words: str, unit: str = "s") -> float:
         for digits in words.split(":"):
             total = 60 * total + float(digits)
         return total
-    named = re.fullmatch(rf"(minute|second) ({NUMBER})", words, re.IGNORECASE)
+    named = re.fullmatch(rf"(minute|second) ({NUMBER})", words, FLAGS)
     if named:
         return _number(named[2]) * _SECONDS[named[1][0].lower()]
     return sum(
@@ -49,7 +52,7 @@ def seconds_of(words: str, unit: str = "s") -> float:
 
 def unit_of(words: str) -> str:
     """The last unit that a TIME names."""
-    units = re.findall(UNIT, words, re.IGNORECASE)
+    units = re.findall(UNIT, words, FLAGS)
     return units[-1] if units else "s"
 
 

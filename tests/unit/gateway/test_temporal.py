@@ -107,6 +107,10 @@ def test_a_time_of_the_media(
         "What is to be done after 20 minutes of cooking?",
         "What happens 10 seconds after the cat appears?",
         "Name a second in command",
+        "What happens at 5 \u017feconds?",
+        "What happens at 5 m\u0131nutes?",
+        "What happens at m\u0131nute 5?",
+        "What happens at s\u0130xty seconds?",
     ],
 )
 def test_other_numbers_are_no_times_of_the_media(question: str) -> None:
