@@ -479,7 +479,8 @@ type TemporalFocus struct {
 	TargetTrack EvidenceTrack `protobuf:"varint,5,opt,name=target_track,json=targetTrack,proto3,enum=sensorium.fuse.v1.EvidenceTrack" json:"target_track,omitempty"`
 	// The anchor is this time of each asset, as in "at 1:30". DURING wants what lies in it;
 	// so does AT, which has no effect where nothing does; AFTER and BEFORE want all that
-	// does, the nearest first; for LAST it counts back from the end.
+	// does, the nearest first; for LAST it counts back from the end of the last evidence, which
+	// may lie before the end of the media.
 	AnchorSpan *v1.TimeSpan `protobuf:"bytes,6,opt,name=anchor_span,json=anchorSpan,proto3" json:"anchor_span,omitempty"`
 }
 
@@ -942,7 +943,7 @@ type FusedContext struct {
 	// The weighted mean of the vectors of evidence and segments, of unit length;
 	// unset without evidence.
 	FusedEmbedding *v1.Embedding `protobuf:"bytes,5,opt,name=fused_embedding,json=fusedEmbedding,proto3" json:"fused_embedding,omitempty"`
-	// The evidence has a timeline, and nothing on it lies as the focus asks: there is no
+	// All evidence has a timeline, and nothing on it lies as the focus asks: there is no
 	// answer to the question in it.
 	ShowsNothing bool `protobuf:"varint,6,opt,name=shows_nothing,json=showsNothing,proto3" json:"shows_nothing,omitempty"`
 }

@@ -216,7 +216,8 @@ export declare type TemporalFocus = Message<"sensorium.fuse.v1.TemporalFocus"> &
   /**
    * The anchor is this time of each asset, as in "at 1:30". DURING wants what lies in it;
    * so does AT, which has no effect where nothing does; AFTER and BEFORE want all that
-   * does, the nearest first; for LAST it counts back from the end.
+   * does, the nearest first; for LAST it counts back from the end of the last evidence, which
+   * may lie before the end of the media.
    *
    * @generated from field: sensorium.media.v1.TimeSpan anchor_span = 6;
    */
@@ -448,7 +449,7 @@ export declare type FusedContext = Message<"sensorium.fuse.v1.FusedContext"> & {
   fusedEmbedding?: Embedding | undefined;
 
   /**
-   * The evidence has a timeline, and nothing on it lies as the focus asks: there is no
+   * All evidence has a timeline, and nothing on it lies as the focus asks: there is no
    * answer to the question in it.
    *
    * @generated from field: bool shows_nothing = 6;

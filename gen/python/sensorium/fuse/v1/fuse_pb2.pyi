@@ -278,7 +278,8 @@ class TemporalFocus(_message.Message):
     def anchor_span(self) -> _media_pb2.TimeSpan:
         """The anchor is this time of each asset, as in "at 1:30". DURING wants what lies in it;
         so does AT, which has no effect where nothing does; AFTER and BEFORE want all that
-        does, the nearest first; for LAST it counts back from the end.
+        does, the nearest first; for LAST it counts back from the end of the last evidence, which
+        may lie before the end of the media.
         """
 
     def __init__(
@@ -476,7 +477,7 @@ class FusedContext(_message.Message):
     earlier parts no longer fit the evidence, the question or the budget.
     """
     shows_nothing: _builtins.bool
-    """The evidence has a timeline, and nothing on it lies as the focus asks: there is no
+    """All evidence has a timeline, and nothing on it lies as the focus asks: there is no
     answer to the question in it.
     """
     @_builtins.property
