@@ -33,11 +33,26 @@ class Statement:
     """By the frames of a film, rather than said in it."""
 
 
-# "What is said and shown?" asks for both; "what does the sign say?" is said by a picture.
+# What is heard is all that is asked: not "what does the sign say", nor what is seen of
+# "the man who is speaking", nor what "is said in the subtitles".
+_IS = r"(?:is|are|was|were|has been|can be|could be)"
+_DOES = r"(?:do|does|did|can|could)"
+_SUBJECT = r"(?:(?:the|this|that|an?|his|her|your|their) )?(?:(?!who|that|which)\w+ ){1,2}"
+_PLACE = (
+    r"(?: (?:here|there|first|last|in it|(?:in|from) \S+\.\w{2,4}"
+    r"|(?:at|around|after|before) \d\S*(?: (?:second|minute)s?)?"
+    r"|(?:in|at|on|of|from|during|throughout) (?:the|this|that|my|your) (?:\w+ ){0,2}"
+    r"(?:film|movie|video|clip|recording|audio|footage|file|beginning|start|middle|end|background"
+    r"|(?:second|minute)s?)))"
+)
 _ASKS_WHAT_IS_HEARD = re.compile(
-    r"\W*(?:what|who)\b(?:(?!\b(?:and|or|seen?|sees|show[ns]?|written|reads?|screen)\b)[^,;])*"
-    r"\b(?:(?:is|was|are|were|been|being) (?:said|told)|spoken|hear|heard|speak(?:s|ing)?"
-    r"|talk(?:s|ed|ing)?)\b(?:(?!\b(?:and|or|seen?|sees|show[ns]?|written|reads?|screen)\b)[^,;])*",
+    r"\W*(?:"
+    rf"what (?:\w+ ){{0,2}}{_IS} (?:being )?(?:said|told|spoken|heard)"
+    rf"|what (?:\w+ )?{_DOES} {_SUBJECT}(?:hear|speak of|(?:speak|talk) about)"
+    rf"|what {_IS} {_SUBJECT}(?:speaking of|(?:speaking|talking) about)"
+    rf"|who (?:else )?(?:{_IS} (?:speaking|talking|heard)|{_DOES} (?:you|we|i|one) hear"
+    r"|speaks|spoke|talks|talked)"
+    rf"){_PLACE}{{0,2}}\W*",
     re.IGNORECASE,
 )
 
