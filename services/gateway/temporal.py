@@ -96,7 +96,7 @@ _TIMES = tuple(
             Relation.LAST,
             rf"\bthe (?:very )?(?:last|final) (?P<end>{LENGTH}|{UNIT})(?! (?:before|after)\b)",
         ),
-        (Relation.DURING, rf"\b(?:at|around) {_LEAD}(?P<at>{TIME})(?: (?:mark|point)\b)?"),
+        (Relation.AT, rf"\b(?:at|around) {_LEAD}(?P<at>{TIME})(?: (?:mark|point)\b)?"),
         (Relation.DURING, rf"(?<![\w:.])(?P<at>{LENGTH}) (?:into\b|in\b(?! (?:the|an?)\b))"),
     )
 )
@@ -106,6 +106,20 @@ _MOMENT_S = 1.0
 _OF_THE_MEDIA = re.compile(
     r"\b(?:happen(?:s|ed|ing)?|going on|do|does|doing|video|film|movie|clip|recording|audio|sound"
     r"|there|it)\b",
+    re.IGNORECASE,
+)
+# Beside a length of time it does: "the first 24 hours" are those of anything.
+_PLAYS = re.compile(
+    r"\b(?:see|sees|seen|show(?:s|n|ed|ing)?|appear(?:s|ed|ing)?|visible|screen|display(?:s|ed)?"
+    r"|say|says|said|saying|hear|hears|heard|sp(?:eak|eaks|oke|oken|eaking)|talk(?:s|ed|ing)?"
+    r"|mention(?:s|ed)?|narrat\w+|happen(?:s|ed|ing)?|going on|doing|what(?:'s| is| was) there"
+    r"|(?:do|does|did) (?!i\b|we\b|you\b)[\w ]{1,40}\bdo"
+    r"|video|film|movie|clip|recording|audio|sound|footage|scene)\b",
+    re.IGNORECASE,
+)
+_LITTLE_ELSE = re.compile(
+    r"\W*(?:(?:please|describe|summari[sz]e|transcribe|explain|tell|me|and|what|who|which|how|about"
+    r"|is|was|it|in|of|from|for|during|the)\b\W*)*",
     re.IGNORECASE,
 )
 _ASKS = re.compile(r"\b(?:what|which|who|whose|how|describe|name|list)\b", re.IGNORECASE)
@@ -149,20 +163,23 @@ def _read_time(question: str) -> TemporalQuestion | None:
         found = form.search(question)
         if not found:
             continue
-        span_s = _span_of(found.groupdict(), moment=relation is Relation.DURING)
+        moment = relation in (Relation.AT, Relation.DURING)
+        span_s = _span_of(found.groupdict(), moment=moment)
         before, after = question[: found.start()], question[found.end() :]
-        last_words = " ".join(before.split()[-2:])
-        plain = relation in (Relation.FIRST, Relation.LAST) or (
-            relation is Relation.DURING and not is_clock(found.group())
-        )
-        sure = plain or not last_words or _track(last_words) is not Track.ANY
-        if not (sure or _OF_THE_MEDIA.search(last_words)):
-            if relation is not Relation.DURING:
-                continue
-            relation = Relation.AT
-        if relation is Relation.FIRST:
-            relation = Relation.DURING
         rest = " ".join(f"{before} {after}".split())
+        by_clock = is_clock(found.group())
+        if by_clock or relation in (Relation.AFTER, Relation.BEFORE):
+            last_words = " ".join(before.split()[-2:])
+            sure = not last_words or _track(last_words) is not Track.ANY
+            sure = sure or bool(_OF_THE_MEDIA.search(last_words))
+        else:
+            sure = bool(_PLAYS.search(rest) or _LITTLE_ELSE.fullmatch(rest))
+        if sure and relation in (Relation.AT, Relation.FIRST):
+            relation = Relation.DURING
+        elif not sure and relation is Relation.DURING and by_clock:
+            relation = Relation.AT
+        elif not sure and relation is not Relation.AT:
+            continue
         return TemporalQuestion(relation, _track(rest), rest, span_s=span_s)
     return None
 
