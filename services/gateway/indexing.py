@@ -122,8 +122,11 @@ class Indexer:
         await self.settled(asset, scope)
         current = await get_asset(self._stages, scope, asset.asset_id)
         if self._moderation(scope).withholds(current):
-            await outcome(self.submit(AssetEntry(current.info, current), scope))
+            job = self.submit(AssetEntry(current.info, current), scope)
+            await asyncio.wait({job})
+            # Of one that was deleted meanwhile, this is the error, not that its job was stopped.
             current = await get_asset(self._stages, scope, asset.asset_id)
+            await outcome(job)
         return current
 
     def writing(self, scope: CallScope, asset_id: str) -> asyncio.Lock:

@@ -50,7 +50,7 @@ from services.gateway.timings import TurnClock
 from services.gateway.verification import cite_verified
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, StageStream, call_stage
-from services.runtime.errors import NotFound
+from services.runtime.errors import SensoriumError
 from services.runtime.settings import Settings
 
 TurnMessage = gateway_pb2.StreamingConverseRequest
@@ -253,12 +253,13 @@ class Turn:
         named = await get_assets(self._stages, self._scope, named_ids)
         others = [asset for asset in self._memory.assets if asset.asset_id not in named_ids]
         remembered = [await self._judged(asset) for asset in others]
-        return [*(each for each in remembered if not self._moderation.forbids(each)), *named]
+        return [*(each for each in remembered if not self._moderation.hides(each)), *named]
 
     async def _judged(self, asset: media_pb2.Asset) -> media_pb2.Asset:
-        """A remembered asset, judged first in what the policy blocks by now."""
+        """A remembered asset, judged first in what the policy blocks by now. One that cannot be
+        stays withheld: the conversation goes on without it."""
         if self._moderation.withholds(asset):
-            with contextlib.suppress(NotFound):
+            with contextlib.suppress(SensoriumError):
                 return await self._indexer.judged(asset, self._scope)
         return asset
 

@@ -28,7 +28,7 @@ from services.gateway.policy import load_policies
 from services.gateway.stage import build
 from services.gateway.stages import Stages, connect
 from services.runtime.calls import CallScope
-from services.runtime.errors import InvalidInput
+from services.runtime.errors import InternalFailure, InvalidInput
 from services.runtime.settings import Settings
 from tests import known_media
 from tests import media as tests_media
@@ -124,6 +124,11 @@ async def store(stages: Stages, asset_id: str, content: bytes) -> None:
         request(asset_finish=finish),
     ]
     assert (await exchange(call(), sent)).of("asset")
+
+
+async def failing(*_: object) -> None:
+    """Judges no stored asset."""
+    raise InternalFailure("INFERENCE_FAILED", "A part of it cannot be judged.")
 
 
 async def stored(stub: Stub, asset_id: str) -> media_pb2.Asset:
@@ -477,6 +482,11 @@ async def test_a_conversation_goes_on_without_what_a_new_rule_blocks(
         outcome = await exchange(stub.StreamingConverse(), recalled)
         assert outcome.of("turn_complete")
         assert not {"note-11", "insult-11"} & evidence_of(outcome)
+        with monkeypatch.context() as patch:
+            patch.setattr("services.gateway.indexing.judge_stored", failing)
+            outcome = await asked(stub, "And when does the train leave?")
+            assert outcome.of("turn_complete")
+            assert not evidence_of(outcome)
         outcome = await asked(stub, "And when does the train leave?")
         assert outcome.of("turn_complete")
         assert evidence_of(outcome) == {"note-11"}
