@@ -151,7 +151,8 @@ class GatewayCalls:
         self, scope: CallScope, request: gateway_pb2.TranscribeRequest
     ) -> AsyncGenerator[gateway_pb2.TranscribeResponse, None]:
         """The words of a stored asset."""
-        heard = transcribe(self._walk.stages, scope, request, self._policy(scope))
+        walk, policy = self._walk, self._policy(scope)
+        heard = transcribe(walk.stages, walk.indexer, scope, request, policy)
         with named(TRANSCRIBE_FIELDS):
             async with contextlib.aclosing(heard) as responses:
                 async for response in responses:

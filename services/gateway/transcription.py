@@ -21,10 +21,15 @@ from services.runtime.status import from_item_error
 
 
 async def transcribe(
-    stages: Stages, scope: CallScope, request: gateway_pb2.TranscribeRequest, policy: Policy
+    stages: Stages,
+    indexer: Indexer,
+    scope: CallScope,
+    request: gateway_pb2.TranscribeRequest,
+    policy: Policy,
 ) -> AsyncGenerator[gateway_pb2.TranscribeResponse, None]:
-    """The speech of a stored asset in order of time, and what is flagged in it. Raises
-    InvalidInput CONTENT_BLOCKED before the first words that the policy blocks."""
+    """The speech of a stored asset in order of time, and what is flagged in it. One that is being
+    indexed is waited for. Raises SensoriumError where it cannot be judged, NotFound, InvalidInput
+    CONTENT_BLOCKED before the first words that the policy blocks."""
     flagged: list[gateway_pb2.Moderation] = []
 
     async def keep(found: gateway_pb2.Moderation) -> None:
@@ -32,7 +37,7 @@ async def transcribe(
 
     moderation = Moderation(stages, scope, policy, keep)
     ledger, tally = Ledger(), MediaTally(scope.account)
-    asset = await get_asset(stages, scope, request.asset_id)
+    asset = await indexer.judged(await get_asset(stages, scope, request.asset_id), scope)
     moderation.admit(asset)
     if not asset.info.has_audio:
         raise InvalidInput("NO_SOUND", "The asset has no sound.", subject="asset_id")

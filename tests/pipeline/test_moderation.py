@@ -243,7 +243,7 @@ async def test_blocked_words_in_a_recording_end_the_turn(
 
 
 async def test_a_transcript_stops_before_blocked_words_and_tells_what_is_flagged(
-    gateway: OpenGateway, samples: Samples
+    gateway: OpenGateway, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = gateway_pb2.TranscribeRequest(asset_id="talk-5")
 
@@ -269,6 +269,12 @@ async def test_a_transcript_stops_before_blocked_words_and_tells_what_is_flagged
     assert heard == spoken
     assert {found.score.category for found in flagged} == {"toxic"}
     assert all(found.locator.HasField("span") for found in flagged)
+    with monkeypatch.context() as patch:
+        # What the words say is not all that may be blocked in what has a sound.
+        patch.setattr("services.gateway.indexing.judge_stored", failing)
+        heard, _, error = await transcribed(BLOCK_PEOPLE)
+    assert error
+    assert (heard, error.reason) == ("", "INFERENCE_FAILED")
     heard, _, error = await transcribed({"toxic": ("block", 0.06)})
     assert error
     assert error.reason == "CONTENT_BLOCKED"
