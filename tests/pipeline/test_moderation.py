@@ -453,6 +453,23 @@ async def test_a_rule_is_applied_to_what_was_stored_before_it_was_made(
         await until(told_again, 10, "the finding of the rule as it is now")
 
 
+async def test_bytes_that_are_known_are_indexed_where_a_rule_that_flags_cannot_judge_them(
+    gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = b"The ferry leaves at two."
+    async with gateway({}, {}) as stub:
+        await upload(stub, *asset("note-12", note, "note.txt"))
+    monkeypatch.setattr("services.gateway.indexing.judge_stored", failing)
+    async with gateway({"toxic": ("flag", 0.9)}, {}) as stub:
+        outcome = await upload(stub, *asset("note-13", note, "again.txt"))
+        assert outcome.of("asset_indexed")
+        assert not outcome.of("item_error")
+    async with gateway(BLOCK_INSULTS, {}) as stub:
+        outcome = await upload(stub, *asset("note-14", note, "again.txt"))
+        (failed,) = outcome.of("item_error")
+        assert failed.error.reason == "INFERENCE_FAILED"
+
+
 async def test_a_conversation_goes_on_without_what_a_new_rule_blocks(
     gateway: OpenGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
