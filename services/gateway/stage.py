@@ -68,8 +68,9 @@ def assemble(settings: Settings, admission: Admission, http: HttpServer) -> Stag
     async def keep_up() -> None:
         # What was being deleted is not indexed first.
         await deleter.catch_up()
+        # Nor does retention wait until all that is stored is judged.
+        background.append(asyncio.create_task(expiry.run()))
         await indexer.catch_up_all()
-        await expiry.run()
 
     async def start() -> None:
         if settings.http_enabled:
