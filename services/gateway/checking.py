@@ -21,7 +21,8 @@ from services.gateway.catalogue import (
     list_documents,
 )
 from services.gateway.deletion import Deleter
-from services.gateway.indexing import Indexer, outcome
+from services.gateway.index_outcome import outcome
+from services.gateway.indexing import Indexer
 from services.gateway.ledger import AssetEntry
 from services.gateway.stages import Stages
 from services.runtime.calls import CallScope, call_unary, read_stage

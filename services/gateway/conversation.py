@@ -11,7 +11,7 @@ from services.gateway.admission import Admission
 from services.gateway.conversations.memory import Exchange
 from services.gateway.conversations.remembering import Conversations
 from services.gateway.events import ConverseEvent, TurnEvents
-from services.gateway.indexing import outcome
+from services.gateway.index_outcome import outcome
 from services.gateway.ledger import AssetEntry
 from services.gateway.perception import samples_as_usual
 from services.gateway.pipeline import Turn, TurnMessage, TurnOptions, Walk

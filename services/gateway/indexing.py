@@ -18,6 +18,7 @@ from services.gateway.catalogue import (
     list_documents,
 )
 from services.gateway.document_writes import DocumentWrites
+from services.gateway.index_outcome import outcome
 from services.gateway.judging_stored import judge_stored
 from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.moderation import Moderation, tell_nobody
@@ -34,7 +35,7 @@ from services.gateway.policy import Policies
 from services.gateway.stages import Stages
 from services.runtime import telemetry
 from services.runtime.calls import CallScope, call_unary
-from services.runtime.errors import InternalFailure, InvalidInput, NotFound, SensoriumError
+from services.runtime.errors import InvalidInput, NotFound, SensoriumError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ _NO_FAULT = ("CONTENT_BLOCKED", "ASSET_NOT_FOUND")
 JUDGED_A_LINE = 100
 """So many stored assets are judged for each line of the log."""
 _JUDGED = "%d stored assets were judged by the moderation policy as it is now"
+_NOT_LISTED = "could not look for assets that are not indexed: %s"
+CATCH_UP_AGAIN_S, CATCH_UP_AGAIN_MAX_S = 30.0, 600.0
+"""Where a stage was unavailable it is tried again after so long, then each time twice as long."""
 JOBS_WITH_PIXELS_MAX = 8
 """Past so many waiting jobs, pictures are read from the store again rather than kept."""
 
@@ -144,20 +148,24 @@ class Indexer:
             await asyncio.wait([*jobs, *writes])
 
     async def catch_up_all(self) -> None:
-        """``catch_up`` with every tenant."""
-        try:
-            scopes = await every_tenant(self._stages)
-        except SensoriumError as error:
-            log.warning("could not look for assets that are not indexed: %s", error)
-            return
-        for scope in scopes:
-            await self.catch_up(scope)
+        """``catch_up`` with every tenant, again for as long as a stage is unavailable."""
+        wait_s = CATCH_UP_AGAIN_S
+        while True:
+            try:
+                scopes = await every_tenant(self._stages)
+                if all([await self.catch_up(scope) for scope in scopes]):
+                    return
+            except SensoriumError as error:
+                log.warning(_NOT_LISTED, error)
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, CATCH_UP_AGAIN_MAX_S)
 
-    async def catch_up(self, scope: CallScope) -> None:
+    async def catch_up(self, scope: CallScope) -> bool:
         """Index what is stored and not marked, and have the policy as it is now judge what is.
-        Errors are logged: the next start tries again."""
+        Errors are logged; false where a stage was unavailable: then it is worth trying again."""
         moderation = self._moderation(scope)
         judged_count = 0
+        available = True
         try:
             async for asset in list_assets(self._stages, scope):
                 stands = moderation.stands if asset.indexed else moderation.forbids
@@ -165,14 +173,18 @@ class Indexer:
                     continue
                 job = self.submit(AssetEntry(asset.info, asset), scope)
                 await asyncio.wait({job})
-                if asset.indexed and not (job.cancelled() or job.exception()):
+                failure = None if job.cancelled() else job.exception()
+                available &= not isinstance(failure, Unavailable)
+                if asset.indexed and not (job.cancelled() or failure):
                     judged_count += 1
                     if judged_count % JUDGED_A_LINE == 0:
                         log.info(_JUDGED, judged_count)
         except SensoriumError as error:
-            log.warning("could not look for assets that are not indexed: %s", error)
+            log.warning(_NOT_LISTED, error)
+            available &= not isinstance(error, Unavailable)
         if judged_count:
             log.info(_JUDGED, judged_count)
+        return available
 
     def _done(self, key: _Key, job: "asyncio.Task[int]") -> None:
         del self._jobs[job]
@@ -369,19 +381,3 @@ class Indexer:
             unmark = ingest_pb2.UnmarkIndexedRequest(asset_id=asset_id)
             await call_unary(self._stages.ingest.UnmarkIndexed, unmark, scope)
             self.submit(AssetEntry(other.info, other), scope)
-
-
-async def outcome(job: "asyncio.Task[int]") -> int:
-    """The number of documents of a job, which goes on if its waiter does not. Raises
-    SensoriumError."""
-    await asyncio.wait({job})
-    if job.cancelled():
-        raise InternalFailure(
-            "INDEXING_STOPPED", "The server stops, or the asset was deleted, before it was indexed."
-        )
-    error = job.exception()
-    if error is None:
-        return job.result()
-    if isinstance(error, SensoriumError):
-        raise error
-    raise InternalFailure("INDEXING_FAILED", "The asset is stored but could not be indexed yet.")

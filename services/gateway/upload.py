@@ -7,7 +7,7 @@ from sensorium.gateway.v1 import gateway_pb2
 from sensorium.ingest.v1 import ingest_pb2
 
 from services.gateway.events import PerceptionEvents
-from services.gateway.indexing import outcome
+from services.gateway.index_outcome import outcome
 from services.gateway.ledger import AssetEntry, Ledger
 from services.gateway.moderation import Moderation
 from services.gateway.perception import (

@@ -12,7 +12,8 @@ from sensorium.search.v1 import search_pb2
 
 from services.gateway.catalogue import list_assets, list_documents
 from services.gateway.deletion import Deleter
-from services.gateway.indexing import Indexer, outcome
+from services.gateway.index_outcome import outcome
+from services.gateway.indexing import Indexer
 from services.gateway.ledger import AssetEntry
 from services.gateway.perception import embed_text
 from services.gateway.policy import Policies
