@@ -221,8 +221,8 @@ class Moderation:
         if self.withholds(asset):
             raise Unavailable(
                 "CONTENT_NOT_JUDGED",
-                f"The moderation policy was changed, and {_name(asset.info)} is still to be judged "
-                "by it; try again later.",
+                f"{_name(asset.info)} is still to be judged by the moderation policy; "
+                "try again later.",
                 subject=asset.asset_id,
                 retry_after_s=NOT_JUDGED_RETRY_S,
             )
