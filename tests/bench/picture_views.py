@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import openvino as ov
 from PIL import Image, ImageOps
+
+from services.encode.backends.efficientnet import convert
 
 Numbers = npt.NDArray[np.float32]
 
@@ -46,8 +47,8 @@ def look(name: str, pictures: Sequence[Image.Image], view: str) -> Seen:
     for start in range(0, len(pictures), _BATCH):
         views = [VIEWS[view](picture, side) for picture in pictures[start : start + _BATCH]]
         results = network([np.stack([_normalised(each) for each in views])])
-        features.append(results[0].copy())
-        logits.append(results[1].copy())
+        logits.append(results[0].copy())
+        features.append(results[1].copy())
     return Seen(np.concatenate(features), np.concatenate(logits))
 
 
@@ -92,33 +93,11 @@ def _package(name: str) -> str:
 
 @cache
 def _load(name: str, side: int) -> ov.CompiledModel:
-    """A network that tells what its last layer sees, too."""
-    import torch
-    from efficientnet_lite_pytorch import EfficientNet
-
-    class Both(torch.nn.Module):
-        """Features and logits of pictures."""
-
-        def __init__(self, network: Any) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, pictures: Any) -> tuple[Any, Any]:
-            features = self.network.extract_features(pictures).mean((2, 3))
-            return features, self.network._fc(features)
-
+    """A network: logits, and what its last layer sees."""
     spec = find_spec(_package(name))
     assert spec is not None and spec.submodule_search_locations
     (weights,) = Path(spec.submodule_search_locations[0]).rglob("*.pth")
-    network = EfficientNet.from_name(f"efficientnet-{name.lower()}")
-    # A pickle from a stranger: weights only.
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    with torch.inference_mode():
-        model = ov.convert_model(
-            Both(network).eval(),
-            example_input=torch.zeros(1, 3, side, side),
-            input=[([-1, 3, side, side])],
-        )
+    model = convert(f"efficientnet-{name.lower()}", weights, side)
     return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 

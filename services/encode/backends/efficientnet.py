@@ -4,6 +4,7 @@ Tan and Le, EfficientNet, 2019; the Lite variants are Liu's, 2020.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,10 @@ class EfficientNetLite:
 
     def __init__(self, model: ResolvedModel, options: LoadOptions) -> None:
         path = converted(
-            options.cache_dir, "efficientnet-lite2-r2", model.sha256, lambda: _convert(model)
+            options.cache_dir,
+            "efficientnet-lite2-r2",
+            model.sha256,
+            lambda: convert("efficientnet-lite2", model.path, SIDE_PX),
         )
         # bf16 agrees on the best class in only 79 of 100 pictures.
         self._request = compile_for_cpu(path, "f32", options.cpu_threads).create_infer_request()
@@ -119,12 +123,14 @@ def _normalised(view: Image.Image) -> Pixels:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _convert(model: ResolvedModel) -> ov.Model:
+def convert(name: str, weights: Path, side_px: int) -> ov.Model:
+    """A network of the family, such as "efficientnet-lite2", for pictures of shape
+    (n, 3, side_px, side_px): its logits, and the pooled features that they come from."""
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
     class Both(torch.nn.Module):
-        """Logits, and the pooled features that they come from."""
+        """Logits and features."""
 
         def __init__(self, network: Any) -> None:
             super().__init__()
@@ -134,12 +140,12 @@ def _convert(model: ResolvedModel) -> ov.Model:
             features = self.network.extract_features(pictures).mean((2, 3))
             return self.network._fc(features), features
 
-    network = EfficientNet.from_name("efficientnet-lite2")
+    network = EfficientNet.from_name(name)
     # A pickle from a stranger: weights only.
-    network.load_state_dict(torch.load(model.path, map_location="cpu", weights_only=True))
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     with torch.inference_mode():
         return ov.convert_model(
             Both(network).eval(),
-            example_input=torch.zeros(1, 3, SIDE_PX, SIDE_PX),
-            input=[([-1, 3, SIDE_PX, SIDE_PX])],
+            example_input=torch.zeros(1, 3, side_px, side_px),
+            input=[([-1, 3, side_px, side_px])],
         )
