@@ -13,6 +13,7 @@ come from the same library.
 import html
 import io
 import re
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -194,6 +195,9 @@ def _unit(rows: Numbers) -> Numbers:
 
 def main() -> None:
     """Draws, looks, leaves out the stamps' look-alikes, and writes the two files."""
+    needed = (CLIP_ART, FONT, NAMES, STAMPS)
+    if shutil.which("rsvg-convert") is None or not all(path.exists() for path in needed):
+        raise SystemExit(__doc__)
     choice, settings = ModelChoice(), Settings()
     options = LoadOptions(settings.cache_dir, settings.cpu_threads)
     network = EfficientNetLite.load(choice.classifier, options)
