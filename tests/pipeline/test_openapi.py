@@ -1,6 +1,7 @@
 """What is served is what the served OpenAPI says, whatever is sent."""
 
 import asyncio
+import traceback
 from typing import Any
 
 import httpx2
@@ -85,7 +86,9 @@ def examine(
                 # Anything is allowed, or there is nothing to say.
                 continue
             except Exception as failure:  # noqa: BLE001 - all that is wrong is told at once
-                wrong.append(f"{operation.label}, {mode.value}: {failure}")
+                # Of what failed once and not again, the first failure is within.
+                told = "".join(traceback.format_exception(failure))
+                wrong.append(f"{operation.label}, {mode.value}: {told}")
     return wrong
 
 

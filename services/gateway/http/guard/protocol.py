@@ -190,13 +190,17 @@ class GuardedProtocol(_MustRead, HttpToolsProtocol):
             self._await_next()
 
     def on_response_complete(self) -> None:
-        """All of the response is written, perhaps before the request was read."""
+        """All of the response is written, perhaps before the request was read, or after the
+        next one came: a client that knows the length need not wait for the end."""
+        next_came = bool(self.pipeline) or (self._in_head and not self._complete)
         super().on_response_complete()
         if self.transport.is_closing():
             self._watch.set(self._limits.stall_s, self.transport.abort)
+        elif next_came:
+            return
         elif not self._complete:
             self._watch.set(self._linger_s, self._close)
-        elif not self.pipeline:
+        else:
             self._await_next()
 
     def _await_next(self) -> None:

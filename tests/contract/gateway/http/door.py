@@ -125,6 +125,20 @@ async def open_door(settings: Settings, calls: object = None) -> AsyncIterator[D
         door.seen.append(dict(request.headers))
         return {"size": size}
 
+    @app.post("/v1/late")
+    async def answer_late(request: Request, after_s: float) -> dict[str, int]:
+        size = len(await request.body())
+        await asyncio.sleep(after_s)
+        return {"size": size}
+
+    @app.get("/v1/lengthy")
+    async def end_late(after_s: float) -> StreamingResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"whole"
+            await asyncio.sleep(after_s)
+
+        return StreamingResponse(pieces(), headers={"Content-Length": "5"})
+
     @app.get("/v1/endless")
     async def endless() -> StreamingResponse:
         return StreamingResponse(repeat(b"x" * 65536, 0.0))

@@ -249,6 +249,14 @@ async def test_requests_do_not_pile_up_on_a_connection(door: Door) -> None:
     assert (await door.send(request * 2000)).status in (0, 400)
 
 
+async def test_a_request_that_comes_before_the_end_of_an_answer_is_answered(door: Door) -> None:
+    """A client that was told the length has all of an answer before the server is done with it."""
+    first = b"GET /v1/lengthy?after_s=0.2 HTTP/1.1\r\n" + HOST + b"\r\n"
+    late = b"POST /v1/late?after_s=%.1f HTTP/1.1\r\n" % (2 * STALL_S) + HOST + CLOSE
+    answers = await door.send(first, late + b"Content-Length: 3\r\n\r\n", b"abc", pause_s=0.05)
+    assert answers.body.endswith(b'{"size":3}')
+
+
 # --- time -----------------------------------------------------------------------------------
 
 
