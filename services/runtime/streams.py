@@ -110,10 +110,9 @@ async def duplex(
         except BaseExceptionGroup as group:
             raise first_error(group) from None
     finally:
-        if not task.done():
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, SensoriumError):
-                await asyncio.gather(task, return_exceptions=True)
+        task.cancel()
+        # One that failed while nobody listened any more has been asked how it ended.
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def iterate_in_thread(

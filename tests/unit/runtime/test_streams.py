@@ -1,6 +1,7 @@
 """Duplex handlers and worker threads."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 
@@ -26,6 +27,24 @@ async def test_duplex_yields_what_came_before_the_error_that_matters() -> None:
         async for item in duplex(body):
             seen.append(item)
     assert seen == [1]
+
+
+async def test_what_fails_when_nobody_listens_any_more_is_not_called_forgotten() -> None:
+    """As a job that is stopped because its asset is deleted, and sees first that it is."""
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: told.append(str(about)))
+
+    async def body(emit: Emit[int]) -> None:
+        await emit(1)
+        raise InvalidInput("WRONG", "Wrong.")
+
+    events = duplex(body)
+    assert await anext(events) == 1
+    await asyncio.sleep(0.01)  # by now it has failed
+    await events.aclose()
+    del events
+    gc.collect()
+    assert told == []
 
 
 async def test_closing_duplex_ends_its_body() -> None:
