@@ -1,6 +1,8 @@
 """Opens the database, brings its tables up to date, and tells when it cannot be reached."""
 
+import asyncio
 import logging
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +33,10 @@ _DRIVERS = {
 _MIGRATION_LOCK = 0x53454E53
 """Any number that is no one else's, for PostgreSQL's advisory lock."""
 
+_migrating: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+    weakref.WeakKeyDictionary()
+)
+
 metadata = MetaData()
 """All tables; each area (conversations, keys, usage) defines its own in it."""
 
@@ -56,7 +62,7 @@ class Database:
         # It waits for others that do the same, and large tables take their time.
         engine = _engine(self._url, patient=True)
         try:
-            async with self._typed(), engine.begin() as connection:
+            async with self._typed(), _alone(), engine.begin() as connection:
                 await connection.run_sync(_migrate)
         finally:
             await engine.dispose()
@@ -91,6 +97,12 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+
+
+def _alone() -> asyncio.Lock:
+    """Held by whoever migrates on this event loop: alembic keeps what it works on in the module,
+    and between two statements another database may have its turn."""
+    return _migrating.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
 def _parse(url: str) -> URL:

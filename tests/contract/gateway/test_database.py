@@ -25,12 +25,26 @@ from tests.harness import make_settings
 
 
 async def test_many_gateways_open_a_new_database_at_once(url: str, tmp_path: Path) -> None:
-    databases = [Database(make_settings(tmp_path, database_url=url)) for _ in range(6)]
+    async def open_and_count() -> int:
+        database = Database(make_settings(tmp_path, database_url=url))
+        await database.open()
+        async with database.transaction() as connection:
+            counted = await connection.execute(text("SELECT count(*) FROM conversations"))
+            count: int = counted.scalar_one()
+        await database.close()
+        return count
+
+    # Each on an event loop of its own, as in a process of its own.
+    opened = [asyncio.to_thread(asyncio.run, open_and_count()) for _ in range(6)]
+    assert await asyncio.gather(*opened) == [0] * 6
+
+
+async def test_two_databases_are_opened_at_once_by_one_process(tmp_path: Path) -> None:
+    databases = [Database(make_settings(tmp_path / name)) for name in ("one", "other")]
     await asyncio.gather(*(database.open() for database in databases))
     for database in databases:
         async with database.transaction() as connection:
-            counted = await connection.execute(text("SELECT count(*) FROM conversations"))
-            assert counted.scalar_one() == 0
+            await connection.execute(text("SELECT count(*) FROM conversations"))
         await database.close()
 
 
