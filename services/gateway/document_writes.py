@@ -8,8 +8,9 @@ asset waits for nothing.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sensorium.search.v1 import search_pb2
 
@@ -20,11 +21,13 @@ from services.runtime.errors import SensoriumError, Unavailable
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 ASSETS_A_CALL = 64
 DOCUMENTS_A_CALL = 1024
 """No more assets are added to a call that has so many documents."""
-SENDINGS_MAX = 5
-"""Of the same documents, while search says that it can take them later."""
+ATTEMPTS_MAX = 5
+"""Of the same change, while search says that it can make it later."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +81,7 @@ class DocumentWrites:
     async def _send(self, together: Sequence[_Waiting], scope: CallScope) -> None:
         try:
             with telemetry.span("gateway.write_documents", asset_count=len(together)):
-                counts = await self._index_patiently(together, scope)
+                counts = await patiently(lambda: self._index(together, scope))
         except SensoriumError as error:
             for each in together:
                 if not each.done.done():
@@ -91,21 +94,6 @@ class DocumentWrites:
             for each in together:
                 # Only where this was cancelled.
                 each.done.cancel()
-
-    async def _index_patiently(
-        self, together: Sequence[_Waiting], scope: CallScope
-    ) -> Counter[str]:
-        """Index, again where search asks for it, as when another of its processes takes over
-        the writing."""
-        for _ in range(SENDINGS_MAX - 1):
-            try:
-                return await self._index(together, scope)
-            except Unavailable as error:
-                if error.retry_after_s is None:
-                    raise
-                log.warning("documents are sent again in %g s: %s", error.retry_after_s, error)
-                await asyncio.sleep(error.retry_after_s)
-        return await self._index(together, scope)
 
     async def _index(self, together: Sequence[_Waiting], scope: CallScope) -> Counter[str]:
         """How many documents of each asset are durable."""
@@ -124,6 +112,20 @@ class DocumentWrites:
             elif kind == "item_error":
                 log.error("search refused a document: %s", event.item_error.error.reason)
         return counts
+
+
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """What a change of the index returns; tried again where search asks for it, as when another
+    of its processes takes over the writing. Raises SensoriumError."""
+    for _ in range(ATTEMPTS_MAX - 1):
+        try:
+            return await attempt()
+        except Unavailable as error:
+            if error.retry_after_s is None:
+                raise
+            log.warning("the index is changed again in %g s: %s", error.retry_after_s, error)
+            await asyncio.sleep(error.retry_after_s)
+    return await attempt()
 
 
 def _first_of(waiting: Sequence[_Waiting]) -> list[_Waiting]:

@@ -17,7 +17,7 @@ from services.gateway.catalogue import (
     list_assets,
     list_documents,
 )
-from services.gateway.document_writes import DocumentWrites
+from services.gateway.document_writes import DocumentWrites, patiently
 from services.gateway.index_outcome import outcome
 from services.gateway.judging_stored import judge_stored
 from services.gateway.ledger import AssetEntry, Ledger
@@ -306,11 +306,10 @@ class Indexer:
             async for event in encode_segments(self._stages, scope, config, segments()):
                 ledger.note_encode(event)
                 await moderation.media(ledger.of_segment, event)
-        if asset.info.has_audio:
-            # What a job that was cut short wrote may be of a conversation, whose windows of
-            # sound are shorter: some of them have no successor of the same id.
-            async with self.writing(scope, known):
-                await delete_documents(self._stages, scope, [known])
+        # What is there may have no successor of the same id: a job that was cut short may have
+        # written shorter windows of sound, and an earlier version vectors of another space.
+        async with self.writing(scope, known):
+            await patiently(lambda: delete_documents(self._stages, scope, [known]))
         return await self._write(ledger.assets[known], scope)
 
     @contextlib.asynccontextmanager

@@ -51,11 +51,12 @@ class UploadState:
 @dataclass(frozen=True, slots=True)
 class Storage:
     """Where the bytes are: on their way in, and for good. ``scratch`` is a local folder for what
-    is being made."""
+    is being made; ``space`` is that in which assets are indexed."""
 
     spool: Spool
     objects: Objects
     scratch: Path
+    space: str
 
 
 class IngestEngine:
@@ -73,7 +74,7 @@ class IngestEngine:
         self.cut_options = cut_options
         self.links = links
         self.spool = storage.spool
-        self.store = MediaStore(storage.objects)
+        self.store = MediaStore(storage.objects, storage.space)
         self.auditor = Auditor(self.store)
         self.segmenter = Segmenter(limits)
         self.renditions = RenditionStore(storage.objects)

@@ -17,6 +17,10 @@ NOTED_KINDS = ("indexed", "moderation")
 """What is noted of an asset, each a folder of ``<asset id>``: goes with it."""
 
 
+FIRST_SPACE = "minilm-l6-v2"
+"""Of vectors: marks did not name theirs while there was no other."""
+
+
 @dataclass(frozen=True, slots=True)
 class AssetRecord:
     """A committed asset."""

@@ -19,7 +19,12 @@ def build_engine(settings: Settings) -> IngestEngine:
     fetched = FetchedFiles(folder / "fetched", settings.media_cache_bytes)
     objects = open_objects(settings.media_url, folder / "media", fetched)
     return IngestEngine(
-        Storage(Spool(folder / "uploads", settings.upload_expiry_s), objects, folder / "scratch"),
+        Storage(
+            Spool(folder / "uploads", settings.upload_expiry_s),
+            objects,
+            folder / "scratch",
+            settings.space,
+        ),
         limits_of(settings),
         cut_options_of(settings),
         RenditionKinds(settings.renditions),

@@ -28,6 +28,7 @@ from services.ingest.names import is_asset_id, is_sha256
 from services.ingest.objects import Objects
 from services.ingest.records import (
     DERIVED_KINDS,
+    FIRST_SPACE,
     NOTED_KINDS,
     ORDER_DIGITS,
     AssetRecord,
@@ -43,10 +44,17 @@ log = logging.getLogger(__name__)
 
 
 class MediaStore:
-    """Committed assets of all tenants. Thread-safe."""
+    """Committed assets of all tenants. Thread-safe. ``space`` is that of the vectors by which
+    the index knows them: an asset that was indexed in another is not indexed."""
 
-    def __init__(self, objects: Objects, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        space: str = FIRST_SPACE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.objects = objects
+        self.space = space
         self.lock = threading.Lock()
         """Held while the catalogue is changed."""
         self.claims = Claims(objects, self.find_living)
@@ -153,7 +161,7 @@ class MediaStore:
         if holder is None:
             holder = self.claims.holder(keys, record.sha256)
         content_id = holder or record.asset_id
-        document_count = _document_count(self.objects.get(keys.mark(content_id)))
+        document_count = self._document_count(self.objects.get(keys.mark(content_id)))
         findings, scores = _readable_findings(self.objects.get(keys.findings(content_id)))
         return dataclasses.replace(
             record,
@@ -260,8 +268,20 @@ class MediaStore:
             record = self.get(tenant, asset_id)
             if sha256 and record.sha256 != sha256:
                 raise NotFound("ASSET_NOT_FOUND", "There is no such asset.", subject=asset_id)
-            mark = json.dumps({"document_count": document_count}).encode()
-            self.objects.put(keys.mark(asset_id), mark)
+            mark = {"document_count": document_count, "space": self.space}
+            self.objects.put(keys.mark(asset_id), json.dumps(mark).encode())
+
+    def _document_count(self, mark: bytes | None) -> int | None:
+        """What a mark says, 0 where it says nothing, as the first ones did. None without one of
+        this space; a damaged one is as none, so that the asset is indexed again."""
+        if mark is None:
+            return None
+        try:
+            told = json.loads(mark) if mark else {"document_count": 0}
+            of_this_space = told.get("space", FIRST_SPACE) == self.space
+            return int(told["document_count"]) if of_this_space else None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
 
     def unmark_indexed(self, tenant: str, asset_id: str) -> None:
         """Have an asset indexed again. Raises as ``get``."""
@@ -352,17 +372,6 @@ def _require_living(record: AssetRecord) -> None:
             subject=record.asset_id,
             retry_after_s=1.0,
         )
-
-
-def _document_count(mark: bytes | None) -> int | None:
-    """What a mark says, 0 where it says nothing. None without one; a damaged one is as none, so
-    that the asset is indexed again."""
-    if mark is None:
-        return None
-    try:
-        return int(json.loads(mark)["document_count"]) if mark else 0
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def _readable_findings(stored: bytes | None) -> tuple[Findings, Findings]:

@@ -11,6 +11,7 @@ from sensorium.ingest.v1 import ingest_pb2
 from sensorium.media.v1 import evidence_pb2, media_pb2, moderation_pb2, upload_pb2
 from sensorium.search.v1 import search_pb2
 
+from services.encode.joint import SPACE
 from services.gateway.conversations.store import ConversationStore
 from services.gateway.database.engine import Database
 from services.gateway.policy import Policy
@@ -21,7 +22,7 @@ from services.runtime.calls import CallScope, call_unary, exchange
 from tests.certificates import Authority
 from tests.contract.gateway.conversing import STORY
 from tests.databases import Postgres, postgres
-from tests.fakes import DIMENSION, SPACE, FakeEncoder, fake_vector
+from tests.fakes import DIMENSION, FakeEncoder, fake_vector
 from tests.harness import make_settings, serve_all
 
 QUERY = "lighthouse"
@@ -54,12 +55,12 @@ class World:
         kinds = [event.WhichOneof("event") async for event in events]
         assert kinds.count("asset") == len(asset_ids)
 
-    async def index(self, documents: Sequence[search_pb2.Document]) -> None:
+    async def index(self, documents: Sequence[search_pb2.Document], space: str = SPACE) -> None:
         """Index documents."""
         request = search_pb2.StreamingIndexRequest
 
         async def requests() -> AsyncIterator[search_pb2.StreamingIndexRequest]:
-            yield request(config=search_pb2.IndexConfig())
+            yield request(config=search_pb2.IndexConfig(space=space))
             for document in documents:
                 yield request(document=document)
 
@@ -99,7 +100,7 @@ def document(
     asset_id: str,
     number: int,
     similarity: float,
-    origin: evidence_pb2.EvidenceOrigin.ValueType = evidence_pb2.EVIDENCE_ORIGIN_LABEL,
+    origin: evidence_pb2.EvidenceOrigin.ValueType = evidence_pb2.EVIDENCE_ORIGIN_CAPTION,
     *,
     second: int | None = None,
 ) -> search_pb2.Document:

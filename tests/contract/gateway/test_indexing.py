@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sensorium.encode.v1.encode_pb2_grpc import EncodeServiceStub
 from sensorium.media.v1 import media_pb2
+from sensorium.search.v1 import search_pb2
 
 from services.gateway.catalogue import get_asset, list_documents
 from services.gateway.deletion import Deleter
@@ -16,7 +17,7 @@ from services.gateway.ledger import AssetEntry
 from services.gateway.policy import Action, Policies, Policy, Rule
 from services.gateway.stages import connect
 from services.host import builders
-from services.runtime.calls import CallScope
+from services.runtime.calls import CallScope, read_stage
 from services.runtime.channel import open_channel
 from services.runtime.errors import InternalFailure, NotFound
 from services.search.lease import FolderLease
@@ -62,6 +63,22 @@ async def test_an_asset_that_is_read_again_leaves_nothing_of_the_job_that_was_cu
     kept = await list_documents(world.stages, SCOPE, "talk")
     assert len(kept) == written > 0
     assert "words 7" not in {each.evidence.text for each in kept}
+    await indexer.close()
+
+
+async def test_nothing_of_an_earlier_space_is_left_of_an_asset_that_is_indexed_anew(
+    world: World,
+) -> None:
+    await world.store("note")
+    earlier = document("note", 7, 0.5)
+    earlier.embedding.space = "earlier"
+    await world.index([earlier], "earlier")
+    asset = await get_asset(world.stages, SCOPE, "note")
+    indexer = Indexer(world.stages, Policies())
+    written = await indexer.submit(AssetEntry(asset.info, asset), SCOPE)
+    request = search_pb2.CountDocumentsRequest()
+    counts = read_stage(world.stages.search.CountDocuments, request, SCOPE)
+    assert [(each.asset_id, each.document_count) async for each in counts] == [("note", written)]
     await indexer.close()
 
 

@@ -343,6 +343,19 @@ def test_what_an_earlier_version_found_is_read(tmp_path: Path) -> None:
     assert record.scores == ()
 
 
+def test_what_was_indexed_in_another_space_is_to_be_indexed_again(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    earlier = open_store(root)
+    commit(earlier, tmp_path, "a")
+    earlier.mark_indexed("t", "a", SHA256, 7)
+    later = MediaStore(LocalObjects(root), "another-space")
+    assert not later.get("t", "a").indexed
+    later.mark_indexed("t", "a", SHA256, 8)
+    assert (later.get("t", "a").indexed, later.get("t", "a").document_count) == (True, 8)
+    assert not earlier.get("t", "a").indexed
+    assert faults(later) == []
+
+
 @pytest.mark.parametrize("damaged", [b"", b"{", b"[1]", b"{}"])
 def test_a_damaged_note_costs_what_it_said_and_not_the_listing(
     damaged: bytes, tmp_path: Path
