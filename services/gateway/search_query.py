@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from sensorium.gateway.v1 import gateway_pb2
-from sensorium.media.v1 import media_pb2
+from sensorium.media.v1 import evidence_pb2, media_pb2
 from sensorium.search.v1 import search_pb2
 
 from services.gateway.catalogue import canonical_id, get_asset, list_documents
@@ -79,6 +79,9 @@ def stage_query(
         tags=request.tags,
         metadata=request.metadata,
         excluded_asset_ids=[part.example for part in parts if part.example],
+        # Our own words for what the vector of their picture tells better: many pictures have
+        # the same label, and all of them would be equally near.
+        excluded_origins=[evidence_pb2.EVIDENCE_ORIGIN_LABEL],
     )
     for name in ("create_time_min", "create_time_max"):
         if request.HasField(name):

@@ -221,6 +221,11 @@ def read_time(time: Timestamp, subject: str) -> int:
     return microseconds
 
 
+def origin_name(number: int) -> str:
+    """As rows hold it; one of a newer client is none that a row could have."""
+    return _ORIGINS.get(number, "unknown")
+
+
 def modality_name(number: int) -> str:
     """The name of a modality in the index: "image" for MODALITY_IMAGE."""
     return _MODALITIES.get(number, "unspecified")

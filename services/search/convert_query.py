@@ -10,6 +10,7 @@ from services.search.convert import (
     TAG_COUNT_MAX,
     check_metadata,
     modality_name,
+    origin_name,
     read_time,
     read_vector,
 )
@@ -114,6 +115,7 @@ def _read_scope(message: search_pb2.SearchQuery, tenant_id: str) -> Scope:
         modalities=tuple({modality_name(number) for number in message.modalities}),
         asset_ids=tuple(message.asset_ids),
         excluded_asset_ids=tuple(message.excluded_asset_ids),
+        excluded_origins=tuple({origin_name(number) for number in message.excluded_origins}),
         user_id=message.user_id,
         tags=tuple(message.tags),
         metadata=tuple(message.metadata.items()),

@@ -170,7 +170,7 @@ async def _search(table: Any, nearest: Nearest, query: Query) -> list[Hit]:
     scope = query.scope
     if direction is not None:
         # Labels are our own words for what the vectors tell already.
-        scope = replace(scope, excluded_origins=("label",))
+        scope = replace(scope, excluded_origins=(*scope.excluded_origins, "label"))
     searches = [_by_text(table, scope, each.text, FUSION_DEPTH) for each in query.texts]
     weights = [each.weight for each in query.texts]
     if direction is not None:

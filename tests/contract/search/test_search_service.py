@@ -18,7 +18,7 @@ from services.search.convert_query import read_query
 from services.search.stage import build
 from tests.harness import make_settings, serve_stage
 
-SPACE = "minilm-l6-v2"
+SPACE = "minilm-efficientnet-1"
 IndexRequest = search_pb2.StreamingIndexRequest
 SearchRequest = search_pb2.StreamingSearchRequest
 Stub = search_pb2_grpc.SearchServiceStub
@@ -295,11 +295,13 @@ async def test_modalities_and_assets_narrow_a_query(stub: Any) -> None:
     )
     vector = embedding(1, 0)
     audio = [media_pb2.MODALITY_AUDIO]
+    labels = [evidence_pb2.EVIDENCE_ORIGIN_LABEL]
     for query, expected in (
         (search_pb2.SearchQuery(embedding=vector), ["heard", "seen"]),
         (search_pb2.SearchQuery(embedding=vector, modalities=audio), ["heard"]),
         (search_pb2.SearchQuery(embedding=vector, asset_ids=["photo"]), ["seen"]),
         (search_pb2.SearchQuery(embedding=vector, user_id="eve"), []),
+        (search_pb2.SearchQuery(embedding=vector, excluded_origins=labels), []),
     ):
         _, result, _ = await search(stub, query)
         assert hit_ids(result) == expected

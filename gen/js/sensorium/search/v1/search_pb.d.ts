@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Evidence } from "../../media/v1/evidence_pb.js";
+import type { Evidence, EvidenceOrigin } from "../../media/v1/evidence_pb.js";
 import type { Embedding, Locator, Modality, SegmentKind } from "../../media/v1/media_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { GoAway, ItemError, StreamError } from "../../media/v1/stream_pb.js";
@@ -288,6 +288,13 @@ export declare type SearchQuery = Message<"sensorium.search.v1.SearchQuery"> & {
    * @generated from field: uint32 offset = 15;
    */
   offset: number;
+
+  /**
+   * Nothing that was observed in one of these ways, such as labels.
+   *
+   * @generated from field: repeated sensorium.media.v1.EvidenceOrigin excluded_origins = 16;
+   */
+  excludedOrigins: EvidenceOrigin[];
 };
 
 /**

@@ -222,6 +222,7 @@ class SearchQuery(_message.Message):
     EXCLUDED_ASSET_IDS_FIELD_NUMBER: _builtins.int
     SIMILARITY_MIN_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    EXCLUDED_ORIGINS_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     """The client's tag, echoed with the result."""
     text: _builtins.str
@@ -280,6 +281,10 @@ class SearchQuery(_message.Message):
     def excluded_asset_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """None of these assets; at most 5000."""
 
+    @_builtins.property
+    def excluded_origins(self) -> _containers.RepeatedScalarFieldContainer[_evidence_pb2.EvidenceOrigin.ValueType]:
+        """Nothing that was observed in one of these ways, such as labels."""
+
     def __init__(
         self,
         *,
@@ -298,10 +303,11 @@ class SearchQuery(_message.Message):
         excluded_asset_ids: _abc.Iterable[_builtins.str] | None = ...,
         similarity_min: _builtins.float | None = ...,
         offset: _builtins.int = ...,
+        excluded_origins: _abc.Iterable[_evidence_pb2.EvidenceOrigin.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_similarity_min", b"_similarity_min", "create_time_max", b"create_time_max", "create_time_min", b"create_time_min", "embedding", b"embedding", "similarity_min", b"similarity_min"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similarity_min", b"_similarity_min", "asset_ids", b"asset_ids", "create_time_max", b"create_time_max", "create_time_min", b"create_time_min", "embedding", b"embedding", "excluded_asset_ids", b"excluded_asset_ids", "metadata", b"metadata", "modalities", b"modalities", "offset", b"offset", "parts", b"parts", "query_id", b"query_id", "similarity_min", b"similarity_min", "tags", b"tags", "text", b"text", "top_k", b"top_k", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_similarity_min", b"_similarity_min", "asset_ids", b"asset_ids", "create_time_max", b"create_time_max", "create_time_min", b"create_time_min", "embedding", b"embedding", "excluded_asset_ids", b"excluded_asset_ids", "excluded_origins", b"excluded_origins", "metadata", b"metadata", "modalities", b"modalities", "offset", b"offset", "parts", b"parts", "query_id", b"query_id", "similarity_min", b"similarity_min", "tags", b"tags", "text", b"text", "top_k", b"top_k", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__similarity_min: _TypeAlias = _typing.Literal["similarity_min"]  # noqa: Y015
     _WhichOneofArgType__similarity_min: _TypeAlias = _typing.Literal["_similarity_min", b"_similarity_min"]  # noqa: Y015
