@@ -16,13 +16,11 @@ from sensorium.generate.v1 import generate_pb2_grpc
 from services.encode.backends.contract import ModelDescription
 from services.encode.captioned import CaptionedPictures, PictureSeen
 from services.encode.engine import Engine, LazyEngine
-from services.encode.engines import (
-    Engines,
-    SpeechEngine,
-)
+from services.encode.engines import Engines, SpeechEngine
+from services.encode.joint import SPACE
 from services.encode.labels import Vocabulary
 from services.encode.moderators import ModerationEngine, Moderators
-from services.encode.projection import PictureSpace
+from services.encode.projection import JointSpace
 from services.encode.segments import PictureToRead, ReadPage, Scores, Speech, Utterance
 from services.encode.stage import build
 from services.generate.backends.base import ChatMessage, GeneratedText, OnText, StreamResult
@@ -36,7 +34,6 @@ from services.runtime.server import Stage
 from services.runtime.settings import Settings
 
 DIMENSION = 384
-SPACE = "minilm-l6-v2"
 
 T = TypeVar("T")
 RawT = TypeVar("RawT")
@@ -120,16 +117,16 @@ class FakeEncoder:
             "toxicity", lambda text: {"toxic": 0.9 if "rude" in text else 0.1, "insult": 0.2}
         )
 
-    def _picture_space(self) -> PictureSpace:
-        """Every picture is likened to one, a drawing of a thing."""
+    def _space(self) -> JointSpace:
+        """Every picture is likened to one, a drawing of a thing; nothing has looks."""
         captioned = CaptionedPictures(
-            np.ones((1, 1), np.float32),
-            np.ones((1, 1), np.float32),
+            np.zeros((1, 0), np.float32),
+            np.zeros((1, 0), np.float32),
             np.zeros(1, np.float32),
             [["thing"]],
         )
         classes = np.stack([fake_vector(name) for name in self.vocabulary.names])
-        return PictureSpace(classes, captioned, fake_vector("thing")[None])
+        return JointSpace(classes, captioned, fake_vector("thing")[None])
 
     def _moderators(self) -> Moderators:
         pictures = LazyEngine(lambda: Engine(self.nsfw, BatchOptions("encode.moderate_picture")))
@@ -158,7 +155,7 @@ class FakeEncoder:
         self.loaded = Engines(
             text=Engine(self.text, BatchOptions("encode.text")),
             classifier=Engine(self.classifier, BatchOptions("encode.image"), threads),
-            picture_space=self._picture_space(),
+            space=self._space(),
             vocabulary=self.vocabulary,
             ocr=Engine(self.ocr, BatchOptions("encode.ocr", 1, 1), threads),
             speech_english=speech,

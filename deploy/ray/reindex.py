@@ -30,9 +30,11 @@ import pyarrow.compute as pc
 import ray
 
 from services.encode.backends.contract import LoadOptions
-from services.encode.backends.registry import TEXT_EMBEDDERS
 from services.encode.engines import ModelChoice
+from services.encode.joint import load_joint
+from services.encode.labels import load_vocabulary
 from services.runtime.errors import InvalidInput, SensoriumError, Unavailable
+from services.runtime.models import resolve
 from services.runtime.settings import Settings, load_settings
 from services.search.durability import FolderSync
 from services.search.filters import quote_all
@@ -50,8 +52,9 @@ class Embedder:
     """The text model in a process of Ray's: one thread, one batch of rows at a time."""
 
     def __init__(self, cache_dir: str) -> None:
-        ref = ModelChoice().text
-        self._model = TEXT_EMBEDDERS[ref](ref, LoadOptions(Path(cache_dir), 1))
+        choice, options = ModelChoice(), LoadOptions(Path(cache_dir), 1)
+        vocabulary = load_vocabulary(resolve(choice.class_names, options.cache_dir).path)
+        self._model, _ = load_joint(choice.text, vocabulary, options)
         self.dimension = self._model.description.dimension
 
     def __call__(self, rows: pa.Table) -> pa.Table:

@@ -54,12 +54,14 @@ class CaptionedPictures:
         content = b"".join(part.tobytes() for part in parts) + json.dumps(self.wordings).encode()
         return hashlib.sha256(content).hexdigest()[:24]
 
-    def resemblances(self, features: Numbers) -> Numbers:
-        """How much a picture looks like each, float32 of shape (n,), summing to 1."""
+    def looks(self, features: Numbers) -> Numbers:
+        """A picture as a key: float32 of shape (k,), of unit length."""
         along = (look(features) - self.centre) @ self.axes
-        cosines = self.keys @ (along / max(float(np.linalg.norm(along)), 1e-12))
-        shares = np.exp((cosines - cosines.max()) / _TEMPERATURE)
-        return np.asarray(shares / shares.sum(), np.float32)
+        return np.asarray(along / max(float(np.linalg.norm(along)), 1e-12), np.float32)
+
+    def resemblances(self, looks: Numbers) -> Numbers:
+        """How much what ``looks`` gave looks like each, float32 of shape (n,), summing to 1."""
+        return softmax(self.keys @ looks, _TEMPERATURE)
 
 
 def look(features: Numbers) -> Numbers:
@@ -68,6 +70,12 @@ def look(features: Numbers) -> Numbers:
     roots = np.sqrt(np.maximum(features, 0))
     lengths = np.linalg.norm(roots, axis=-1, keepdims=True)
     return np.asarray(roots / np.maximum(lengths, 1e-12), np.float32)
+
+
+def softmax(scores: Numbers, temperature: float) -> Numbers:
+    """Shares by score along the last axis, which sum to 1."""
+    exponentials = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), np.float32)
 
 
 def load_captioned(folder: Path = FOLDER) -> CaptionedPictures:

@@ -156,12 +156,12 @@ class Encoder:
                 Finding(Task.LABEL, label.text, label.confidence)
                 for label in choose_labels(seen.probabilities, engines.vocabulary)
             ]
-            vector = engines.picture_space.project(seen)
+            vector = engines.space.picture(seen)
             described = await self._with_vectors(findings, segment, options, state)
             return pack(TaskResult(vector.tobytes(), described))
 
         models = (engines.classifier.description.identity, engines.text.description.identity)
-        identity = ("recognise-3", *models, engines.picture_space.identity)
+        identity = ("recognise-4", *models)
         return await self._cached(segment, options, identity, compute)
 
     async def _reading(

@@ -12,17 +12,13 @@ from numpy.typing import NDArray
 
 from services.encode.backends import registry
 from services.encode.backends.contract import LoadOptions, ModelDescription
-from services.encode.captioned import PictureSeen, load_captioned
+from services.encode.captioned import PictureSeen
 from services.encode.engine import Engine, LazyEngine, timed
 from services.encode.hub_moderators import HubModerators
+from services.encode.joint import load_joint
 from services.encode.labels import Vocabulary, load_vocabulary
 from services.encode.moderators import KitModerators, Moderators, open_moderators
-from services.encode.projection import (
-    CAPTION_COMMON_SHARE,
-    CLASS_COMMON_SHARE,
-    PictureSpace,
-    load_vectors,
-)
+from services.encode.projection import JointSpace
 from services.encode.segments import PictureToRead, ReadPage, Speech, Task, Utterance
 from services.runtime.batching import BatchOptions
 from services.runtime.models import resolve
@@ -74,7 +70,7 @@ class Engines:
 
     text: TextEngine
     classifier: ClassEngine
-    picture_space: PictureSpace
+    space: JointSpace
     vocabulary: Vocabulary
     ocr: OcrEngine
     speech_english: SpeechEngine
@@ -138,16 +134,10 @@ async def load_engines(
         batch = BatchOptions("encode.transcribe", 1, 1, shares.speech_workers)
         return Engine(backend, batch, threads)
 
-    def load_pictures() -> tuple[TextEngine, ClassEngine, PictureSpace, Vocabulary]:
+    def load_pictures() -> tuple[TextEngine, ClassEngine, JointSpace, Vocabulary]:
         # In turn: both may convert with torch, and names and captions need the text model.
-        text = timed(choice.text, lambda: registry.TEXT_EMBEDDERS[choice.text](choice.text, quick))
         vocabulary = load_vocabulary(resolve(choice.class_names, cache_dir).path)
-        wordings = [vocabulary.wordings(index) for index in range(len(vocabulary.names))]
-        captioned = load_captioned()
-
-        def vectors(each: Sequence[Sequence[str]], share: float) -> NDArray[np.float32]:
-            return load_vectors(cache_dir, each, share, text.forward, text.description.identity)
-
+        text, space = timed(choice.text, lambda: load_joint(choice.text, vocabulary, quick))
         classifier = timed(
             choice.classifier,
             lambda: registry.CLASSIFIERS[choice.classifier](choice.classifier, quick),
@@ -155,11 +145,7 @@ async def load_engines(
         return (
             Engine(text, BatchOptions("encode.text", 16, 16, shares.quick)),
             Engine(classifier, BatchOptions("encode.image", 8, 4), threads),
-            PictureSpace(
-                vectors(wordings, CLASS_COMMON_SHARE),
-                captioned,
-                vectors(captioned.wordings, CAPTION_COMMON_SHARE),
-            ),
+            space,
             vocabulary,
         )
 

@@ -1,10 +1,13 @@
-"""Pictures in the space of texts: class probabilities weigh the vectors of class names,
-resemblances those of captions of other pictures.
+"""Texts and pictures in one space, both ways: pictures get a meaning, texts a look.
 
-The former is the recipe of ConSE (Norouzi et al., Zero-Shot Learning by Convex
-Combination of Semantic Embeddings, 2014). A class is the mean of several wordings of it,
-as CLIP's zero-shot classifiers are (Radford et al., 2021). ``python -m tests.bench
-pictures`` measures what else was tried.
+What a picture means: class probabilities weigh the vectors of class names, the recipe of
+ConSE (Norouzi et al., Zero-Shot Learning by Convex Combination of Semantic Embeddings,
+2014), and resemblances those of the captions of other pictures. A class is the mean of
+several wordings of it, as CLIP's zero-shot classifiers are (Radford et al., 2021). How a
+text looks: its likeness to captions weighs the looks of their pictures (Changpinyo et al.,
+Predicting Visual Exemplars of Unseen Classes for Zero-Shot Learning, 2017). Each way loses
+what the other keeps, so a vector has both. ``python -m tests.bench pictures`` measures what
+else was tried.
 """
 
 import hashlib
@@ -16,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from services.encode.captioned import CaptionedPictures, PictureSeen
+from services.encode.captioned import CaptionedPictures, PictureSeen, softmax
 from services.runtime.models import write_atomically
 
 CLASS_COUNT_MAX = 50
@@ -26,28 +29,53 @@ CLASS_COMMON_SHARE = 0.3
 # Means over the captions of many pictures are more alike still.
 CAPTION_COMMON_SHARE = 0.5
 # Of what the captions say, beside what the classes say.
-CAPTION_WEIGHT = 0.8
+CAPTION_WEIGHT = 0.5
+# Of how something looks, beside what it means, and of how many axes.
+LOOKS_WEIGHT = 0.8
+LOOKS_DIMENSION = 128
+# The smaller, the fewer of the captions are taken for what a text shows.
+_TEMPERATURE = 0.04
 
 Vectors = NDArray[np.float32]
 
 
-class PictureSpace:
-    """Vectors of the class names, float32 of shape (classes, dimension), rows of unit length,
-    and of the captions of the pictures that others are likened to, (n, dimension)."""
+class JointSpace:
+    """One space of texts and pictures: what is meant, and how it looks.
+
+    ``classes``, float32 of shape (classes, meaning), and ``captions``, (n, meaning), are
+    the vectors of the names of the classes and of the captions of the pictures that others
+    are likened to, in rows of unit length.
+    """
 
     def __init__(self, classes: Vectors, captioned: CaptionedPictures, captions: Vectors) -> None:
         self._classes, self._captioned, self._captions = classes, captioned, captions
+        self._keys = captioned.keys[:, :LOOKS_DIMENSION]
+        self.dimension = captions.shape[1] + self._keys.shape[1]
         self.identity = captioned.identity
 
-    def project(self, seen: PictureSeen) -> Vectors:
+    def texts(self, meanings: Vectors) -> Vectors:
+        """The vectors of texts, (n, dimension), by those of what they mean, (n, meaning)."""
+        likely = softmax(meanings @ self._captions.T, _TEMPERATURE)
+        looks = likely @ self._keys
+        # The pictures of unlike captions cancel out: what nobody can draw has little looks, and
+        # is to be found by its meaning.
+        return _joint(meanings, looks * np.linalg.norm(looks, axis=1, keepdims=True))
+
+    def picture(self, seen: PictureSeen) -> Vectors:
         """The vector of a picture, float32 of shape (dimension,) and unit length."""
-        likened = self._captioned.resemblances(seen.features) @ self._captions
-        return _unit(self.named(seen.probabilities) + CAPTION_WEIGHT * _unit(likened))
+        looks = self._captioned.looks(seen.features)
+        likened = self._captioned.resemblances(looks) @ self._captions
+        meaning = _unit(self.named(seen.probabilities) + CAPTION_WEIGHT * _unit(likened))
+        return _joint(meaning, _unit(looks[: self._keys.shape[1]]))
 
     def named(self, probabilities: Vectors) -> Vectors:
-        """What the classes alone say: float32 of shape (dimension,), of unit length."""
+        """What a picture of such classes means, by these alone: (meaning,), of unit length."""
         top = np.argpartition(probabilities, -CLASS_COUNT_MAX)[-CLASS_COUNT_MAX:]
         return _unit(probabilities[top] @ self._classes[top])
+
+
+def _joint(meanings: Vectors, looks: Vectors) -> Vectors:
+    return _unit(np.concatenate([meanings, LOOKS_WEIGHT * looks], axis=-1))
 
 
 def load_vectors(
@@ -90,4 +118,5 @@ def mean_vectors(
 
 
 def _unit(rows: Vectors) -> Vectors:
-    return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True), np.float32)
+    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, 1e-12), np.float32)

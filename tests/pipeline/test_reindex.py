@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
     reason="Ray is not installed: pip install --no-deps -r deploy/ray/requirements.txt",
 )
 
-SPACE = "minilm-l6-v2"
+SPACE = "minilm-efficientnet-1"
 JOB = Path(__file__).parents[2] / "deploy" / "ray" / "reindex.py"
 ROW_COUNT = 3000
 PICTURES = range(0, ROW_COUNT, 100)

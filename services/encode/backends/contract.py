@@ -19,7 +19,8 @@ ResultT_co = TypeVar("ResultT_co", covariant=True)
 class ModelDescription:
     """What runs: reference, engine (such as "openvino-f32"), SHA-256 of the weights.
 
-    ``space`` and ``dimension`` are set where it makes vectors.
+    ``space`` and ``dimension`` are set where it makes vectors, ``extra`` where results depend
+    on more than the weights.
     """
 
     ref: str
@@ -27,11 +28,12 @@ class ModelDescription:
     sha256: str
     space: str = ""
     dimension: int = 0
+    extra: str = ""
 
     @property
     def identity(self) -> str:
         """What results depend on; part of their cache keys."""
-        return f"{self.ref} {self.engine} {self.sha256}"
+        return f"{self.ref} {self.engine} {self.sha256} {self.extra}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

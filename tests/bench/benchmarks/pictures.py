@@ -2,7 +2,7 @@
 
 Ranks are by vectors alone, among the pictures of the development half; ``retrieval``
 measures the platform. What is learned is judged on what it did not learn from. The
-platform takes "likened to captioned drawings, weight 0.8".
+platform takes "meaning and looks, weight 0.8".
 """
 
 import asyncio
@@ -20,13 +20,15 @@ from PIL import Image
 from services.encode.backends import registry
 from services.encode.backends.contract import LoadOptions
 from services.encode.backends.pictures import decode
-from services.encode.captioned import load_captioned
+from services.encode.captioned import PictureSeen, load_captioned
 from services.encode.engines import ModelChoice
 from services.encode.labels import Vocabulary, load_vocabulary
 from services.encode.projection import (
     CAPTION_COMMON_SHARE,
     CAPTION_WEIGHT,
     CLASS_COMMON_SHARE,
+    LOOKS_WEIGHT,
+    JointSpace,
     mean_vectors,
 )
 from services.runtime.models import resolve
@@ -239,11 +241,26 @@ def _likened(words: Words, seen: Looks) -> Iterator[Try]:
     features = np.mean([seen[key].features for key in keys], axis=0)
     drawings = load_captioned()
     values = mean_vectors(drawings.wordings, CAPTION_COMMON_SHARE, words.embed)
-    likened = unit(np.stack([drawings.resemblances(each) for each in features]) @ values)
+    shares = [drawings.resemblances(drawings.looks(each)) for each in features]
+    likened = unit(np.stack(shares) @ values)
     yield Try("likened to captioned drawings alone", captions @ likened.T)
-    for weight in (0.4, CAPTION_WEIGHT, 1.2):
+    for weight in (0.3, CAPTION_WEIGHT, 0.8, 1.2):
         vectors = unit(named + weight * likened)
         yield Try(f"likened to captioned drawings, weight {weight}", captions @ vectors.T)
+    space = JointSpace(classes, drawings, values)
+    each_seen = zip(_mean_probabilities(seen, keys), features, strict=True)
+    pictures = np.stack([space.picture(PictureSeen(*each)) for each in each_seen])
+    yield from _meaning_and_looks(space.texts(captions), pictures, captions.shape[1])
+
+
+def _meaning_and_looks(texts: Numbers, pictures: Numbers, dimension: int) -> Iterator[Try]:
+    """Vectors of the joint space, of which ``dimension`` numbers are of the meaning."""
+    similar = texts[:, dimension:] @ pictures[:, dimension:].T
+    yield Try("looks of texts by captioned drawings alone", similar)
+    for weight in (0.4, LOOKS_WEIGHT, 1.2):
+        scales = np.repeat([1.0, weight / LOOKS_WEIGHT], [dimension, texts.shape[1] - dimension])
+        similar = unit(texts * scales) @ unit(pictures * scales).T
+        yield Try(f"meaning and looks, weight {weight}", similar)
 
 
 def _described(names: Sequence[str]) -> list[str]:

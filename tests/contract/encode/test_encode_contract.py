@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 from sensorium.encode.v1 import encode_pb2, encode_pb2_grpc
 from sensorium.media.v1 import media_pb2
 
+from services.encode.joint import SPACE
 from services.encode.segments import Box, ReadLine, ReadPage, SpokenWord, Utterance
 from services.encode.stage import build
 from services.runtime.errors import InvalidInput
@@ -65,7 +66,7 @@ def reason_of(error: grpc.aio.AioRpcError) -> str:
 async def test_ready_comes_first_with_the_defaults_and_summary_last(stub: Stub) -> None:
     events = await events_of(stub, text_segment(0, "hello"), image_segment(0))
     ready = events[0].ready.effective_config
-    assert ready.space == "minilm-l6-v2"
+    assert ready.space == SPACE
     assert ready.language == "en"
     assert list(ready.tasks) == [1, 2, 3, 4]
     summary = events[-1].summary
@@ -318,7 +319,7 @@ async def test_a_client_that_goes_away_frees_its_place_in_the_queue(
 async def test_the_models_are_listed(stub: Stub) -> None:
     models = (await stub.ListModels(encode_pb2.ListModelsRequest())).models
     assert [model.task for model in models] == [1, 2, 3, 4]
-    assert models[0].space == "minilm-l6-v2"
+    assert models[0].space == SPACE
     assert models[0].dimension == 384
     assert all(len(model.sha256) == 64 and model.engine == "fake" for model in models)
 

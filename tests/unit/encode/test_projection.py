@@ -14,9 +14,9 @@ from tests.unit.encode.real import as_png
 async def test_pictures_of_a_kind_come_before_all_others(engines: Engines, word: str) -> None:
     query = await engines.text.run(word)
     sure_of_each = np.eye(len(engines.vocabulary.names), dtype=np.float32)
-    pictures = np.stack([engines.picture_space.named(sure) for sure in sure_of_each])
+    pictures = np.stack([engines.space.named(sure) for sure in sure_of_each])
     is_one = np.array([word in words for words in engines.vocabulary.broader])
-    best = np.argsort(-(pictures @ query))[: is_one.sum()]
+    best = np.argsort(-(pictures @ query[: pictures.shape[1]]))[: is_one.sum()]
     others = [engines.vocabulary.names[index] for index in best if not is_one[index]]
     assert others == []
 
@@ -47,5 +47,5 @@ async def test_what_no_class_names_is_told_by_its_likeness_to_captioned_drawings
         picture = Image.new("RGB", (400, 400), "white")
         draw_on(ImageDraw.Draw(picture))
         seen = await engines.classifier.run(as_png(picture))
-        told.append(int((words @ engines.picture_space.project(seen)).argmax()))
+        told.append(int((words @ engines.space.picture(seen)).argmax()))
     assert told == [0, 1, 2]
