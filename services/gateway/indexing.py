@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import weakref
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 
 from sensorium.ingest.v1 import ingest_pb2
@@ -48,8 +49,9 @@ WRITES_AT_ONCE = 64
 """Of those that have not: their documents are written together."""
 _NO_FAULT = ("CONTENT_BLOCKED", "ASSET_NOT_FOUND")
 """Why an asset may rightly not be indexed: its tenant's policy, or it was deleted meanwhile."""
-JUDGED_A_LINE = 100
-"""So many stored assets are judged for each line of the log."""
+ASSETS_A_LINE = 100
+"""So many stored assets are indexed or judged for each line of the log."""
+_INDEXED = "%d stored assets were indexed"
 _JUDGED = "%d stored assets were judged by the moderation policy as it is now"
 _NOT_LISTED = "could not look for assets that are not indexed: %s"
 CATCH_UP_AGAIN_S, CATCH_UP_AGAIN_MAX_S = 30.0, 600.0
@@ -164,7 +166,7 @@ class Indexer:
         """Index what is stored and not marked, and have the policy as it is now judge what is.
         Errors are logged; false where a stage was unavailable: then it is worth trying again."""
         moderation = self._moderation(scope)
-        judged_count = 0
+        done: Counter[str] = Counter()
         available = True
         try:
             async for asset in list_assets(self._stages, scope):
@@ -175,15 +177,16 @@ class Indexer:
                 await asyncio.wait({job})
                 failure = None if job.cancelled() else job.exception()
                 available &= not isinstance(failure, Unavailable)
-                if asset.indexed and not (job.cancelled() or failure):
-                    judged_count += 1
-                    if judged_count % JUDGED_A_LINE == 0:
-                        log.info(_JUDGED, judged_count)
+                if not (job.cancelled() or failure):
+                    told = _JUDGED if asset.indexed else _INDEXED
+                    done[told] += 1
+                    if done[told] % ASSETS_A_LINE == 0:
+                        log.info(told, done[told])
         except SensoriumError as error:
             log.warning(_NOT_LISTED, error)
             available &= not isinstance(error, Unavailable)
-        if judged_count:
-            log.info(_JUDGED, judged_count)
+        for told, count in done.items():
+            log.info(told, count)
         return available
 
     def _done(self, key: _Key, job: "asyncio.Task[int]") -> None:

@@ -30,7 +30,7 @@ PICTURES = range(0, ROW_COUNT, 100)
 
 def document(number: int) -> Record:
     """A document with a vector that has nothing to do with its words; every hundredth has none."""
-    random = np.random.default_rng(number).normal(size=384).astype(np.float32)
+    random = np.random.default_rng(number).normal(size=512).astype(np.float32)
     made = record(
         f"asset{number // 10}/text/{number}",
         tenant_id=f"tenant{number % 2}",

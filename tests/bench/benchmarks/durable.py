@@ -17,7 +17,7 @@ from tests.bench.estimates import paired_ratio
 from tests.bench.results import Plan, Row
 from tests.unit.search.builders import SPACE, record
 
-DIMENSION = 384
+DIMENSION = 512
 BATCHES = {1: 60, 256: 12}
 """Documents of one acknowledgement, and how many of those are waited for."""
 

@@ -23,7 +23,7 @@ from tests.bench.servers import Server, serving
 WRITES = 20_000
 QUICK_WRITES = 2_000
 STREAMS = 16
-DIMENSION = 384
+DIMENSION = 512
 LIMIT_BYTES = 300_000_000
 _WARM_UP = 200
 _SAMPLES = 10

@@ -15,7 +15,8 @@ from services.runtime.channel import open_channel
 from tests.bench.sentences import sentences
 from tests.bench.workers import Answer, answer_lines
 
-_VECTOR_BYTES = 384 * 4
+# Of the model alone, and of the joint space that the platform makes of it.
+_VECTOR_BYTES = (384 * 4, 512 * 4)
 _CONFIG = encode_pb2.EncodeConfig(tasks=[encode_pb2.ENCODE_TASK_EMBED])
 _CHANNELS = 4
 
@@ -121,7 +122,7 @@ async def _open(protocol: str, address: str, channel: grpc.aio.Channel) -> Embed
 
 async def _work(embed: Embed, texts: list[str]) -> None:
     for text in texts:
-        if await embed(text) != _VECTOR_BYTES:
+        if await embed(text) not in _VECTOR_BYTES:
             raise WrongAnswer
 
 
