@@ -101,6 +101,8 @@ def build(settings: Settings, workers: int, address: str | None) -> int:
     else:
         # One more than embed, for what reads and writes: without it nothing would ever start.
         ray.init(num_cpus=workers + 1, include_dashboard=False, log_to_driver=False)
+    # What a worker needs is computed once, where all of them find it.
+    Embedder(str(settings.cache_dir))
     try:
         # What is written meanwhile is caught up with by ``swap``.
         _link_tree(live, snapshot)

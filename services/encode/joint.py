@@ -42,7 +42,10 @@ class JointTexts:
     def __init__(self, model: TextModel, space: JointSpace) -> None:
         self._model, self._space = model, space
         self._description = replace(
-            model.description, space=SPACE, dimension=space.dimension, extra=space.identity
+            model.description,
+            space=SPACE,
+            dimension=space.dimension,
+            extra=f"{SPACE} {space.identity}",
         )
 
     @property

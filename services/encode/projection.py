@@ -24,7 +24,7 @@ from services.runtime.models import write_atomically
 
 CLASS_COUNT_MAX = 50
 # Means of wordings are more alike than single ones. Less this of their mean, pictures are as
-# far from texts about other things (a median cosine of 0.26) as they were by one wording.
+# far from texts about other things as they were by one wording.
 CLASS_COMMON_SHARE = 0.3
 # Means over the captions of many pictures are more alike still.
 CAPTION_COMMON_SHARE = 0.5

@@ -309,11 +309,7 @@ class Indexer:
             async for event in encode_segments(self._stages, scope, config, segments()):
                 ledger.note_encode(event)
                 await moderation.media(ledger.of_segment, event)
-        # What is there may have no successor of the same id: a job that was cut short may have
-        # written shorter windows of sound, and an earlier version vectors of another space.
-        async with self.writing(scope, known):
-            await patiently(lambda: delete_documents(self._stages, scope, [known]))
-        return await self._write(ledger.assets[known], scope)
+        return await self._write(ledger.assets[known], scope, anew=True)
 
     @contextlib.asynccontextmanager
     async def _recording(
@@ -344,28 +340,39 @@ class Indexer:
             if request.findings or request.scores or entry.asset.moderation_findings:
                 await call_unary(self._stages.ingest.RecordModeration, request, scope)
 
-    async def _write(self, entry: AssetEntry, scope: CallScope) -> int:
-        """Send all documents of an asset to search and mark it when they are durable.
+    async def _write(self, entry: AssetEntry, scope: CallScope, *, anew: bool = False) -> int:
+        """Send all documents of an asset to search and mark it when they are durable; ``anew``
+        in the place of all that is there, unless it was indexed meanwhile.
 
         It is done to its end, whatever becomes of the caller: a deletion that waits for it must
         not be overtaken. Raises NotFound when the asset was deleted meanwhile.
         """
-        writing = asyncio.create_task(self._write_alone(entry, scope))
+        writing = asyncio.create_task(self._write_alone(entry, scope, anew=anew))
         assert entry.asset is not None
         self._unfinished[writing] = (scope.tenant_id, canonical_id(entry.asset))
         writing.add_done_callback(self._unfinished.pop)
         writing.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(writing)
 
-    async def _write_alone(self, entry: AssetEntry, scope: CallScope) -> int:
+    async def _write_alone(self, entry: AssetEntry, scope: CallScope, *, anew: bool) -> int:
         asset = entry.asset
         assert asset is not None
         known = canonical_id(asset)
         documents = await asyncio.to_thread(list, entry.documents())
         async with self.writing(scope, known):
+            if anew:
+                current = await get_asset(self._stages, scope, known)
+                if current.indexed:
+                    return current.document_count
+                # What is there may have no successor of the same id: a job that was cut short may
+                # have written shorter windows of sound, an earlier version another space.
+                await patiently(lambda: delete_documents(self._stages, scope, [known]))
             count = await self._writes.write(known, documents, scope)
             mark = ingest_pb2.MarkIndexedRequest(
-                asset_id=known, sha256=asset.sha256, document_count=count
+                asset_id=known,
+                sha256=asset.sha256,
+                document_count=count,
+                space=documents[0].embedding.space if documents else "",
             )
             try:
                 await call_unary(self._stages.ingest.MarkIndexed, mark, scope)

@@ -29,6 +29,9 @@ from services.runtime.streams import first_error
 PART_COUNT_MAX = 8
 TEXT_CHARACTERS_MAX = 8000
 
+# Our own words for what the vector of their picture tells better: many pictures have the same
+# label, and all of them would be equally near.
+_LABEL = evidence_pb2.EVIDENCE_ORIGIN_LABEL
 _PICTURES = (media_pb2.MODALITY_IMAGE, media_pb2.MODALITY_VIDEO)
 
 
@@ -79,9 +82,7 @@ def stage_query(
         tags=request.tags,
         metadata=request.metadata,
         excluded_asset_ids=[part.example for part in parts if part.example],
-        # Our own words for what the vector of their picture tells better: many pictures have
-        # the same label, and all of them would be equally near.
-        excluded_origins=[evidence_pb2.EVIDENCE_ORIGIN_LABEL],
+        excluded_origins=[_LABEL],
     )
     for name in ("create_time_min", "create_time_max"):
         if request.HasField(name):
@@ -164,7 +165,9 @@ async def _resolve(
             asset = await get_asset(stages, scope, part.asset_id)
             moderation.admit_example(asset)
             documents = await list_documents(stages, scope, canonical_id(asset))
-            embedding = mean_embedding([document.embedding for document in documents])
+            embedding = mean_embedding(
+                [each.embedding for each in documents if each.evidence.origin != _LABEL]
+            )
             kind = _kind(asset.info.modality)
             return SoughtPart(kind, part.weight, embedding, example=canonical_id(asset))
         case _:

@@ -233,6 +233,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             request.asset_id,
             request.sha256,
             request.document_count,
+            request.space,
         )
         return ingest_pb2.MarkIndexedResponse()
 

@@ -50,7 +50,7 @@ class MediaStore:
     def __init__(
         self,
         objects: Objects,
-        space: str = FIRST_SPACE,
+        space: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.objects = objects
@@ -257,9 +257,15 @@ class MediaStore:
     # --- what is noted later ---------------------------------------------------------------
 
     def mark_indexed(
-        self, tenant: str, asset_id: str, sha256: str = "", document_count: int = 0
+        self,
+        tenant: str,
+        asset_id: str,
+        sha256: str = "",
+        document_count: int = 0,
+        space: str = "",
     ) -> None:
-        """Note, durably, that the index holds all of an asset, in so many documents.
+        """Note, durably, that the index holds all of an asset, in so many documents of ``space``
+        or else of the store's.
 
         With ``sha256`` only of one with these bytes. Raises as ``get``.
         """
@@ -268,7 +274,7 @@ class MediaStore:
             record = self.get(tenant, asset_id)
             if sha256 and record.sha256 != sha256:
                 raise NotFound("ASSET_NOT_FOUND", "There is no such asset.", subject=asset_id)
-            mark = {"document_count": document_count, "space": self.space}
+            mark = {"document_count": document_count, "space": space or self.space}
             self.objects.put(keys.mark(asset_id), json.dumps(mark).encode())
 
     def _document_count(self, mark: bytes | None) -> int | None:

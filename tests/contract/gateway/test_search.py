@@ -96,6 +96,22 @@ async def test_a_threshold_on_relevance_misses_none_behind_an_asset_that_is_wort
     assert ids(found) == ["first", "mixed", "second", "last"]
 
 
+async def test_a_label_is_told_and_does_not_stand_for_its_picture(world: World) -> None:
+    await world.store("named", "nearer")
+    await world.index(
+        [
+            document("named", 1, 0.5, evidence_pb2.EVIDENCE_ORIGIN_UNSPECIFIED, second=3),
+            document("named", 2, 0.9, evidence_pb2.EVIDENCE_ORIGIN_LABEL, second=3),
+            document("nearer", 1, 0.6, evidence_pb2.EVIDENCE_ORIGIN_UNSPECIFIED, second=3),
+        ]
+    )
+    nearer, named = await world.find()
+    assert ids([nearer, named]) == ["nearer", "named"]
+    (match,) = named.matches
+    assert match.preview_text == "words 2"
+    assert match.similarity == pytest.approx(0.5, abs=1e-3)
+
+
 async def test_what_a_place_shows_and_the_words_for_it_are_one_match(world: World) -> None:
     await world.store("film")
     unspoken = evidence_pb2.EVIDENCE_ORIGIN_UNSPECIFIED

@@ -32,7 +32,8 @@ from services.ingest.objects import open_objects
 from services.ingest.store import MediaStore
 from tests.unit.ingest.stored import CONTENT, commit
 folder, name = Path(sys.argv[1]), sys.argv[2]
-store = MediaStore(open_objects("s3://media/racing", folder, FetchedFiles(folder / name, 0)))
+objects = open_objects("s3://media/racing", folder, FetchedFiles(folder / name, 0))
+store = MediaStore(objects, "space")
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(10):
@@ -116,7 +117,7 @@ async def test_processes_that_commit_the_same_bytes_at_once_agree_on_the_first(
 
     def check() -> None:
         objects = open_objects("s3://media/racing", tmp_path, FetchedFiles(tmp_path / "f", 0))
-        store = MediaStore(objects)
+        store = MediaStore(objects, "space")
         records, _ = store.list_newest("t", 100)
         assert len(records) == 30
         for number in range(10):
@@ -136,8 +137,8 @@ def test_a_commit_and_a_deletion_of_two_processes_leave_the_bytes_to_who_has_the
     no other asset with them, and their removal."""
     monkeypatch.setattr("services.ingest.claims.PATIENCE_S", 0.2)
     folder = FetchedFiles(tmp_path / "fetched", 0)
-    here = MediaStore(open_objects("s3://media/worst", tmp_path, folder))
-    there = MediaStore(open_objects("s3://media/worst", tmp_path, folder))
+    here = MediaStore(open_objects("s3://media/worst", tmp_path, folder), "space")
+    there = MediaStore(open_objects("s3://media/worst", tmp_path, folder), "space")
     commit(here, tmp_path, "a")
     here.bury("t", "a")
     assert commit(there, tmp_path, "b").duplicate_of == ""

@@ -60,7 +60,7 @@ def test_asset_id_holds_one_content(tmp_path: Path) -> None:
     part, other = tmp_path / "part", tmp_path / "other"
     part.write_bytes(CONTENT)
     other.write_bytes(b"other")
-    store = MediaStore(LocalObjects(tmp_path / "store"))
+    store = MediaStore(LocalObjects(tmp_path / "store"), "space")
     record = store.commit("t", part, draft("a"))
     assert store.commit("t", part, draft("a")) == record == store.get("t", "a")
     with pytest.raises(AlreadyExists, match="ASSET_EXISTS"):
@@ -68,7 +68,8 @@ def test_asset_id_holds_one_content(tmp_path: Path) -> None:
 
 
 def test_names_that_climb_find_nothing(tmp_path: Path) -> None:
-    store, spool = MediaStore(LocalObjects(tmp_path / "store")), Spool(tmp_path / "uploads", 10)
+    store = MediaStore(LocalObjects(tmp_path / "store"), "space")
+    spool = Spool(tmp_path / "uploads", 10)
     assert store.find("t", "../../x") is None
     assert store.find_by_sha256("t", ["../../x"]) == []
     assert spool.state("t", "../../x") is None

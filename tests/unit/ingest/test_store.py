@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.ingest.audit import GRACE_S, Auditor, Fault
 from services.ingest.model import MadeRendition
 from services.ingest.objects import LocalObjects
-from services.ingest.records import Keys
+from services.ingest.records import FIRST_SPACE, Keys
 from services.ingest.rendition_store import RenditionStore
 from services.ingest.store import MediaStore
 from services.runtime.errors import InternalFailure, NotFound, OutOfOrder
@@ -25,7 +25,7 @@ PICTURE = MadeRendition("thumbnail", "image/jpeg", b"jpeg", 1, 1)
 
 
 def open_store(root: Path) -> MediaStore:
-    return MediaStore(LocalObjects(root))
+    return MediaStore(LocalObjects(root), FIRST_SPACE)
 
 
 class PausingObjects(LocalObjects):
@@ -63,7 +63,7 @@ def test_commit_cut_off_at_any_write_leaves_nothing_visible_and_can_be_repeated(
     for survived in range(4):
         root = tmp_path / f"store{survived}"
         with pytest.raises(Died):
-            commit(MediaStore(DyingObjects(root, survived)), tmp_path, "a")
+            commit(MediaStore(DyingObjects(root, survived), FIRST_SPACE), tmp_path, "a")
         reopened = open_store(root)
         assert reopened.find("t", "a") is None
         assert reopened.find_by_sha256("t", [SHA256]) == []
@@ -83,10 +83,10 @@ def test_orphans_of_commits_that_were_cut_off_are_collected_while_a_commit_runs(
     for survived in range(1, 4):
         root = tmp_path / f"store{survived}"
         with pytest.raises(Died):
-            commit(MediaStore(DyingObjects(root, survived)), tmp_path, "a")
+            commit(MediaStore(DyingObjects(root, survived), FIRST_SPACE), tmp_path, "a")
         assert files(root)
         objects = PausingObjects(root)
-        store = MediaStore(objects)
+        store = MediaStore(objects, FIRST_SPACE)
         committing = threading.Thread(target=commit, args=(store, tmp_path, "b", OTHER))
         committing.start()
         objects.entered.wait()
@@ -151,7 +151,7 @@ def test_deletion_cut_off_at_any_change_is_found_and_completed(tmp_path: Path) -
         for asset_id in ("a", "b"):
             commit(store, tmp_path, asset_id)
         store.mark_indexed("t", "a", SHA256, 1)
-        dying = MediaStore(DyingObjects(root, survived))
+        dying = MediaStore(DyingObjects(root, survived), FIRST_SPACE)
         try:
             delete(dying, "a")
             delete(dying, "b")
@@ -353,6 +353,8 @@ def test_what_was_indexed_in_another_space_is_to_be_indexed_again(tmp_path: Path
     later.mark_indexed("t", "a", SHA256, 8)
     assert (later.get("t", "a").indexed, later.get("t", "a").document_count) == (True, 8)
     assert not earlier.get("t", "a").indexed
+    later.mark_indexed("t", "a", SHA256, 9, FIRST_SPACE)
+    assert (earlier.get("t", "a").indexed, later.get("t", "a").indexed) == (True, False)
     assert faults(later) == []
 
 

@@ -714,6 +714,14 @@ export declare type MarkIndexedRequest = Message<"sensorium.ingest.v1.MarkIndexe
    * @generated from field: uint32 document_count = 3;
    */
   documentCount: number;
+
+  /**
+   * The space of their vectors; empty means the server's own. An asset that is indexed
+   * in another space than the server's is not indexed.
+   *
+   * @generated from field: string space = 4;
+   */
+  space: string;
 };
 
 /**

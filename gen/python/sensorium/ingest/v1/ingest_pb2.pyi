@@ -653,6 +653,7 @@ class MarkIndexedRequest(_message.Message):
     ASSET_ID_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     DOCUMENT_COUNT_FIELD_NUMBER: _builtins.int
+    SPACE_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
     """A committed asset that is no duplicate."""
     sha256: _builtins.str
@@ -661,16 +662,21 @@ class MarkIndexedRequest(_message.Message):
     """
     document_count: _builtins.int
     """How many documents the index holds of it."""
+    space: _builtins.str
+    """The space of their vectors; empty means the server's own. An asset that is indexed
+    in another space than the server's is not indexed.
+    """
     def __init__(
         self,
         *,
         asset_id: _builtins.str = ...,
         sha256: _builtins.str = ...,
         document_count: _builtins.int = ...,
+        space: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "document_count", b"document_count", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "document_count", b"document_count", "sha256", b"sha256", "space", b"space"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
