@@ -296,9 +296,9 @@ async def test_tenants_share_no_cache(stub: Stub, fake: FakeEncoder) -> None:
 async def until_pending(fake: FakeEncoder, count: int) -> None:
     """Waits until so many texts wait for the model."""
     assert fake.loaded is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while fake.loaded.text.pending != count:  # noqa: ASYNC110 - it changes in this loop
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.005)
 
 
 async def test_a_client_that_goes_away_frees_its_place_in_the_queue(
