@@ -15,7 +15,7 @@ from PIL import Image
 from services.encode.backends.contract import LoadOptions, ModelDescription
 from services.encode.backends.conversion import compile_for_cpu, converted
 from services.encode.backends.pictures import decode
-from services.encode.captioned import PictureSeen
+from services.encode.captioned import PictureSeen, softmax
 from services.runtime.models import ResolvedModel, resolve
 
 SIDE_PX = 260
@@ -100,8 +100,7 @@ class EfficientNetLite:
         self._request.infer({0: np.ascontiguousarray(views)}, share_inputs=True)
         logits = np.array(self._request.get_output_tensor(0).data)
         features = np.array(self._request.get_output_tensor(1).data)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return exponentials / exponentials.sum(axis=1, keepdims=True), features
+        return softmax(logits, 1.0), features
 
 
 def _padded(picture: Image.Image) -> Image.Image:

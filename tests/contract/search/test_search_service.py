@@ -273,10 +273,13 @@ async def test_bad_queries_are_named_and_the_good_ones_answered(stub: Any) -> No
     assert [hit_ids(e) for e in events if e.WhichOneof("event") == "result"] == [["d"]]
 
 
-def test_a_modality_that_is_named_a_million_times_is_looked_for_once() -> None:
+def test_what_is_named_a_million_times_is_looked_for_or_left_out_once() -> None:
     wanted = [media_pb2.MODALITY_AUDIO, media_pb2.MODALITY_IMAGE] * 500_000
-    query = read_query(search_pb2.SearchQuery(text="x", modalities=wanted), "tenant", SPACE)
-    assert sorted(query.scope.modalities) == ["audio", "image"]
+    unwanted = [evidence_pb2.EVIDENCE_ORIGIN_OCR, evidence_pb2.EVIDENCE_ORIGIN_LABEL] * 500_000
+    message = search_pb2.SearchQuery(text="x", modalities=wanted, excluded_origins=unwanted)
+    scope = read_query(message, "tenant", SPACE).scope
+    assert sorted(scope.modalities) == ["audio", "image"]
+    assert sorted(scope.excluded_origins) == ["label", "ocr"]
 
 
 async def test_a_large_result_fits_the_message(stub: Any) -> None:
