@@ -25,6 +25,7 @@ from services.runtime.streams import duplex, open_stream
 LOOKUP_COUNT_MAX = 1000
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1000
+SPACE_CHARACTERS_MAX = 64
 
 Request = ingest_pb2.StreamingIngestRequest
 Response = ingest_pb2.StreamingIngestResponse
@@ -227,6 +228,12 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         ],
     ) -> ingest_pb2.MarkIndexedResponse:
         """Note that the index holds all of an asset."""
+        if len(request.space) > SPACE_CHARACTERS_MAX:
+            raise InvalidInput(
+                "SPACE_INVALID",
+                f"The name of a space has at most {SPACE_CHARACTERS_MAX} characters.",
+                subject="space",
+            )
         await self._engine.on_disk(
             self._engine.store.mark_indexed,
             tenant_id(context),

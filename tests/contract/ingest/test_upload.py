@@ -309,6 +309,11 @@ async def test_an_asset_is_marked_as_indexed_for_good_and_only_one_that_is_there
                 metadata=(("sensorium-tenant", tenant),),
             )
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    endless = ingest_pb2.MarkIndexedRequest(asset_id="a", space="x" * 1_000_000)
+    with pytest.raises(grpc.aio.AioRpcError, match="at most 64") as caught:
+        await ingest.stub.MarkIndexed(endless, metadata=TENANT)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert (await ingest.stub.GetAsset(asked, metadata=TENANT)).asset.indexed
 
 
 async def test_what_moderation_found_is_kept_with_the_bytes_and_can_be_replaced(

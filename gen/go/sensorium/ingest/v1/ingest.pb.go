@@ -1419,7 +1419,7 @@ type MarkIndexedRequest struct {
 	// How many documents the index holds of it.
 	DocumentCount uint32 `protobuf:"varint,3,opt,name=document_count,json=documentCount,proto3" json:"document_count,omitempty"`
 	// The space of their vectors; empty means the server's own. An asset that is indexed
-	// in another space than the server's is not indexed.
+	// in another space than the server's is not indexed. At most 64 characters.
 	Space string `protobuf:"bytes,4,opt,name=space,proto3" json:"space,omitempty"`
 }
 

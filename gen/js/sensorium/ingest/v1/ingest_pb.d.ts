@@ -717,7 +717,7 @@ export declare type MarkIndexedRequest = Message<"sensorium.ingest.v1.MarkIndexe
 
   /**
    * The space of their vectors; empty means the server's own. An asset that is indexed
-   * in another space than the server's is not indexed.
+   * in another space than the server's is not indexed. At most 64 characters.
    *
    * @generated from field: string space = 4;
    */

@@ -664,7 +664,7 @@ class MarkIndexedRequest(_message.Message):
     """How many documents the index holds of it."""
     space: _builtins.str
     """The space of their vectors; empty means the server's own. An asset that is indexed
-    in another space than the server's is not indexed.
+    in another space than the server's is not indexed. At most 64 characters.
     """
     def __init__(
         self,
