@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+import psutil
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from PIL import Image, ImageCms
@@ -274,9 +275,14 @@ async def test_a_job_that_hangs_does_not_stop_those_after_it(
 
 def children() -> list[int]:
     """The processes that make renditions for this one."""
-    listed = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    pids = [int(pid) for path in listed for pid in path.read_text().split()]
-    return [pid for pid in pids if b"render_child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [child.pid for child in psutil.Process().children() if _makes_renditions(child)]
+
+
+def _makes_renditions(process: psutil.Process) -> bool:
+    try:
+        return any("render_child" in word for word in process.cmdline())
+    except psutil.NoSuchProcess:  # it ended after it was listed
+        return False
 
 
 DAMAGED: dict[str, Callable[[], bytes]] = {
