@@ -251,6 +251,13 @@ def _likened(words: Words, seen: Looks) -> Iterator[Try]:
     each_seen = zip(_mean_probabilities(seen, keys), features, strict=True)
     pictures = np.stack([space.picture(PictureSeen(*each)) for each in each_seen])
     yield from _meaning_and_looks(space.texts(captions), pictures, captions.shape[1])
+    nouns, index = wordnet.load(), wordnet.load_index()
+    if nouns and index:
+        things = [wordnet.things(caption, nouns, index) for caption in words.captions]
+        for weight in (0.3, 0.6):
+            broader = _with_broader(captions, things, nouns, weight, words.embed)
+            title = f"meaning and looks, captions with WordNet's broader words, weight {weight}"
+            yield Try(title, space.texts(broader) @ pictures.T)
 
 
 def _meaning_and_looks(texts: Numbers, pictures: Numbers, dimension: int) -> Iterator[Try]:
@@ -261,6 +268,22 @@ def _meaning_and_looks(texts: Numbers, pictures: Numbers, dimension: int) -> Ite
         scales = np.repeat([1.0, weight / LOOKS_WEIGHT], [dimension, texts.shape[1] - dimension])
         similar = unit(texts * scales) @ unit(pictures * scales).T
         yield Try(f"meaning and looks, weight {weight}", similar)
+
+
+def _with_broader(
+    captions: Numbers,
+    things: Sequence[Sequence[str]],
+    nouns: dict[str, wordnet.Noun],
+    weight: float,
+    embed: Embed,
+) -> Numbers:
+    """Vectors of captions, to which those of what their things are kinds of are added."""
+    broader = captions.copy()
+    for row, offsets in enumerate(things):
+        texts = [word for offset in offsets for word in wordnet.broader(nouns, offset, 1)]
+        if texts:
+            broader[row] += weight * unit(embed(texts).mean(axis=0))
+    return unit(broader)
 
 
 def _described(names: Sequence[str]) -> list[str]:
