@@ -25,6 +25,7 @@ from tests import known_media, media
 from tests.contract.ingest.conftest import Ingest, serving, whole
 from tests.contract.ingest.test_thumbnail import numbered_video, refused, thumbnail
 from tests.harness import make_settings
+from tests.stored_bytes import stored
 
 _WITHIN_S = 30.0
 _POLL_S = 0.02
@@ -218,8 +219,8 @@ async def test_an_asset_deleted_while_its_renditions_are_made_leaves_none(
     # One after another: when the next has its own, this one's are done with.
     await rendering.send(whole("lasting", media.png(61, 61)))
     await rendered(rendering, "lasting")
-    left = [path for path in rendering.data_dir.rglob("*") if brief.sha256 in str(path)]
-    assert not [path for path in left if path.is_file()]
+    files = [path for path, content in stored(rendering.data_dir) if content is not None]
+    assert not [path for path in files if brief.sha256 in str(path)]
 
 
 async def test_more_assets_than_may_wait_are_all_served(

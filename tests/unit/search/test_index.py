@@ -18,6 +18,7 @@ from services.search.schema import to_arrow
 from services.search.tables import Tables
 from services.search.writer import IndexWriter, WriterOptions
 from tests.pipeline.platform import until
+from tests.stored_bytes import stored
 from tests.unit.search.builders import SPACE, open_index, record, vector
 
 TENANT = Scope("tenant")
@@ -133,13 +134,13 @@ def kept() -> list[Record]:
 
 
 def is_in_files(folder: Path, *words: str) -> bool:
-    contents = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    contents = [content for _, content in stored(folder) if content]
     return any(word.encode() in content for word in words for content in contents)
 
 
 async def erased(folder: Path) -> None:
     await until(
-        lambda: not is_in_files(folder, "unmistakable", "secret-asset"), 20, "no file holds it"
+        lambda: not is_in_files(folder, "unmistakable", "secret-asset"), 60, "no file holds it"
     )
 
 
