@@ -15,14 +15,15 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from services.gateway.access.jwks import BYTES_MAX, JwkSet
+from services.gateway.access.jwks import BYTES_MAX, REFETCH_S, JwkSet
 from services.gateway.access.principal import Principal
 from services.gateway.access.scopes import Scope
 from services.gateway.access.tokens import TokenCheck, TokenRules, rules_of
 from services.runtime.errors import InvalidInput, Unauthenticated, Unavailable
 from services.runtime.settings import Settings
+from tests.unit.gateway.access.conftest import Clock
 
-RULES = TokenRules("https://id.example", "sensorium", 5.0, "tenant", "sub", "scope")
+RULES = TokenRules("https://id.example", "sensorium", 30.0, "tenant", "sub", "scope")
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC = ec.generate_private_key(ec.SECP256R1())
 ED = ed25519.Ed25519PrivateKey.generate()
@@ -90,7 +91,7 @@ async def test_a_token_says_who_calls(check: TokenCheck, key_id: str) -> None:
 
 
 async def test_claims_are_found_where_the_settings_say(keys_file: Path) -> None:
-    rules = TokenRules(RULES.issuer, RULES.audience, 5.0, "", "email", "permissions")
+    rules = TokenRules(RULES.issuer, RULES.audience, RULES.leeway_s, "", "email", "permissions")
     check = TokenCheck(JwkSet(keys_file.as_uri()), rules)
     said = claims(tenant=None, email="ada@example.org", permissions=["delete", 7, "admin"])
     assert await check.authenticate(sign(said)) == Principal(
@@ -293,34 +294,36 @@ async def served() -> AsyncIterator[tuple[KeyServer, str]]:
 
 
 async def test_a_new_key_is_found_and_invented_ids_ask_no_more_often(
-    served: tuple[KeyServer, str],
+    served: tuple[KeyServer, str], clock: Clock
 ) -> None:
     keys, url = served
-    check = TokenCheck(JwkSet(url, refetch_s=0.3), RULES)
+    check = TokenCheck(JwkSet(url), RULES)
     await asyncio.gather(*(check.authenticate(sign(claims())) for _ in range(5)))
     assert keys.count == 1
     keys.key_ids.append("ec")
     for number in range(10):
         assert await reason(check, of_another_key(kid=str(number))) == "TOKEN_KEY_UNKNOWN"
     assert keys.count == 1
-    await asyncio.sleep(0.35)
+    clock.now_s += REFETCH_S
     await check.authenticate(sign(claims(), "ec"))
     assert keys.count == 2
 
 
-async def test_what_was_read_outlasts_its_server(served: tuple[KeyServer, str]) -> None:
+async def test_what_was_read_outlasts_its_server(
+    served: tuple[KeyServer, str], clock: Clock
+) -> None:
     keys, url = served
     keys.fails = True
-    check = TokenCheck(JwkSet(url, refetch_s=0.1), RULES)
+    check = TokenCheck(JwkSet(url), RULES)
     with pytest.raises(Unavailable) as refused:
         await check.authenticate(sign(claims()))
     assert refused.value.reason == "JWKS_UNAVAILABLE"
     assert refused.value.retry_after_s is not None
     keys.fails = False
-    await asyncio.sleep(0.15)
+    clock.now_s += REFETCH_S
     await check.authenticate(sign(claims()))
     keys.fails = True
-    await asyncio.sleep(0.15)
+    clock.now_s += REFETCH_S
     assert await reason(check, of_another_key(kid="new")) == "TOKEN_KEY_UNKNOWN"
     await check.authenticate(sign(claims()))
 
