@@ -32,6 +32,7 @@ class Served:
 
     client: Client
     model: FakeLanguageModel
+    admission: Admission
     http_url: str
     settings: Settings
 
@@ -58,9 +59,10 @@ def stages(model: FakeLanguageModel) -> dict[str, BuildStage]:
 async def serving(settings: Settings) -> AsyncIterator[Served]:
     """A gateway in this process, with all stages that have no address of their own."""
     model, http = FakeLanguageModel(), HttpServer(settings)
+    admission = Admission(settings.turns_max)
 
     def gateway(settings: Settings) -> Stage:
-        return assemble(settings, Admission(settings.turns_max), http)
+        return assemble(settings, admission, http)
 
     hosted = {
         name: build
@@ -71,7 +73,7 @@ async def serving(settings: Settings) -> AsyncIterator[Served]:
         serve_all({**hosted, "gateway": gateway}, settings) as (_, effective),
         Client(f"127.0.0.1:{effective.port}") as client,
     ):
-        yield Served(client, model, f"http://127.0.0.1:{http.port}", effective)
+        yield Served(client, model, admission, f"http://127.0.0.1:{http.port}", effective)
 
 
 def answered(events: list[Event]) -> Answer:
