@@ -455,7 +455,7 @@ def _names(lines: list[Line]) -> list[tuple[str, tuple[str, ...]]]:
     return [(line.text, tuple(p.evidence_id for p in line.pieces)) for line in lines]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_interleaving_gives_the_same_lines_and_loses_and_doubles_nothing(
     data: st.DataObject,
@@ -474,7 +474,7 @@ def test_any_interleaving_gives_the_same_lines_and_loses_and_doubles_nothing(
     assert sorted(ids) == sorted(turn.pieces)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_within_a_video_lines_are_ordered_by_their_end(data: st.DataObject) -> None:
     turn = data.draw(_turns())

@@ -90,7 +90,7 @@ def pages(draw: st.DrawFn) -> list[Written]:
     return lines
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(pages())
 def test_every_line_is_there_once_whole_and_in_order(lines: list[Written]) -> None:
     merged = merge_readings(readings_of(lines), PICTURE, TILES)
@@ -103,7 +103,7 @@ def upside_down(box: Box) -> Box:
     )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(pages())
 def test_a_page_that_stands_on_its_head_is_merged_as_it_reads(lines: list[Written]) -> None:
     assume(len(lines) > 1)

@@ -53,9 +53,7 @@ async def test_max_tokens_ends_an_answer_and_says_so(engine: Engine) -> None:
     assert generation.usage.completion_token_count == 5
 
 
-@settings(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     splits=st.lists(st.integers(1, len(NOTES) - 1), unique=True).map(sorted), reset=st.booleans()
 )

@@ -46,7 +46,7 @@ def opened(segment: Segment) -> Image.Image:
 
 
 @pytest.mark.parametrize("kind", CONTENTS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_how_the_bytes_arrive_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, kind: str, data: st.DataObject

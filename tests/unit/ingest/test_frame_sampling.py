@@ -37,7 +37,7 @@ def picture(segment: Segment) -> Image.Image:
     return Image.open(io.BytesIO(segment.payload.data))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     gaps_ms=st.lists(st.integers(10, 400), min_size=8, max_size=60),
     first_ms=st.integers(0, 3000),
@@ -71,7 +71,7 @@ def test_a_frame_is_shown_at_its_true_time_at_any_rate(
     assert [segment.index for segment in found] == list(range(len(found)))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     count=st.integers(30, 110),
     keyframe_interval=st.integers(1, 40),
@@ -109,7 +109,7 @@ def shot(index: int, frame: int) -> npt.NDArray[np.uint8]:
     return shown
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(lengths_s=st.lists(st.floats(0.8, 4.0), min_size=1, max_size=5))
 def test_every_shot_is_shown_once(
     tmp_path_factory: pytest.TempPathFactory, lengths_s: list[float]

@@ -14,7 +14,7 @@ from services.runtime.errors import AlreadyExists, OutOfOrder
 from tests.unit.ingest.stored import CONTENT, draft
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, len(CONTENT)), max_size=4), st.integers(0, 500))
 def test_resume_at_any_point_gives_the_same_hash(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int], junk: int

@@ -173,7 +173,7 @@ def test_deletion_cut_off_at_any_change_is_found_and_completed(tmp_path: Path) -
     raise AssertionError("a deletion takes more changes than were tried")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pyarrow as pa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.search.filters import Scope
@@ -55,7 +55,7 @@ def has_all(row: Record, scope: Scope) -> bool:
     )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20)
 @given(rows=_ROWS, scopes=st.lists(_SCOPES, min_size=1, max_size=8))
 async def test_no_string_widens_a_scope_or_misses_its_rows(
     rows: list[tuple[str, str, str, list[str], dict[str, str], int]], scopes: list[Scope]

@@ -122,7 +122,7 @@ _STEPS = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(_STEPS, max_size=25))
 def test_never_two_hold_it_and_epochs_only_grow(steps: list[Step]) -> None:
     async def play() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.runtime.errors import InvalidInput
@@ -67,7 +67,7 @@ def test_parts_that_leave_nothing_are_refused() -> None:
     assert caught.value.reason == "PARTS_OPPOSED"
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10)
 @given(
     seeds=st.lists(st.integers(0, 6), min_size=5, max_size=60),
     size=st.integers(1, 9),

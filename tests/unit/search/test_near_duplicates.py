@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.search.filters import Scope
@@ -17,7 +17,7 @@ def distance(one: int, other: int) -> int:
     return (one ^ other).bit_count()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @example(stored=[None, 1 << 63], wanted=[1 << 63], distance_max=0)
 @given(
     stored=st.lists(st.none() | _HASHES, min_size=1, max_size=12),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.runtime.errors import InvalidInput
@@ -154,11 +154,7 @@ _IDS = st.sampled_from(["a", "a'", "' OR '1'='1", "a\\", "a:b", "%", "_", "森",
 _TENANTS = st.sampled_from(["acme", "acme2", "ACME", "_"])
 
 
-@settings(
-    max_examples=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@settings(max_examples=15)
 @given(
     first=_TENANTS,
     second=_TENANTS,

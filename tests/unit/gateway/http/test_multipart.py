@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Message
@@ -81,7 +81,6 @@ def read(body: bytes, limits: FormLimits | None = None) -> list[Part]:
     return asyncio.run(parts_of(request([body]), limits))
 
 
-@settings(deadline=None)
 @given(forms, st.lists(st.integers(0, 400), max_size=12))
 def test_a_form_has_the_same_parts_however_it_is_cut(parts: list[Part], cuts: list[int]) -> None:
     body = encoded(parts)
@@ -90,7 +89,6 @@ def test_a_form_has_the_same_parts_however_it_is_cut(parts: list[Part], cuts: li
     assert asyncio.run(parts_of(request(pieces))) == parts
 
 
-@settings(deadline=None)
 @given(forms, st.data())
 def test_a_form_that_ends_early_never_looks_whole(parts: list[Part], data: st.DataObject) -> None:
     body = encoded(parts)
@@ -100,7 +98,6 @@ def test_a_form_that_ends_early_never_looks_whole(parts: list[Part], data: st.Da
     assert caught.value.reason == "MULTIPART_CUT_OFF"
 
 
-@settings(deadline=None)
 @given(st.lists(fragments | st.binary(max_size=50), max_size=10).map(b"".join))
 def test_any_bytes_are_a_form_or_a_typed_error(body: bytes) -> None:
     with pytest.raises(InvalidInput):
