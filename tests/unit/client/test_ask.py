@@ -175,7 +175,7 @@ async def test_leaving_early_cancels_the_call(client: Client, gateway: FakeGatew
         async for event in answer:
             if isinstance(event, events.Token):
                 break
-    await asyncio.wait_for(gateway.ended.wait(), 10)
+    await asyncio.wait_for(gateway.ended.wait(), 60)
 
 
 async def test_cancelled_task_cancels_the_call_while_it_still_sends(

@@ -96,7 +96,7 @@ async def test_interrupted_ask_ends_the_call(address: str, gateway: FakeGateway)
     _, error = await process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in error.decode()
-    await asyncio.wait_for(gateway.ended.wait(), 10)
+    await asyncio.wait_for(gateway.ended.wait(), 60)
 
 
 @pytest.mark.parametrize(

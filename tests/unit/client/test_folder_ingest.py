@@ -112,7 +112,7 @@ async def test_a_server_that_does_not_come_back_ends_the_run(
                 pass
 
     sending = asyncio.create_task(send())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await gateway.receiving.wait()
         await server.stop(0)
         with pytest.raises(SensoriumClientError, match="SERVER_GONE"):
@@ -185,7 +185,7 @@ async def test_an_interrupted_run_ends_with_its_report(
     write_files(tmp_path, 5)
     gateway.holds_uploads = True
     process = await start(address, "ingest", str(tmp_path))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await gateway.receiving.wait()
         process.send_signal(signal.SIGINT)
         out, error = await process.communicate()

@@ -178,8 +178,9 @@ async def test_cancelling_the_only_listener_reaches_the_worker(
 
 async def pending(walk: Walk, count: int) -> None:
     """Waits until so many pictures wait to be read."""
-    while walk.encoder._engines.ocr.pending < count:  # noqa: ASYNC110 - it changes in this loop
-        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        while walk.encoder._engines.ocr.pending < count:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.005)
 
 
 async def test_answers_go_before_bulk_work(walk: Walk, fake: FakeEncoder) -> None:

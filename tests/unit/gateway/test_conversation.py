@@ -24,7 +24,7 @@ from tests.harness import make_settings
 
 QUESTION = TurnMessage(turn_id="1", text=gateway_pb2.TextChunk(text="What is it?"))
 CANCEL = TurnMessage(turn_id="1", cancel_turn=gateway_pb2.CancelTurn())
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 
 
 class Slow:

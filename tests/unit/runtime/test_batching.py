@@ -26,7 +26,7 @@ class GatedForward:
     def __call__(self, items: Sequence[int]) -> list[int]:
         self.batches.append(list(items))
         self.entered.release()
-        assert self.gate.wait(10)
+        assert self.gate.wait(30)
         if 13 in items:
             raise InvalidInput("UNLUCKY", "Thirteen is refused.")
         if 666 in items:
@@ -105,7 +105,7 @@ async def test_bulk_runs_though_the_answer_before_it_was_given_up() -> None:
     bulk = asyncio.ensure_future(under_test.submit(2, priority=Priority.BULK))
     await asyncio.sleep(0)
     answer.cancel()
-    assert await asyncio.wait_for(bulk, 5) == 4
+    assert await asyncio.wait_for(bulk, 30) == 4
 
 
 async def test_bulk_is_not_starved() -> None:

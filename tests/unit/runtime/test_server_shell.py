@@ -160,7 +160,7 @@ async def test_cancel_closes_the_handler(channel: grpc.aio.Channel, servicer: Sc
     await call.write(CONFIG)
     await call.read()
     call.cancel()
-    await asyncio.wait_for(servicer.closed.wait(), 5)
+    await asyncio.wait_for(servicer.closed.wait(), 30)
 
 
 async def test_calls_before_readiness_are_refused_with_a_hint(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ async def test_calls_before_readiness_are_refused_with_a_hint(tmp_path: Path) ->
 
 
 async def test_drain_sends_go_away_on_open_streams() -> None:
-    server = StageServer("127.0.0.1:0", Settings(drain_grace_s=0.2))
+    server = StageServer("127.0.0.1:0", Settings(drain_grace_s=30))
     await server.open([scripted_stage(ScriptedFuse())])
     await server.start_stages()
     async with open_channel(f"127.0.0.1:{server.port}") as channel:
@@ -245,7 +245,7 @@ async def test_drain_does_not_wait_for_a_client_that_does_not_read() -> None:
 
 
 async def test_what_comes_by_other_ways_is_drained_beside_the_streams() -> None:
-    server = StageServer("127.0.0.1:0", Settings(drain_grace_s=5))
+    server = StageServer("127.0.0.1:0", Settings(drain_grace_s=30))
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def drain() -> None:
@@ -260,7 +260,7 @@ async def test_what_comes_by_other_ways_is_drained_beside_the_streams() -> None:
         assert (await call.read()).WhichOneof("event") == "ready"
         draining = asyncio.ensure_future(server.drain())
         # Before the stream is told, and for longer than it lives.
-        await asyncio.wait_for(begun.wait(), 1)
+        await asyncio.wait_for(begun.wait(), 20)
         assert (await call.read()).WhichOneof("event") == "go_away"
         await call.done_writing()
         assert (await call.read()).WhichOneof("event") == "summary"

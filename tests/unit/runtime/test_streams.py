@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -29,10 +29,22 @@ async def test_duplex_yields_what_came_before_the_error_that_matters() -> None:
     assert seen == [1]
 
 
-async def test_what_fails_when_nobody_listens_any_more_is_not_called_forgotten() -> None:
-    """As a job that is stopped because its asset is deleted, and sees first that it is."""
+@pytest.fixture
+async def told() -> AsyncIterator[list[str]]:
+    """What the loop tells of tasks whose failure nobody took."""
+    gc.collect()  # those of other tests are told of before
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
     told: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, about: told.append(str(about)))
+    loop.set_exception_handler(lambda _, about: told.append(str(about)))
+    yield told
+    loop.set_exception_handler(handler)
+
+
+async def test_what_fails_when_nobody_listens_any_more_is_not_called_forgotten(
+    told: list[str],
+) -> None:
+    """As a job that is stopped because its asset is deleted, and sees first that it is."""
 
     async def body(emit: Emit[int]) -> None:
         await emit(1)

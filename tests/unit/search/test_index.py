@@ -260,7 +260,7 @@ def test_only_what_is_new_is_synced(tmp_path: Path) -> None:
 
 
 async def test_a_write_that_fails_unforeseen_ends_no_other(tmp_path: Path) -> None:
-    async with open_index(tmp_path) as index, asyncio.timeout(20):
+    async with open_index(tmp_path) as index, asyncio.timeout(60):
         with pytest.raises(InternalFailure, match="INDEX_WRITE_FAILED"):
             # More than a column holds: Arrow raises what no database error is.
             await index.writer.write(SPACE, [record("bad", create_time_us=1 << 80)])

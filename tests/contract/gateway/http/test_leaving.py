@@ -62,7 +62,7 @@ async def test_a_client_that_leaves_ends_the_work(
     tmp_path: Path, path: bytes, headers: bytes, body: bytes
 ) -> None:
     calls = EndlessCalls()
-    async with open_door(make_settings(tmp_path), calls) as door, asyncio.timeout(10):
+    async with open_door(make_settings(tmp_path), calls) as door, asyncio.timeout(60):
         _, writer = await asyncio.open_connection("127.0.0.1", door.server.port)
         length = b"Content-Length: %d\r\n\r\n" % len(body)
         writer.write(b"POST %s HTTP/1.1\r\n" % path + HOST + headers + length + body)

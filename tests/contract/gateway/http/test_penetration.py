@@ -287,18 +287,18 @@ async def test_a_connection_without_a_request_is_closed(door: Door, pieces: list
 async def test_a_client_that_does_not_read_holds_nothing(door: Door) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", door.server.port, limit=1024)
     writer.write(b"GET /v1/endless HTTP/1.1\r\n" + HOST + b"\r\n")
-    await until(lambda: door.streaming == 1, 5, "the response begins")
+    await until(lambda: door.streaming == 1, 30, "the response begins")
     writer.transport.pause_reading()  # type: ignore[attr-defined]
-    await until(lambda: door.streaming == 0, 5, "the response is given up")
+    await until(lambda: door.streaming == 0, 30, "the response is given up")
     writer.close()
 
 
 async def test_a_client_that_goes_away_ends_its_response(door: Door) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", door.server.port)
     writer.write(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n")
-    await until(lambda: door.streaming == 1, 5, "the response begins")
+    await until(lambda: door.streaming == 1, 30, "the response begins")
     writer.close()
-    await until(lambda: door.streaming == 0, 5, "the response is given up")
+    await until(lambda: door.streaming == 0, 30, "the response is given up")
 
 
 async def test_too_many_connections_are_refused_in_words(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ async def test_a_stream_that_outlives_the_grace_is_told_why_it_ends(tmp_path: Pa
     async with open_door(make_settings(tmp_path, drain_grace_s=0.2)) as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.server.port)
         writer.write(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n")
-        await until(lambda: door.streaming == 1, 5, "the response begins")
+        await until(lambda: door.streaming == 1, 30, "the response begins")
         draining = asyncio.create_task(door.server.drain())
         await asyncio.sleep(0)
         received = parse(await read_all(reader))
@@ -343,7 +343,7 @@ async def test_a_stream_that_outlives_the_grace_is_told_why_it_ends(tmp_path: Pa
 async def test_a_server_that_shuts_down_takes_no_more(tmp_path: Path) -> None:
     async with open_door(make_settings(tmp_path, drain_grace_s=0.5)) as door:
         busy = asyncio.create_task(door.send(b"GET /v1/events HTTP/1.1\r\n" + HOST + b"\r\n"))
-        await until(lambda: door.streaming == 1, 5, "the response begins")
+        await until(lambda: door.streaming == 1, 30, "the response begins")
         reader, writer = await asyncio.open_connection("127.0.0.1", door.server.port)
         writer.write(b"GET /v1/models HTTP/1.1\r\n" + HOST)
         await asyncio.sleep(0.05)

@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 
 from services.gateway.access.scopes import Scope
 from tests.contract.gateway.guarded import Guarded, serve_guarded
+from tests.pipeline.platform import until
 
 ASSET_BYTES_MAX = 100_000
 UNKNOWN_ID = "file-00000000000000000000000000000000"
@@ -279,7 +280,7 @@ async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(
     assert answer.status_code == 413
     assert answer.json()["error"]["param"] == "file"
     assert (await acme.get("/v1/files")).json() == before
-    assert not left_unfinished(guarded)
+    await until_nothing_is_left(guarded)
 
 
 async def test_a_file_that_drips_is_given_up_and_leaves_nothing(
@@ -295,11 +296,13 @@ async def test_a_file_that_drips_is_given_up_and_leaves_nothing(
     answer = await acme.post("/v1/files", content=drip(), headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (408, "BODY_TOO_SLOW")
     assert (await acme.get("/v1/files")).json() == before
-    assert not left_unfinished(guarded)
+    await until_nothing_is_left(guarded)
 
 
-def left_unfinished(guarded: Guarded) -> list[str]:
-    return [str(path) for path in guarded.settings.data_dir.glob("uploads/*/file-*")]
+async def until_nothing_is_left(guarded: Guarded) -> None:
+    """Of an upload that was not finished: its bytes go after the refusal."""
+    parts = guarded.settings.data_dir
+    await until(lambda: not any(parts.glob("uploads/*/file-*")), 30, "its part is dropped")
 
 
 # --- pages ---------------------------------------------------------------------------------------
