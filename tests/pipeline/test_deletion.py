@@ -31,6 +31,7 @@ from tests.contract.ingest.conftest import config as upload_config
 from tests.contract.ingest.conftest import whole
 from tests.pipeline.platform import Platform, until
 from tests.pipeline.streams import Upload, asset, exchange, in_upload
+from tests.stored_bytes import stored
 
 WITHIN_S = 60.0
 DAY_S = 86400.0
@@ -69,12 +70,12 @@ async def check(client: Client, **options: bool) -> tuple[dict[str, tuple[str, b
 
 
 def files_with(folder: Path, *needles: str) -> list[str]:
-    """Files whose name or bytes hold one of these."""
+    """Files whose name or bytes hold one of these, and folders whose name does."""
+    files = ((str(path.relative_to(folder)), content or b"") for path, content in stored(folder))
     return [
-        str(path.relative_to(folder))
-        for path in folder.rglob("*")
-        if any(needle in str(path.relative_to(folder)) for needle in needles)
-        or (path.is_file() and any(n.encode() in path.read_bytes() for n in needles))
+        name
+        for name, content in files
+        if any(needle in name or needle.encode() in content for needle in needles)
     ]
 
 
@@ -113,7 +114,7 @@ async def test_of_what_is_deleted_nothing_is_left(
         return all(name.startswith("lancedb") for name in left)
 
     # A picture that is being made of it is thrown away once it is made.
-    await until(nothing_is_left, 10, "no file holds anything of it")
+    await until(nothing_is_left, WITHIN_S, "no file holds anything of it")
     with pytest.raises(SensoriumClientError, match="no such asset"):
         async for _ in client.ask("What is it?", asset_ids=["picture-to-go"]):
             pass
