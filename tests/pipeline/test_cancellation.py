@@ -180,12 +180,20 @@ async def test_a_cancelled_call_leaves_nothing_held(platform: Platform, stage: s
 @pytest.mark.parametrize("stage", ["decoding", "tokens"])
 async def test_a_passed_deadline_leaves_nothing_held(platform: Platform, stage: str) -> None:
     method, requests, reached = STAGES[stage]
-    await platform.at_rest(BUSY_WITHIN_S)
-    async with victim(platform.address, method, requests(), timeout_s=5.0) as one:
-        await until(lambda: reached(platform, one.events), BUSY_WITHIN_S, stage)
-        await one.gone()
-        assert await one.call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await platform.at_rest(FREE_WITHIN_S)
+    # On a busy machine it may not have come so far before the deadline.
+    for timeout_s in (2.0, 8.0, 32.0):
+        await platform.at_rest(BUSY_WITHIN_S)
+        async with victim(platform.address, method, requests(), timeout_s=timeout_s) as one:
+            await until(
+                lambda: reached(platform, one.events) or not one.alive, BUSY_WITHIN_S, stage
+            )
+            came_so_far = one.alive
+            await one.gone()
+            assert await one.call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            await platform.at_rest(FREE_WITHIN_S)
+        if came_so_far:
+            return
+    pytest.fail(f"not before any deadline: {stage}")
 
 
 async def test_a_client_that_reads_nothing_and_is_killed_leaves_nothing_held(
