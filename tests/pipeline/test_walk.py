@@ -1,18 +1,21 @@
 """The main job, end to end on real models: media and questions in, tokens and citations out."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from sensorium_client import Client, events
-from sensorium_client.media import MediaFile
+from sensorium_client.media import LiveMedia, MediaFile
 from sensorium_client.options import AskOptions
 from sensorium_client.samples import Samples
 
 from tests import media
 
 SHORT = AskOptions(max_tokens=24, reuse_stored=False)
+LAST_BYTES = 4096
+"""Of the recording, about its last second."""
 FIVE_EDGES = {
     "sensorium.ingest.v1.IngestService/StreamingIngest",
     "sensorium.encode.v1.EncodeService/StreamingEncode",
@@ -135,8 +138,22 @@ async def test_a_question_about_writing_waits_for_it(client: Client, tmp_path: P
 async def test_words_of_a_live_recording_come_before_its_end(
     client: Client, samples: Samples
 ) -> None:
-    live = MediaFile(samples.recording, duration_s=11.0)
-    seen = await ask(client, "What was built on the island?", [live])
+    heard = asyncio.Event()
+
+    async def recorded() -> AsyncIterator[bytes]:
+        content = samples.recording.read_bytes()
+        yield content[:-LAST_BYTES]
+        await heard.wait()
+        yield content[-LAST_BYTES:]
+
+    live = LiveMedia(samples.recording.name, recorded())
+    told: list[events.Event] = []
+    async with asyncio.timeout(90.0):
+        async for event in client.ask("What was built on the island?", [live], options=SHORT):
+            told.append(event)
+            if isinstance(event, events.Transcript):
+                heard.set()
+    seen = Seen(told)
     seen.check()
     assert seen.kinds.index("transcript") < seen.kinds.index("asset")
     assert seen.complete.timings.overlap > 0
