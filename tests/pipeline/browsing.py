@@ -15,10 +15,19 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="needs chromium, which Debian has as the package of that name"
 )
 
+# What is expected is mostly a server's work, which playwright gives five seconds.
+expect.set_options(timeout=30_000)
+
 PICTURES = Path("build") / "page"
 ANSWER_MS = 60_000
 WIDTHS = {"wide": 1280, "narrow": 360}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+
+# However late a test looks, what is played has hardly moved on, and has not ended.
+_PLAY_SLOWLY = """
+document.addEventListener("play", (event) => { event.target.playbackRate = 0.1; }, true);
+"""
 
 
 class Visit:
@@ -76,6 +85,7 @@ class Visit:
 async def new_visit(browser: Browser) -> AsyncIterator[Visit]:
     """An empty tab."""
     page = await browser.new_page(viewport={"width": WIDTHS["wide"], "height": 860})
+    await page.add_init_script(_PLAY_SLOWLY)
     visit = Visit(page)
     yield visit
     await page.context.close()
