@@ -20,15 +20,29 @@ from tests.pipeline.platform import REMOTE_HOST, Platform, serve_platform
 from tests.unit.encode.real import spoken_samples
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives the test that has to wait for the models the time for it."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "platform" in item.fixturenames:
+            item.add_marker(pytest.mark.timeout(300))
+            break
+
+
 @pytest.fixture(scope="session")
 async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
     settings = make_settings(
         tmp_path_factory.mktemp("platform"),
         remote_networks_allowed=f"{REMOTE_HOST}/32",
-        remote_seconds_max=2.0,
     )
     async with serve_platform(settings) as running:
         yield running
+
+
+@pytest.fixture
+def long_answers(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that do not end by themselves before it is seen that they were stopped."""
+    monkeypatch.setitem(vars(platform.settings), "answer_tokens_max", 1500)
 
 
 @pytest.fixture

@@ -11,7 +11,10 @@ import httpx2
 import pytest
 from sensorium_client.samples import Samples
 
+from services.gateway.http.server import HttpServer
+from services.gateway.stage import assemble
 from tests import media
+from tests.harness import serve_stage
 from tests.pipeline.http_bodies import END, FORM, events_of, part
 from tests.pipeline.platform import REMOTE_HOST, Platform, until
 
@@ -234,8 +237,21 @@ async def test_a_client_that_leaves_in_its_form_frees_the_decoder(
     await platform.at_rest(FREE_WITHIN_S)
 
 
+@pytest.fixture
+async def impatient(platform: Platform, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    """A gateway before the same stages that does not wait long for a file elsewhere."""
+    changes = {"remote_seconds_max": 0.5, "http_port": 0, "data_dir": tmp_path}
+    settings = platform.settings.model_copy(update=changes)
+    http = HttpServer(settings)
+    async with (
+        serve_stage(assemble(settings, platform.admission, http), settings),
+        httpx2.AsyncClient(base_url=http.url, timeout=120) as web,
+    ):
+        yield web
+
+
 async def test_a_server_that_drips_does_not_hold_a_turn(
-    platform: Platform, web: httpx2.AsyncClient, model: str, tmp_path: Path
+    platform: Platform, impatient: httpx2.AsyncClient, model: str
 ) -> None:
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -246,6 +262,6 @@ async def test_a_server_that_drips_does_not_hold_a_turn(
     async with await asyncio.start_server(drip, REMOTE_HOST, 0) as listener:
         port = listener.sockets[0].getsockname()[1]
         url = {"type": "video_url", "video_url": {"url": f"http://{REMOTE_HOST}:{port}/a"}}
-        response = await web.post(PATH, json=request(model, "What is it?", url))
+        response = await impatient.post(PATH, json=request(model, "What is it?", url))
         assert response.json()["error"]["code"] == "URL_TIMED_OUT"
         await platform.at_rest(FREE_WITHIN_S)

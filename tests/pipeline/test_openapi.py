@@ -119,6 +119,7 @@ async def test_each_example_is_answered(described: dict[str, Any], web: httpx2.A
     assert {"search", "analyzeVideo"} <= {operation for operation, _ in answered}
 
 
+@pytest.mark.timeout(300)
 async def test_whatever_is_sent_the_contract_holds(
     described: dict[str, Any], platform: Platform, web: httpx2.AsyncClient
 ) -> None:
