@@ -15,6 +15,8 @@ from tests.pipeline.platform import Platform
 from tests.pipeline.test_files_over_http import parts_of_uploads
 
 MODEL = "whisper-1"
+COUNT = "Write down every number from 1 to 1000, one after the other."
+"""A prompt whose answer goes on for long, as that of other prompts about a recording does not."""
 
 
 def words_of(text: str) -> list[str]:
@@ -97,15 +99,16 @@ async def test_words_come_while_the_file_is_still_being_sent(
     assert b"transcript.text.done" in received
 
 
+@pytest.mark.usefixtures("long_answers")
 async def test_a_client_that_leaves_ends_the_work(platform: Platform, samples: Samples) -> None:
     content = await asyncio.to_thread(samples.recording.read_bytes)
-    body = form_of(content, stream="true", prompt="Tell all of it in many words.")
+    body = form_of(content, stream="true", prompt=COUNT)
     reader, writer = await posting(platform, "/v1/audio/transcribe", len(body))
     writer.write(body)
     await reader.readuntil(b"answer.text.delta")
     assert platform.generate.active_slots == 1
     writer.close()
-    await platform.at_rest(5)
+    await platform.at_rest(10)
 
 
 async def test_a_question_is_answered_over_what_was_said(

@@ -144,7 +144,7 @@ async def findings_of(stub: Stub, asset_id: str) -> list[media_pb2.ModerationFin
         found[:] = (await stored(stub, asset_id)).moderation_findings
         return bool(found)
 
-    await until(kept, 10, f"a finding kept with {asset_id}")
+    await until(kept, 60, f"a finding kept with {asset_id}")
     return found
 
 
@@ -175,7 +175,7 @@ async def test_a_blocked_question_ends_the_turn_before_its_answer(
             async for _ in stub.Ask(gateway_pb2.AskRequest(question=INSULT)):
                 pass
         assert told_by_status(refused.value).subject == "question"
-    await platform.at_rest(5)
+    await platform.at_rest(20)
 
 
 async def test_a_blocked_picture_ends_the_turn_with_its_name(
@@ -191,7 +191,7 @@ async def test_a_blocked_picture_ends_the_turn_with_its_name(
         assert found.locator.region.width_px > 0
         assert not outcome.of("token")
         assert await hits_of(stub, "portrait-1") == 0
-    await platform.at_rest(5)
+    await platform.at_rest(20)
 
 
 async def test_a_blocked_upload_is_not_indexed_then_or_later_and_the_others_are(
@@ -294,7 +294,7 @@ async def test_a_query_is_judged_as_a_question_is(gateway: OpenGateway, platform
         mixed = gateway_pb2.SearchRequest(text="an astronaut", parts=[part])
         assert (await refusal(stub.Search(mixed))).subject == "parts[0].text"
         await stub.Search(gateway_pb2.SearchRequest(text="an astronaut"))
-    await platform.at_rest(5)
+    await platform.at_rest(20)
 
 
 async def test_a_query_for_look_alikes_is_judged_as_that_of_a_search_is(
@@ -317,7 +317,7 @@ async def test_a_query_for_look_alikes_is_judged_as_that_of_a_search_is(
         await stub.FindNearDuplicates(like(tests_media.jpeg(320, 200)))
     async with gateway(FLAG_PEOPLE, {}) as stub:
         await stub.FindNearDuplicates(like(portrait(87)))
-    await platform.at_rest(5)
+    await platform.at_rest(20)
 
 
 async def test_what_the_policy_blocks_by_now_is_not_listed(
@@ -450,7 +450,7 @@ async def test_a_rule_is_applied_to_what_was_stored_before_it_was_made(
             found = (await stored(stub, "portrait-10")).moderation_findings
             return [each.blocked for each in found] == [False]
 
-        await until(told_again, 10, "the finding of the rule as it is now")
+        await until(told_again, 60, "the finding of the rule as it is now")
 
 
 async def test_bytes_that_are_known_are_indexed_where_a_rule_that_flags_cannot_judge_them(
@@ -477,7 +477,8 @@ async def test_a_conversation_goes_on_without_what_a_new_rule_blocks(
         await asyncio.Event().wait()
 
     async def asked(stub: Stub, question: str, *asset_ids: str) -> Outcome:
-        settings = gateway_pb2.ConverseConfig(conversation_id=conversation_id)
+        answer = gateway_pb2.AnswerOptions(max_tokens=8)
+        settings = gateway_pb2.ConverseConfig(conversation_id=conversation_id, answer=answer)
         sent = [Converse(config=settings), text(question), end(*asset_ids)]
         return await exchange(stub.StreamingConverse(), sent)
 
@@ -543,7 +544,7 @@ async def test_no_answer_rests_on_a_picture_of_which_a_part_would_be_blocked(
         (kept,) = await findings_of(stub, "night-9")
         assert 0 < kept.locator.region.width_px < 3840
         assert (kept.score.category, kept.blocked) == ("sexual", False)
-    await platform.at_rest(5)
+    await platform.at_rest(20)
 
 
 async def test_a_policy_that_no_classifier_can_apply_stops_the_start(stages: Stages) -> None:
@@ -588,7 +589,7 @@ async def test_an_answer_is_held_back_by_the_sentence_and_stopped(
     assert stopped == []
     assert complete.finish_reason == gateway_pb2.TURN_FINISH_REASON_CONTENT_FILTER
     assert complete.usage.completion_token_count > 0
-    await platform.at_rest(5)
+    await platform.at_rest(20)
 
 
 def test_a_wrong_policy_file_stops_the_start(tmp_path: Path) -> None:
