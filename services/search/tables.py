@@ -140,8 +140,8 @@ class Tables:
             table = await self._connection.create_table(
                 _table_name(space), schema=table_schema(dimension), exist_ok=True
             )
-            await self._keep(space, table)
             await self._ensure_text_index(table)
+            await self._keep(space, table)
         return table
 
     async def upgrade(self, space: str) -> None:
@@ -180,16 +180,17 @@ class Tables:
     async def _ensure_text_index(self, table: AsyncTable) -> None:
         from lancedb.index import FTS
 
-        if await _has_text_index(table):
-            return
-        try:
-            # Rows that come after are searched by a scan until the next optimize.
-            await table.create_index(TEXT, config=FTS(with_position=False))
-        except RuntimeError:
-            # Another process may have made it in the same moment.
-            await table.checkout_latest()
-            if not await _has_text_index(table):
-                raise
+        for is_last in (False, False, True):
+            if await _has_text_index(table):
+                return
+            try:
+                # Rows that come after are searched by a scan until the next optimize.
+                await table.create_index(TEXT, config=FTS(with_position=False))
+            except RuntimeError:
+                # Another process may have made the table or the index in the same moment.
+                await table.checkout_latest()
+                if is_last and not await _has_text_index(table):
+                    raise
 
 
 async def indexes_of(table: AsyncTable) -> list[Index]:
