@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 from typing import Any
 
 import httpx2
@@ -10,9 +11,11 @@ import pytest
 from openai import AsyncOpenAI
 from sensorium_client.samples import Samples
 
+from tests import media as tests_media
 from tests.pipeline.http_bodies import END, FORM, events_of, part
 from tests.pipeline.platform import Platform
 from tests.pipeline.test_files_over_http import parts_of_uploads
+from tests.voices import spoken
 
 MODEL = "whisper-1"
 COUNT = "Write down every number from 1 to 1000, one after the other."
@@ -75,6 +78,23 @@ async def test_a_recording_is_written_in_every_format(
     assert vtt.startswith("WEBVTT\n\n00:00:")
     cues = [line for line in vtt.split("\n")[1:] if line and "-->" not in line]
     assert words_of(" ".join(cues)) == said
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs Debian's espeak-ng")
+async def test_the_language_is_detected_unless_it_is_told(openai: AsyncOpenAI) -> None:
+    sound = await asyncio.to_thread(spoken, "Guten Morgen, meine Damen und Herren.", "de")
+
+    async def heard(**options: str) -> Any:
+        asked: Any = {"model": MODEL, "response_format": "verbose_json", **options}
+        return await openai.audio.transcriptions.create(
+            file=("greeting.wav", tests_media.wav(sound)), **asked
+        )
+
+    for options in ({}, {"language": ""}, {"language": "auto"}, {"language": "de"}):
+        german = await heard(**options)
+        assert german.language == "de"
+        assert "Guten Morgen" in german.text
+    assert (await heard(language="en")).language == "en"
 
 
 async def test_words_come_while_the_file_is_still_being_sent(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, ConfigDict, Field
 
 from services.gateway.http.schema import Language, Schema, Unsupported
 
@@ -16,14 +16,23 @@ def _listed(sent: Any) -> Any:
     return [sent] if isinstance(sent, str) else sent
 
 
+def _detected(language: str) -> str:
+    """Empty means not told, as it does to clients of OpenAI's API."""
+    return language or "auto"
+
+
+DetectedLanguage = Annotated[Language, AfterValidator(_detected)]
+
+
 class TranscriptionForm(Schema):
     """The fields beside the file, as OpenAI's API has them. What comes after the file counts too,
     but words that are streamed before it comes do not wait for it."""
 
     model: str = ""
     """Accepted and not used: one model hears everything in a language."""
-    language: Language = Field("", examples=["en", "auto"])
-    """ISO 639-1 code of the speech; "auto" detects it; empty means "en"."""
+    language: DetectedLanguage = Field("auto", examples=["en", "auto"])
+    """ISO 639-1 code of the speech; "auto" detects it, as without it. English that is said to be
+    English is heard by a smaller, faster model."""
     prompt: str = ""
     """Accepted and not used."""
     response_format: Format = Field("json", examples=["verbose_json", "srt"])
