@@ -191,7 +191,8 @@ async def test_what_was_sent_is_found_across_modalities(
     only_video = await client.search(text="animal", modalities=["video"], top_k=5)
     assert {hit.modality for hit in only_video} == {"video"}
     by_sound = await client.search(audio=samples.recording, top_k=3)
-    assert by_sound[0].asset_name == "recording.ogg"
+    # The latter is the same recording, stored by another test.
+    assert by_sound[0].asset_name in {"recording.ogg", "talk.wav"}
 
 
 async def test_recall_consults_what_was_stored_before(client: Client, samples: Samples) -> None:
