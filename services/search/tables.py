@@ -180,7 +180,7 @@ class Tables:
     async def _ensure_text_index(self, table: AsyncTable) -> None:
         from lancedb.index import FTS
 
-        for is_last in (False, False, True):
+        for tries_left in (2, 1, 0):
             if await _has_text_index(table):
                 return
             try:
@@ -188,9 +188,9 @@ class Tables:
                 await table.create_index(TEXT, config=FTS(with_position=False))
             except RuntimeError:
                 # Another process may have made the table or the index in the same moment.
-                await table.checkout_latest()
-                if is_last and not await _has_text_index(table):
+                if not tries_left:
                     raise
+                await table.checkout_latest()
 
 
 async def indexes_of(table: AsyncTable) -> list[Index]:
