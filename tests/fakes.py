@@ -20,7 +20,7 @@ from services.encode.engines import Engines, SpeechEngine
 from services.encode.joint import SPACE
 from services.encode.labels import Vocabulary
 from services.encode.moderators import ModerationEngine, Moderators
-from services.encode.projection import JointSpace
+from services.encode.projection import KINDS_DIMENSION, JointSpace
 from services.encode.segments import PictureToRead, ReadPage, Scores, Speech, Utterance
 from services.encode.stage import build
 from services.generate.backends.base import ChatMessage, GeneratedText, OnText, StreamResult
@@ -33,7 +33,8 @@ from services.runtime.batching import BatchOptions
 from services.runtime.server import Stage
 from services.runtime.settings import Settings
 
-DIMENSION = 384
+_MEANING = 384
+DIMENSION = _MEANING + KINDS_DIMENSION
 
 T = TypeVar("T")
 RawT = TypeVar("RawT")
@@ -84,11 +85,11 @@ class FakeBackend(Generic[RawT, ResultT]):
 
 
 def fake_vector(text: str) -> NDArray[np.float32]:
-    """A unit vector; texts with words in common are alike."""
+    """A unit vector of what a text means; texts with words in common are alike."""
     vector = np.zeros(DIMENSION, np.float32)
     for word in text.lower().split() or [""]:
         seed = int.from_bytes(hashlib.sha256(word.strip(".,?!").encode()).digest()[:8], "big")
-        vector += np.random.default_rng(seed).standard_normal(DIMENSION).astype(np.float32)
+        vector[:_MEANING] += np.random.default_rng(seed).standard_normal(_MEANING)
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
 
 
@@ -125,8 +126,8 @@ class FakeEncoder:
             np.zeros(1, np.float32),
             [["thing"]],
         )
-        classes = np.stack([fake_vector(name) for name in self.vocabulary.names])
-        return JointSpace(classes, captioned, fake_vector("thing")[None])
+        classes = np.stack([fake_vector(name)[:_MEANING] for name in self.vocabulary.names])
+        return JointSpace(classes, classes, captioned, fake_vector("thing")[None, :_MEANING])
 
     def _moderators(self) -> Moderators:
         pictures = LazyEngine(lambda: Engine(self.nsfw, BatchOptions("encode.moderate_picture")))

@@ -27,7 +27,7 @@ class PictureSeen:
     """What a classifier makes of a picture, both float32 of one dimension.
 
     ``probabilities`` are those of its classes, summing to 1; ``features`` are what its
-    last layer sees, 0 or more each.
+    last layer sees, 0 or more each, of several networks one after the other.
     """
 
     probabilities: Numbers
@@ -38,8 +38,11 @@ class PictureSeen:
 class CaptionedPictures:
     """Features of ``n`` pictures along ``k`` principal axes, and the wordings of each caption.
 
-    ``keys`` is float32 of shape (n, k), rows of unit length; ``axes`` of shape
-    (features, k); ``centre``, of shape (features,), is their mean look.
+    ``keys`` is float32 of shape (n, k), rows of unit length; ``axes``, of shape
+    (features, k), are divided by the square roots of the singular values, so that what many
+    drawings share counts less (whitening by half; Jegou and Chum, Negative Evidences and
+    Co-occurrences in Image Retrieval, 2012); ``centre``, of shape (features,), is their mean
+    look.
     """
 
     keys: Numbers

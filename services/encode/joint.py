@@ -18,7 +18,7 @@ from services.encode.projection import (
     load_vectors,
 )
 
-SPACE = "minilm-efficientnet-1"
+SPACE = "minilm-efficientnet-2"
 """Another number whenever vectors change: what is stored is then indexed anew."""
 
 
@@ -80,6 +80,7 @@ def load_joint(
     classes = [vocabulary.wordings(index) for index in range(len(vocabulary.names))]
     space = JointSpace(
         vectors(classes, CLASS_COMMON_SHARE),
+        vectors([[name] for name in vocabulary.names], CLASS_COMMON_SHARE),
         captioned,
         vectors(captioned.wordings, CAPTION_COMMON_SHARE),
     )

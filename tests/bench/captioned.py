@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 
 from services.encode.backends.contract import LoadOptions
-from services.encode.backends.efficientnet import EfficientNetLite
+from services.encode.backends.efficientnet import EfficientNetLites
 from services.encode.backends.pictures import decode
 from services.encode.captioned import CaptionedPictures, look, save_captioned
 from services.encode.engines import ModelChoice
@@ -42,7 +42,7 @@ NAMES = Path("/usr/share/unicode/cldr/common/annotations/en.xml")
 
 AXES = 256
 # Cosine of the looks of two pictures that are versions of one another.
-_ALIKE = 0.88
+_ALIKE = 0.85
 _SIDE_PX = 320
 _TAGS_MAX = 4
 # The only size of the glyphs in Noto's font.
@@ -183,7 +183,7 @@ def _png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _looks(pictures: Sequence[bytes], network: EfficientNetLite, title: str) -> Numbers:
+def _looks(pictures: Sequence[bytes], network: EfficientNetLites, title: str) -> Numbers:
     """How each looks."""
     seen = [network.forward([network.prepare(png)])[0] for png in track(pictures, title)]
     return look(np.stack([each.features for each in seen]))
@@ -200,7 +200,7 @@ def main() -> None:
         raise SystemExit(__doc__)
     choice, settings = ModelChoice(), Settings()
     options = LoadOptions(settings.cache_dir, settings.cpu_threads)
-    network = EfficientNetLite.load(choice.classifier, options)
+    network = EfficientNetLites.load(choice.classifier, options)
     drawings = [*clip_art(), *emoji()]
     looks = _looks([each.png for each in drawings], network, "drawings")
     stamps = [_png(decode(path.read_bytes())) for path in sorted(STAMPS.rglob("*.png"))]
@@ -208,7 +208,8 @@ def main() -> None:
     likeness = _unit(looks - centre) @ _unit(_looks(stamps, network, "stamps") - centre).T
     kept = np.flatnonzero(likeness.max(axis=1) < _ALIKE)
     looks = looks[kept] - centre
-    axes = np.linalg.svd(looks, full_matrices=False)[2][:AXES].T
+    values, rows = np.linalg.svd(looks, full_matrices=False)[1:]
+    axes = rows[:AXES].T / np.sqrt(values[:AXES] / values[0])
     wordings = [drawings[index].wordings for index in kept]
     save_captioned(CaptionedPictures(_unit(looks @ axes), axes, centre, wordings), SOURCES)
     print(f"{len(kept)} of {len(drawings)} drawings: the others look like stamps")

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from services.encode.projection import ridge
+
 Numbers = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
@@ -32,12 +34,6 @@ def looks(features: Numbers, centre: Numbers | None = None) -> Numbers:
     """Features as rows of unit length, of which no single one dominates."""
     rows = unit(np.sqrt(np.maximum(features, 0)))
     return unit(rows - (rows.mean(axis=0) if centre is None else centre))
-
-
-def ridge(inputs: Numbers, targets: Numbers, strength: float) -> Numbers:
-    """The matrix of least squares with an L2 penalty: inputs @ matrix is near the targets."""
-    gram = inputs.T @ inputs + strength * np.eye(inputs.shape[1], dtype=np.float32)
-    return np.linalg.solve(gram, inputs.T @ targets).astype(np.float32)
 
 
 def corrected(

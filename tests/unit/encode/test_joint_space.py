@@ -1,4 +1,4 @@
-"""Texts have looks and pictures meanings, of three captioned drawings."""
+"""Texts have looks and kinds as pictures do, of three captioned drawings and twelve classes."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 from services.encode.captioned import CaptionedPictures, PictureSeen
 from services.encode.projection import JointSpace
 
-MEANINGS = np.eye(3, 4, dtype=np.float32)
+MEANINGS = np.eye(3, 16, dtype=np.float32)
 """Of the captions."""
-CLASSES = np.tile(MEANINGS, (20, 1))
+NAMES = np.eye(12, 16, 4, dtype=np.float32)
+"""Of the classes; none is like a caption."""
+CLASSES = np.tile(NAMES, (5, 1))
 UNSURE = np.full(len(CLASSES), 1 / len(CLASSES), np.float32)
 """No class is likelier than another."""
 
@@ -20,11 +22,15 @@ def space() -> JointSpace:
     keys = np.array([[1, 0], [-1, 0], [0, 1]], np.float32)
     axes = np.array([[1, 0], [0, 1], [0, 0]], np.float32)
     captioned = CaptionedPictures(keys, axes, np.zeros(3, np.float32), [["a"], ["b"], ["c"]])
-    return JointSpace(CLASSES, captioned, MEANINGS)
+    return JointSpace(CLASSES, NAMES, captioned, MEANINGS)
 
 
 def looks(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return vectors[..., MEANINGS.shape[1] :]
+    return vectors[..., MEANINGS.shape[1] :][..., :2]
+
+
+def kinds(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return vectors[..., MEANINGS.shape[1] + 2 :]
 
 
 def test_a_text_like_a_caption_looks_like_its_drawing(space: JointSpace) -> None:
@@ -44,9 +50,37 @@ def test_a_picture_is_near_what_is_said_of_its_like(space: JointSpace) -> None:
     assert similarities.argmax() == 2
 
 
+def test_a_text_that_names_a_class_is_of_its_kind_as_a_picture_is(space: JointSpace) -> None:
+    of_texts = kinds(space.texts(NAMES))
+    for index, of_text in enumerate(of_texts):
+        probabilities = np.full(len(CLASSES), 0.1 / len(CLASSES), np.float32)
+        probabilities[index] += 0.9
+        picture = space.picture(PictureSeen(probabilities, np.zeros(3, np.float32)))
+        assert of_text.argmax() == kinds(picture).argmax() == index
+        assert (of_texts @ kinds(picture)).argmax() == index
+
+
+def test_a_text_that_names_no_class_is_of_no_kind(space: JointSpace) -> None:
+    strangers = np.eye(1, 16, 3, dtype=np.float32)
+    of_named, of_stranger = kinds(space.texts(np.concatenate([NAMES[:1], strangers])))
+    assert np.linalg.norm(of_stranger) < 0.1 * np.linalg.norm(of_named)
+
+
+def test_kinds_that_do_not_fit_share_numbers() -> None:
+    """A thousand classes in 256 numbers: those 256 apart are of one kind."""
+    captioned = CaptionedPictures(
+        np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32), np.zeros(1, np.float32), [["a"]]
+    )
+    classes = np.eye(1000, dtype=np.float32)
+    space = JointSpace(classes, classes, captioned, classes[:1])
+    of_texts = space.texts(classes[[7, 263, 8]])[:, -256:]
+    assert of_texts[0].argmax() == of_texts[1].argmax() == 7
+    assert of_texts[2].argmax() == 8
+
+
 def test_all_vectors_are_of_unit_length(space: JointSpace) -> None:
     blank = PictureSeen(UNSURE, np.zeros(3, np.float32))
     for vector in (*space.texts(MEANINGS), space.picture(blank)):
-        assert vector.shape == (space.dimension,) == (6,)
+        assert vector.shape == (space.dimension,) == (16 + 2 + 256,)
         assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
-    assert space.texts(MEANINGS[:0]).shape == (0, 6)
+    assert space.texts(MEANINGS[:0]).shape == (0, 16 + 2 + 256)

@@ -79,7 +79,7 @@ async def test_like_sentences_are_close_and_vectors_are_of_unit_length(engines: 
     assert cat @ kitten > 0.6
     assert cat @ market < 0.2
     for each in (cat, kitten, market):
-        assert each.shape == (512,)
+        assert each.shape == (768,)
         assert np.linalg.norm(each) == pytest.approx(1, abs=1e-4)
 
 

@@ -1460,7 +1460,7 @@ type Embedding struct {
 	sizeCache     protoimpl.SizeCache
 	unknownFields protoimpl.UnknownFields
 
-	// Name of the space, such as "minilm-efficientnet-1".
+	// Name of the space, such as "minilm-efficientnet-2".
 	Space string `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
 	// Layout of the numbers.
 	Dtype VectorDtype `protobuf:"varint,2,opt,name=dtype,proto3,enum=sensorium.media.v1.VectorDtype" json:"dtype,omitempty"`

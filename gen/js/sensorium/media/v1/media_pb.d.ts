@@ -706,7 +706,7 @@ export declare const AssetSchema: GenMessage<Asset>;
  */
 export declare type Embedding = Message<"sensorium.media.v1.Embedding"> & {
   /**
-   * Name of the space, such as "minilm-efficientnet-1".
+   * Name of the space, such as "minilm-efficientnet-2".
    *
    * @generated from field: string space = 1;
    */

@@ -769,7 +769,7 @@ class Embedding(_message.Message):
     DIMENSION_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     space: _builtins.str
-    """Name of the space, such as "minilm-efficientnet-1"."""
+    """Name of the space, such as "minilm-efficientnet-2"."""
     dtype: Global___VectorDtype.ValueType
     """Layout of the numbers."""
     dimension: _builtins.int
