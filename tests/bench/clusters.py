@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-DIMENSION = 512
+DIMENSION = 768
 CLUSTERS = 1000
 # Length of the noise beside a centre's. Two vectors of one cluster have a cosine of
-# about 0.5, give or take 0.04, and those of two clusters 0, give or take 0.05: which
-# of its cluster are the nearest to a query is decided in all 512 dimensions alike,
+# about 0.5, give or take 0.03, and those of two clusters 0, give or take 0.04: which
+# of its cluster are the nearest to a query is decided in all 768 dimensions alike,
 # so that no few of them and no coarse code would tell.
 NOISE = 1.0
 
@@ -22,7 +22,7 @@ SMALL_TENANTS = 490
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """A mixture on the unit sphere of 512 dimensions: a centre out of 1,000, each as
+    """A mixture on the unit sphere of 768 dimensions: a centre out of 1,000, each as
     likely, and isotropic Gaussian noise; then scaled to unit length. Every tenant has
     rows in every cluster, as is hardest for an index: the nearest neighbours of a small
     one lie in many of its partitions."""
@@ -37,7 +37,7 @@ class Clusters:
         return cls(_unit(_noise(chance, CLUSTERS)), chance)
 
     def draw(self, count: int) -> Vectors:
-        """``count`` vectors, float32 [count, 512]."""
+        """``count`` vectors, float32 [count, 768]."""
         centres = self.centres[self.chance.integers(0, CLUSTERS, count)]
         noise = _noise(self.chance, count)
         return _unit(centres + np.float32(NOISE / DIMENSION**0.5) * noise)

@@ -13,11 +13,11 @@ from services.search.lease import FolderLease
 from services.search.record import Record
 from services.search.tables import Tables
 from services.search.writer import IndexWriter
+from tests.bench.clusters import DIMENSION
 from tests.bench.estimates import paired_ratio
 from tests.bench.results import Plan, Row
 from tests.unit.search.builders import SPACE, record
 
-DIMENSION = 512
 BATCHES = {1: 60, 256: 12}
 """Documents of one acknowledgement, and how many of those are waited for."""
 

@@ -16,6 +16,7 @@ from sensorium.search.v1 import search_pb2, search_pb2_grpc
 
 from services.runtime.channel import open_channel
 from tests.bench.__main__ import QUICK_REPEATS
+from tests.bench.clusters import DIMENSION
 from tests.bench.estimates import percentile
 from tests.bench.results import Plan, Row
 from tests.bench.servers import Server, serving
@@ -23,7 +24,6 @@ from tests.bench.servers import Server, serving
 WRITES = 20_000
 QUICK_WRITES = 2_000
 STREAMS = 16
-DIMENSION = 512
 LIMIT_BYTES = 300_000_000
 _WARM_UP = 200
 _SAMPLES = 10
