@@ -16,7 +16,7 @@ SPEED = (
     *("vectors", "writes", "bulk", "durable", "agreement", "overload", "http"),
     "followup",
 )
-QUALITY = ("reading", "retrieval", "pictures", "speech", "answers", "relevance")
+QUALITY = ("reading", "retrieval", "pictures", "speech", "times", "answers", "relevance")
 NAMES = (*SPEED, *QUALITY)
 REPEATS = 7
 QUICK_REPEATS = 2

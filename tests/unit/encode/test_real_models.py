@@ -90,6 +90,15 @@ async def test_company_in_a_batch_does_not_change_a_vector(engines: Engines) -> 
     assert lonely @ among_others[-1] > 1 - 1e-4
 
 
+async def test_two_networks_see_a_picture_and_weigh_the_same(engines: Engines) -> None:
+    seen = await engines.classifier.run(picture("chelsea.png"))
+    assert seen.probabilities.sum() == pytest.approx(1, abs=1e-4)
+    one, other = np.split(seen.features, 2)
+    assert one.sum() == pytest.approx(1, abs=1e-4)
+    assert other.sum() == pytest.approx(1, abs=1e-4)
+    assert not np.allclose(one, other, atol=1e-4)
+
+
 async def test_the_end_of_a_long_text_counts(engines: Engines) -> None:
     filler = "The committee approved the minutes of the previous meeting. " * 50
     plain, with_end = await engines.text.run_many(
