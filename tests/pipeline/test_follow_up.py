@@ -115,7 +115,7 @@ async def test_of_a_page_of_text_the_second_question_chooses(
     path = tmp_path / "page.png"
     page("\n".join(lines), (1400, 1500), 22).save(path)
     async with client.converse(SHORT) as conversation:
-        await ask(conversation, "What colour is it?", path)
+        await ask(conversation, "What is the weather like?", path)
         await until(conversation, events.AssetIndexed)
         second = await ask(conversation, "What does the page say of the lighthouse keeper?")
         assert second.read("Ingrid")
