@@ -1,7 +1,7 @@
 """What a similarity is worth: the same cosine means different things for different matches.
 
-A question and the sentence that answers it have a cosine of 0.32 (the median), two
-pictures of unlike things 0.31. So each kind of query and match has a curve of its
+A question and the sentence that answers it have a cosine of 0.27 (the median), two
+pictures of unlike things 0.28. So each kind of query and match has a curve of its
 own from the similarity to the probability that the match is a right one (Platt,
 "Probabilistic Outputs for Support Vector Machines", 1999), if right and wrong ones
 were equally many. Each rises with the similarity.
