@@ -57,8 +57,8 @@ def load_vocabulary(names_file: Path) -> Vocabulary:
 
 
 def choose_labels(probabilities: NDArray[np.float32], vocabulary: Vocabulary) -> list[ScoredLabel]:
-    """The labels of a picture, the surest first; a guess where the network is
-    unsure, none where it has no idea.
+    """The labels of a picture, the surest first; a guess where the networks are
+    unsure, none where they have no idea.
 
     ``probabilities`` is float32 of shape (classes,), summing to 1.
     """

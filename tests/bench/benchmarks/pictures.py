@@ -20,10 +20,7 @@ from services.encode.backends.contract import LoadOptions
 from services.encode.backends.pictures import decode
 from services.encode.engines import ModelChoice
 from services.encode.labels import load_vocabulary
-from services.encode.projection import (
-    CLASS_COMMON_SHARE,
-    mean_vectors,
-)
+from services.encode.projection import CLASS_COMMON_SHARE, mean_vectors
 from services.runtime.models import resolve
 from services.runtime.settings import Settings
 from tests.bench import colours, photographs, wordnet
@@ -84,7 +81,7 @@ def _run(plan: Plan, stamps: Sequence[Stamp]) -> list[Row]:
 
 
 def _look(plan: Plan, pictures: Sequence[Image.Image]) -> Looks:
-    """Every view by the kit's network, the whole and the centre by the others."""
+    """Every view by Lite2, the whole and the centre by the others."""
     seen: Looks = {}
     for name in networks():
         for view in VIEWS if name == "Lite2" else ("whole", "centre"):

@@ -22,6 +22,8 @@ from tests.voices import spoken
 
 FRAMES = 150
 FRAMES_ASKED = 12
+# Three digits each; what is read as another number was misread.
+_FIRST_NUMBER = 100
 GAPS_MS = {"even rate": (40, 40), "uneven rate": (10, 200)}
 """The shortest and the longest time between two frames."""
 SENTENCES = (
@@ -74,7 +76,7 @@ def _numbered(number: int) -> Pixels:
     picture = Image.new("RGB", (480, 270), paper)
     place = (240, 135)
     font = ImageFont.load_default(110)
-    ImageDraw.Draw(picture).text(place, str(100 + number), ink, font, anchor="mm")
+    ImageDraw.Draw(picture).text(place, str(_FIRST_NUMBER + number), ink, font, anchor="mm")
     return np.asarray(picture)
 
 
@@ -95,8 +97,9 @@ async def _shown(
             continue
         for each in event.evidence:
             read = re.fullmatch(r"(\d{3})", each.text)
-            if each.origin == "ocr" and read and each.locator.span:
-                shown[each.locator.span.start_s] = int(read[1]) - 100
+            number = int(read[1]) - _FIRST_NUMBER if read else -1
+            if each.origin == "ocr" and 0 <= number < FRAMES and each.locator.span:
+                shown[each.locator.span.start_s] = number
     return sorted(shown.items())
 
 

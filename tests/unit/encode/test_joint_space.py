@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from services.encode.captioned import CaptionedPictures, PictureSeen
-from services.encode.projection import JointSpace
+from services.encode.projection import JointSpace, ridge
 
 MEANINGS = np.eye(3, 16, dtype=np.float32)
 """Of the captions."""
@@ -76,6 +76,19 @@ def test_kinds_that_do_not_fit_share_numbers() -> None:
     of_texts = space.texts(classes[[7, 263, 8]])[:, -256:]
     assert of_texts[0].argmax() == of_texts[1].argmax() == 7
     assert of_texts[2].argmax() == 8
+    of_pictures = [
+        space.picture(PictureSeen(sure, np.zeros(1, np.float32)))[-256:]
+        for sure in classes[[7, 263, 8]]
+    ]
+    assert [each.argmax() for each in of_pictures] == [7, 7, 8]
+
+
+def test_ridge_finds_the_map_and_shrinks_it_by_its_strength() -> None:
+    inputs = np.random.default_rng(0).standard_normal((200, 4)).astype(np.float32)
+    matrix = np.arange(12, dtype=np.float32).reshape(4, 3)
+    np.testing.assert_allclose(ridge(inputs, inputs @ matrix, 1e-3), matrix, atol=1e-3)
+    shrunk = ridge(inputs, inputs @ matrix, 1e6)
+    assert np.linalg.norm(shrunk) < 0.01 * np.linalg.norm(matrix)
 
 
 def test_all_vectors_are_of_unit_length(space: JointSpace) -> None:
